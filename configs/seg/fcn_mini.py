@@ -1,0 +1,16 @@
+# The baseline of `make demo`.
+_base_ = [
+    '../_base_/models/fcn_r18-d8.py',
+    '../_base_/datasets/mini_cityscapes.py',
+    '../_base_/seg_runtime.py',
+    '../_base_/schedules/sgd_80k.py',
+]
+
+model = dict(data_preprocessor=dict(size=(96, 192)))
+param_scheduler = [
+    dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=120, by_epoch=False)
+]
+train_cfg = dict(max_iters=120, val_interval=120)
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=120, save_best=None)
+)

@@ -1,0 +1,364 @@
+"""Mends what keeps the stock OpenMMLab releases from working on current PyTorch.
+
+Every function decorated with `after_import` mends one fault of another package and is
+named after what it mends. It runs when that package's module is first imported, so that
+importing glore_mm stays cheap, and changes nothing where the fault is absent: with a
+full mmcv, a repaired mmaction2, an older PyTorch, a GPU. Lines that the comments give
+are those of mmengine 0.10.7, mmcv-lite 2.1.0, mmsegmentation 1.2.2, mmaction2 1.2.0.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, module_from_spec
+from pickle import UnpicklingError
+from types import ModuleType, SimpleNamespace
+
+__all__ = ['after_import', 'get_installed_path', 'install', 'is_installed']
+
+_patches: dict[str, list[Callable[[ModuleType], None]]] = {}
+
+
+def install() -> None:
+    """Mends the modules imported so far, and each later one when it is imported."""
+    if _PatchFinder not in sys.meta_path:
+        sys.meta_path.insert(0, _PatchFinder)
+        for name in _patches:
+            if name in sys.modules:
+                _mend(name)
+
+
+def after_import(*names: str) -> Callable:
+    """Registers a function that `install` calls with each of the modules named.
+
+    Args:
+        *names: Full names of the modules. Those that are never imported cost nothing.
+    """
+
+    def register(patch: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        for name in names:
+            _patches.setdefault(name, []).append(patch)
+        return patch
+
+    return register
+
+
+def _mend(name: str) -> None:
+    for patch in _patches[name]:
+        patch(sys.modules[name])
+
+
+class _PatchFinder:
+    """Finds a module to be mended where the other finders of `sys.meta_path` do."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in _patches:
+            return None
+        for finder in sys.meta_path:
+            if finder is not _PatchFinder and hasattr(finder, 'find_spec'):
+                spec = finder.find_spec(name, path, target)
+                if spec and spec.loader:
+                    spec.loader = _PatchLoader(spec.loader)
+                    return spec
+        return None
+
+
+class _PatchLoader:
+    """Executes a module as its own loader does, and then mends it."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        _mend(module.__spec__.name)
+
+
+def _stand_in(name: str, **attributes) -> None:
+    """Makes `import name` yield a module that has nothing but these attributes."""
+    module = sys.modules[name] = module_from_spec(ModuleSpec(name, loader=None))
+    vars(module).update(attributes)
+
+
+# ---------------------------------------------------------------- missing modules
+
+
+# mmcv-lite ships mmcv.ops, which asks for the compiled mmcv._ext as soon as it is
+# imported (mmcv/utils/ext_loader.py:13), and mmseg.models imports mmcv.ops unguarded
+# (mmseg/utils/mask_classification.py:5). Wanted until mmseg guards its imports.
+@after_import('mmcv.utils.ext_loader')
+def operators_that_mmcv_lite_lacks(ext_loader):
+    """Lets mmcv.ops be imported; a compiled operator says what is wrong when called."""
+    if find_spec('mmcv._ext'):
+        return
+
+    def missing(operator):
+        def call(*args, **kwargs):
+            raise RuntimeError(
+                f"'{operator}' is one of mmcv's compiled operators, and mmcv-lite has "
+                'none of them. To use it, replace mmcv-lite by mmcv: '
+                'https://mmcv.readthedocs.io/en/latest/get_started/installation.html'
+            )
+
+        return call
+
+    def load_ext(name, funcs):
+        operators = {func: missing(func) for func in funcs}
+        for version in ('get_compiler_version', 'get_compiling_cuda_version'):
+            if version in operators:  # mmcv.utils.collect_env prints these two
+                operators[version] = lambda: 'n/a'
+        return SimpleNamespace(**operators)
+
+    ext_loader.load_ext = load_ext
+
+
+# mmaction/models/localizers/__init__.py:4 imports the package drn, which the released
+# wheel lacks (mmaction2 #2714). Wanted until a release contains it.
+@after_import('mmaction')
+def localizer_that_mmaction2_lacks(mmaction):
+    """Lets mmaction.models be imported; the DRN in it says what is wrong when built."""
+    localizers = os.path.join(os.path.dirname(mmaction.__file__), 'models/localizers')
+    if os.path.exists(os.path.join(localizers, 'drn')):
+        return
+
+    class DRN:
+        def __init__(self, *args, **kwargs):
+            raise RuntimeError(
+                'mmaction2 was released without its localizer DRN, see '
+                'https://github.com/open-mmlab/mmaction2/issues/2714. To use it, '
+                'install mmaction2 from a clone of its repository.'
+            )
+
+    _stand_in('mmaction.models.localizers.drn.drn', DRN=DRN)
+
+
+# mmengine/utils/dl_utils/collect_env.py:54 takes an exception from distutils, which is
+# gone from Python 3.12 on; where there is setuptools, that brings its own copy. Wanted
+# until mmengine does without.
+@after_import('mmengine.utils.dl_utils.collect_env')
+def exceptions_of_distutils(collect_env):
+    """Lets the Runner log the environment where there is no distutils."""
+    if PathFinder.find_spec('distutils') or '_distutils_hack' in sys.modules:
+        return
+    error = type('DistutilsPlatformError', (Exception,), {})
+    _stand_in('distutils', errors=SimpleNamespace(DistutilsPlatformError=error))
+
+
+# ------------------------------------------------------------- installed packages
+
+
+# mmengine/utils/package_utils.py:17,48 uses pkg_resources, which left setuptools in 82.
+# Without it `_base_ = 'mmseg::...'`, mmengine.hub and an absolute `read_base()` fail.
+# Wanted until mmengine uses importlib.metadata.
+@after_import(
+    'mmengine',
+    'mmengine.utils',
+    'mmengine.utils.package_utils',
+    'mmengine.config.config',
+    'mmengine.hub.hub',
+)
+def look_up_without_pkg_resources(module):
+    """Replaces the two look-ups in each module that imported them by name."""
+    if find_spec('pkg_resources'):
+        return
+    for function in (is_installed, get_installed_path):
+        if hasattr(module, function.__name__):
+            setattr(module, function.__name__, function)
+
+
+def is_installed(package: str) -> bool:
+    """Tells whether a package is installed, or can at least be imported.
+
+    Args:
+        package: Its name as pip or as Python's import knows it.
+    """
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        spec = find_spec(package)
+        return spec is not None and spec.origin is not None
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """Finds the folder that a package is imported from, without importing it.
+
+    Args:
+        package: Its name as pip or as Python's import knows it.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: It is not installed.
+        RuntimeError: It is a namespace package, which has more folders than one.
+        ValueError: It is installed, and how to import it is not known.
+    """
+    try:
+        distribution = metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        spec = find_spec(package)
+        if spec is None:
+            raise
+        if spec.origin is None:
+            raise RuntimeError(f'{package} is a namespace package') from None
+        return os.path.dirname(spec.origin)
+    top_level = (distribution.read_text('top_level.txt') or '').split()
+    for name in (package, *top_level):
+        folder = str(distribution.locate_file(name))
+        if os.path.isdir(folder):
+            return folder
+    for name in top_level or [package]:  # which, being editable, are kept elsewhere
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            return os.path.dirname(spec.origin)
+    raise ValueError(f'{package} is installed, but under what name to import it?')
+
+
+# No fault, but an addition: mmengine/config/utils.py:17 lists OpenMMLab's own packages
+# only, and gives all that comes from another package the scope of that package's
+# registries. Ours has none: its configs are written in the scope of their task.
+@after_import('mmengine.config')
+def configs_of_glore_mm(config):
+    """Lets `_base_ = 'glore_mm::seg/...'` name the configs of this package."""
+    config.utils.MODULE2PACKAGE.setdefault('glore_mm', 'glore_mm')
+    get_cfg_path = config.Config._get_cfg_path
+
+    @functools.wraps(get_cfg_path)
+    def without_scope(cfg_path, filename):
+        path, scope = get_cfg_path(cfg_path, filename)
+        return path, None if scope == 'glore_mm' else scope
+
+    config.Config._get_cfg_path = staticmethod(without_scope)
+
+
+# -------------------------------------------------------------------- checkpoints
+
+
+# A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8),
+# which torch.load refuses since weights_only is its default (torch 2.6). Wanted until
+# mmengine saves plain numbers.
+@after_import('mmengine.runner.checkpoint')
+def resuming_with_weights_only(checkpoint):
+    """Allows the smallest set of globals that training can be resumed with."""
+    import torch
+
+    if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+        return  # this, too, came with torch 2.6
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    def get_statistic(owner, name):
+        if owner is HistoryBuffer and name in {'min', 'max', 'mean', 'current'}:
+            return getattr(owner, name)
+        raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
+
+    functions = (np.ndarray(0).__reduce__()[0], np.float64(0).__reduce__()[0])
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The
+            # real getattr would open the way to everything.
+            (get_statistic, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *{type(np.dtype(number)) for number in ('int64', 'float32', 'float64')},
+            # numpy 2 renamed numpy.core, and either writes checkpoints for the other.
+            *(
+                (function, f'numpy.{core}.multiarray.{function.__name__}')
+                for function in functions
+                for core in ('core', '_core')
+            ),
+        ]
+    )
+
+
+# ------------------------------------------------ several processes without a GPU
+
+
+# mmengine/dist/utils.py:130,164,221 sets a CUDA device whatever the backend is, and the
+# default one, nccl, wants GPUs. Wanted until mmengine takes gloo on a CPU.
+@after_import('mmengine.dist.utils')
+def process_groups_on_cpu(utils):
+    """Initialises the process group with gloo, and no CUDA device, on a CPU."""
+    from mmengine.device import get_device
+
+    if get_device() != 'cpu':
+        return
+
+    def on_cpu(init):
+        @functools.wraps(init)
+        def wrapper(backend, *args, **kwargs):
+            set_device = utils.torch.cuda.set_device
+            utils.torch.cuda.set_device = lambda device: None
+            try:
+                backend = 'gloo' if backend == 'nccl' else backend
+                return init(backend, *args, **kwargs)
+            finally:
+                utils.torch.cuda.set_device = set_device
+
+        return wrapper
+
+    for name in ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm'):
+        setattr(utils, name, on_cpu(getattr(utils, name)))
+
+
+# mmengine/runner/runner.py:900,911 gives the local rank as device_ids, which torch's
+# DistributedDataParallel refuses for a model on a CPU, and its SyncBatchNorm refuses to
+# train on one at all. Wanted until mmengine asks for the device, and torch does both.
+@after_import('mmengine.model.wrappers.distributed')
+def data_parallel_on_cpu(distributed):
+    """Wraps a model on a CPU without device_ids, and with BN in the place of SyncBN."""
+    from mmengine.device import get_device
+
+    if get_device() != 'cpu':
+        return
+    init = distributed.MMDistributedDataParallel.__init__
+
+    @functools.wraps(init)
+    def init_on_cpu(self, module, *args, **kwargs):
+        init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
+
+    distributed.MMDistributedDataParallel.__init__ = init_on_cpu
+
+
+def _without_sync_bn(model):
+    from mmengine.logging import print_log
+    from mmengine.model import revert_sync_batchnorm
+    from torch.nn import SyncBatchNorm
+
+    if any(isinstance(module, SyncBatchNorm) for module in model.modules()):
+        print_log(
+            'SyncBN needs a GPU. On this CPU the model falls back to BN: each process '
+            'normalises with the statistics of its own samples.',
+            logger='current',
+            level=logging.WARNING,  # which mmengine prints once, on rank 0
+        )
+        model = revert_sync_batchnorm(model)
+    return model
+
+
+# ---------------------------------------------------------------------- evaluation
+
+
+# cityscapesscripts 2.3.0, which mmseg's CityscapesMetric runs, calls numpy.in1d, gone
+# from numpy 2.4 on (evalPixelLevelSemanticLabeling.py:606,646). Wanted until a release
+# calls numpy.isin.
+@after_import(
+    'cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling',
+    'cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling',
+)
+def numpy_in1d_for_cityscapesscripts(module):
+    """Gives numpy its in1d back."""
+    import numpy as np
+
+    if not hasattr(np, 'in1d'):
+        np.in1d = lambda *args, **kwargs: np.isin(*args, **kwargs).ravel()

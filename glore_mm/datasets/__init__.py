@@ -1,0 +1,1 @@
+"""Small generated data sets in the layouts of the real ones."""

@@ -1,0 +1,19 @@
+"""What the tools share: setting up, running, reporting."""
+
+from glore_mm.engine.amp import CPUAmpOptimWrapper
+from glore_mm.engine.reporting import plain_errors, write_csv, write_json
+from glore_mm.engine.running import check_checkpoint, test, train
+from glore_mm.engine.setup import expand_inputs, load_config, task_of
+
+__all__ = [
+    'CPUAmpOptimWrapper',
+    'check_checkpoint',
+    'expand_inputs',
+    'load_config',
+    'plain_errors',
+    'task_of',
+    'test',
+    'train',
+    'write_csv',
+    'write_json',
+]

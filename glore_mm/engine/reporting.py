@@ -1,0 +1,49 @@
+"""What the tools tell the user: errors, tables, files."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+from mmengine.utils import mkdir_or_exist
+
+from glore_mm.errors import UserError
+
+
+def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Let a tool's main end a UserError with its message alone and exit status 1.
+
+    GLORE_TRACEBACK=1 in the environment shows where it came from.
+    """
+
+    @wraps(main)
+    def run() -> None:
+        try:
+            main()
+        except UserError as error:
+            if os.environ.get('GLORE_TRACEBACK') == '1':
+                raise
+            # from a data loader's worker it arrives with that worker's traceback
+            message = str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
+            print(f'error: {message}', file=sys.stderr, flush=True)
+            sys.exit(1)
+
+    return run
+
+
+def write_json(path: str, records: list[dict]) -> None:
+    """Write records as a JSON list."""
+    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
+    with open(path, 'w') as file:
+        json.dump(records, file, indent=2)
+
+
+def write_csv(path: str, rows: list[dict]) -> None:
+    """Write rows of one shape as CSV, with their keys as the header."""
+    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
+    with open(path, 'w', newline='') as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

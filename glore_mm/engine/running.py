@@ -1,0 +1,158 @@
+"""Training and testing a config with mmengine's Runner."""
+
+import logging
+import os.path as osp
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
+
+from glore_mm.engine.setup import _text
+from glore_mm.errors import UserError
+
+# Logged by mmengine at the start of every run; a user can do nothing about them.
+_NOISE = ('The prefix is not set', '"FileClient" will be', '"HardDiskBackend" is')
+
+
+class QuietRunner(Runner):
+    """A Runner that sets up in silence: environment and config go to the log file."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        self._levels: dict[logging.Handler, int] = {}
+        super().__init__(*args, **kwargs)
+        for handler, level in self._levels.items():
+            handler.setLevel(level)
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """The logger, its console closed until set-up is over."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                self._levels[handler] = handler.level
+                handler.setLevel(max(handler.level, logging.WARNING))
+                handler.addFilter(lambda r: not r.getMessage().startswith(_NOISE))
+        return logger
+
+
+def train(
+    cfg: Config, resume: bool = False, amp: bool = False, seed: int | None = None
+) -> Runner:
+    """Train a config.
+
+    Args:
+        cfg (Config): From `load_config`.
+        resume (bool): Go on from the newest checkpoint in the work dir.
+        amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a CPU.
+        seed (int, optional): Seed of Python, NumPy and torch. Default: the config's.
+
+    Returns:
+        Runner: After training.
+
+    Raises:
+        UserError: The config, a data set or the checkpoint to resume from is wrong.
+    """
+    if resume:
+        if find_latest_checkpoint(cfg.work_dir) is None:
+            raise UserError(
+                f'--resume: {cfg.work_dir} holds no checkpoint. Train without '
+                '--resume, or give the --work-dir of the run to go on with.'
+            )
+        cfg.resume = True
+    if amp:
+        cuda = torch.cuda.is_available()
+        cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'
+    if seed is not None:
+        cfg.randomness = dict(seed=seed)
+    _check_data(cfg, 'train', 'val')
+    _build_model(cfg)
+    runner = QuietRunner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
+    """Test a checkpoint.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        tta (bool): Average over the scales and flips of the config's `tta_pipeline`.
+
+    Returns:
+        dict[str, float]: The metrics, by name.
+
+    Raises:
+        UserError: The config, the data set or the checkpoint is wrong.
+    """
+    _check_data(cfg, 'test')
+    check_checkpoint(cfg, checkpoint)
+    cfg.load_from = checkpoint
+    if tta:
+        if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+            raise UserError(
+                f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the config'
+            )
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(cfg.tta_model, module=cfg.model)
+    return QuietRunner.from_cfg(cfg).test()
+
+
+def check_checkpoint(cfg: Config, path: str) -> None:
+    """Make sure that a checkpoint is of the network that a config builds.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or holds other weights.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise UserError(f'no checkpoint at {path}')
+    try:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # torch, zipfile and pickle each have their own
+        text = _text(error).strip().splitlines()[0]
+        raise UserError(f'{path} cannot be read as a checkpoint: {text}') from error
+    state = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(f'{path} holds no weights (no state_dict)')
+    state = {key.removeprefix('module.'): value.shape for key, value in state.items()}
+    own = {key: value.shape for key, value in _build_model(cfg).state_dict().items()}
+
+    differences = {
+        'missing': [k for k in own if k not in state and 'num_batches' not in k],
+        'not of this network': [k for k in state if k not in own],
+        'of another shape': [k for k in own if state.get(k, own[k]) != own[k]],
+    }
+    found = [
+        f'{len(keys)} {what} (such as {keys[0]})'
+        for what, keys in differences.items()
+        if keys
+    ]
+    if found:
+        raise UserError(
+            f'{path} is the checkpoint of another network than {cfg.filename} builds: '
+            f'{"; ".join(found)}. Give the config that it was trained with.'
+        )
+
+
+def _check_data(cfg: Config, *loops: str) -> None:
+    """Read the lists of all files first, so that a run fails before it writes."""
+    for loop in loops:
+        loader = cfg.get(f'{loop}_dataloader')
+        if loader is not None:
+            _building(cfg, f'{loop}_dataloader.dataset', DATASETS, loader.dataset)
+
+
+def _build_model(cfg: Config) -> torch.nn.Module:
+    return _building(cfg, 'model', MODELS, cfg.model)
+
+
+def _building(cfg: Config, key: str, registry, part: dict):
+    try:
+        return registry.build(part)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f'{cfg.filename}: {key} cannot be built: {_text(error)}'
+        ) from error

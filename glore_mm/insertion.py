@@ -1,0 +1,246 @@
+"""Units between the blocks of a backbone, by config (`WithGloRe`) or in Python.
+
+A unit becomes one more named child of its stage, right behind its block (`layer3.0`,
+`layer3.glore0`, `layer3.1`), so that every key of the backbone's checkpoint keeps its
+name and `print(model)` shows the unit where it works.
+"""
+
+import copy
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+_UNIT_NAME = re.compile(r'glore\d+')
+
+
+@MODELS.register_module()
+def WithGloRe(  # noqa: N802, reads as a type in a config
+    backbone: dict,
+    placement: Mapping[str, int | Sequence[int]],
+    unit: dict | None = None,
+    freeze_units: bool = False,
+    **kwargs,
+) -> nn.Module:
+    """Build a backbone with global reasoning units between its blocks.
+
+    Example::
+
+        backbone=dict(
+            type='WithGloRe',
+            backbone=dict(type='ResNet', depth=50),
+            placement=dict(layer2=2, layer3=3))     # R50 (2, 3) of the paper
+
+    Args:
+        backbone (dict): Config of the backbone, of any library.
+        placement: As for `insert_glore`.
+        unit: As for `insert_glore`.
+        freeze_units: As for `insert_glore`.
+        kwargs: What a model adds to the config of its backbone, as mmsegmentation does
+            with `pretrained`: given to the backbone.
+
+    Returns:
+        nn.Module: The backbone itself.
+
+    Raises:
+        TypeError: `backbone` is no config.
+        ValueError: As `insert_glore`.
+    """
+    if not isinstance(backbone, Mapping) or 'type' not in backbone:
+        raise TypeError(
+            f"WithGloRe: backbone must be a config with a 'type', got {backbone!r}"
+        )
+    built = MODELS.build({**backbone, **kwargs})
+    return insert_glore(built, placement, unit, freeze_units)
+
+
+def insert_glore(
+    model: nn.Module,
+    placement: Mapping[str, int | Sequence[int]],
+    unit: dict | None = None,
+    freeze_units: bool = False,
+) -> nn.Module:
+    """Insert units behind blocks of a network, in place.
+
+    Args:
+        model (nn.Module): A network whose stages are `nn.Sequential`s of blocks. Units
+            keep their own initialisation when its `init_weights` is called.
+        placement (Mapping[str, int | Sequence[int]]): For each stage, by the path of
+            its module ('layer3', 'slow_path.layer3'): the blocks that a unit follows,
+            counted from 0, as a sequence; or how many units to spread over the stage,
+            as a number. The i-th of n units in a stage of b blocks follows block
+            floor(i (b + 1) / (n + 1)), counted from 1: three units in the six blocks of
+            a ResNet-50's layer3 follow the first, third and fifth.
+        unit (dict, optional): Config of the units, less `in_channels`, which is that of
+            the block. Default type: GloRe1d, GloRe2d or GloRe3d, as the block's maps
+            need.
+        freeze_units (bool): Whether units in stages that the backbone freezes
+            (`frozen_stages`) are frozen with them. Default: False, they train.
+
+    Returns:
+        nn.Module: `model`.
+
+    Raises:
+        TypeError: `placement` is no mapping of paths to numbers or sequences.
+        ValueError: A stage or a block does not exist, or has its unit already.
+    """
+    if not isinstance(placement, Mapping) or not placement:
+        raise TypeError(
+            'placement must say which stages get units, such as dict(layer3=3) or '
+            f'dict(layer3=(0, 2, 4)); got {placement!r}'
+        )
+    # All of the placement is read before the first unit goes in.
+    places = {path: _blocks(model, path, where) for path, where in placement.items()}
+    for path, blocks in places.items():
+        _insert(model.get_submodule(path), path, blocks, unit or {})
+    if hasattr(type(model), 'init_weights'):
+        model.init_weights = partial(_init_weights, model)
+    if hasattr(type(model), 'get_layer_depth'):
+        model.get_layer_depth = partial(_get_layer_depth, model)
+    if freeze_units:
+        model.train(model.training)  # the backbone freezes its stages in here
+    else:
+        model.train = partial(_train, model)
+    return model
+
+
+def _blocks(model: nn.Module, path: str, where: int | Sequence[int]) -> list[int]:
+    """The blocks of a stage, from 0, that a unit shall follow."""
+    name = type(model).__name__
+    try:
+        stage = model.get_submodule(path)
+    except AttributeError:
+        stage = None
+    if not isinstance(stage, nn.Sequential) or not path:
+        stages = [
+            path
+            for path, module in model.named_modules()
+            if isinstance(module, nn.Sequential)
+            and path
+            and _names(module)
+            # a stage holds blocks, a block holds layers
+            and any(True for _ in module[0].children())
+        ]
+        raise ValueError(
+            f'placement names {path!r}, which is no stage of {name}; '
+            f'its stages are: {", ".join(stages) or "none"}'
+        )
+    count = len(_names(stage))
+    if isinstance(where, int) and not isinstance(where, bool):
+        if not 0 <= where <= count:
+            raise ValueError(
+                f'placement asks for {where} units in {path!r} of {name}, '
+                f'which has {count} blocks: 0 to {count} units fit'
+            )
+        return [i * (count + 1) // (where + 1) - 1 for i in range(1, where + 1)]
+    if not isinstance(where, Sequence) or not all(type(i) is int for i in where):
+        raise TypeError(
+            f'placement of {path!r} must be a number of units or a sequence of blocks, '
+            f'counted from 0; got {where!r}'
+        )
+    for block in where:
+        if not 0 <= block < count:
+            raise ValueError(
+                f'placement asks for a unit behind block {block} of {path!r} of '
+                f'{name}, whose blocks are 0 to {count - 1}'
+            )
+        if where.count(block) > 1 or f'glore{block}' in stage._modules:
+            raise ValueError(
+                f'placement asks for a second unit behind block {block} of {path!r} of '
+                f'{name}; there is room for one'
+            )
+    return sorted(where)
+
+
+def _names(stage: nn.Sequential) -> list[str]:
+    """The children of a stage that are its blocks."""
+    return [name for name in stage._modules if not _UNIT_NAME.fullmatch(name)]
+
+
+def _insert(stage: nn.Sequential, path: str, blocks: list[int], cfg: dict) -> None:
+    children = OrderedDict()
+    for index, name in enumerate(_names(stage)):
+        block = children[name] = stage._modules[name]
+        if f'glore{index}' in stage._modules:
+            children[f'glore{index}'] = stage._modules[f'glore{index}']
+        if index in blocks:
+            shape = _output_shape(block, f'{path}.{name}')
+            default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
+            weight = next(block.parameters())
+            unit = MODELS.build({**default, **cfg})
+            unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
+            children[f'glore{index}'] = unit
+    stage._modules = children
+
+
+def _output_shape(block: nn.Module, path: str) -> torch.Size:
+    """The shape that a block gives, seen by running a copy of it on a small input."""
+    convs = [m for m in block.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+    if not convs:
+        raise ValueError(
+            f'{path} ({type(block).__name__}) has no convolution: a unit cannot tell '
+            'its channels'
+        )
+    size = (1, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
+    with torch.no_grad():
+        out = copy.deepcopy(block).eval()(convs[0].weight.new_zeros(size))
+    if not isinstance(out, torch.Tensor):
+        raise ValueError(
+            f'{path} ({type(block).__name__}) returns {type(out).__name__}: a unit can '
+            'follow only a block that returns one tensor'
+        )
+    return out.shape
+
+
+# What a network with units does otherwise. The functions are bound by `partial` to the
+# instance: its class stays what it is, and copies and pickles of it work.
+
+
+def _units(model: nn.Module) -> Iterator[nn.Module]:
+    for path, module in model.named_modules():
+        if _UNIT_NAME.fullmatch(path.rpartition('.')[2]):
+            yield module
+
+
+def _init_weights(model: nn.Module, *args, **kwargs) -> None:
+    """Initialise; the libraries set every norm to 1, which would undo the identity."""
+    if getattr(model, 'is_init', False):
+        return type(model).init_weights(model, *args, **kwargs)
+    loaded = set()  # units whose weights came with a pretrained checkpoint
+
+    def note(unit, state_dict, prefix, *_):
+        if any(key.startswith(prefix) for key in state_dict):
+            loaded.add(unit)
+
+    units = list(_units(model))
+    hooks = [unit.register_load_state_dict_pre_hook(note) for unit in units]
+    try:
+        type(model).init_weights(model, *args, **kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for unit in units:
+        if unit not in loaded:
+            unit.init_weights()
+
+
+def _train(model: nn.Module, mode: bool = True) -> nn.Module:
+    """Switch mode; units stay out of the backbone's `frozen_stages` and `norm_eval`."""
+    units = list(_units(model))
+    trainable = [(p, p.requires_grad) for unit in units for p in unit.parameters()]
+    type(model).train(model, mode)
+    for unit in units:
+        unit.train(mode)
+    for parameter, flag in trainable:
+        parameter.requires_grad_(flag)
+    return model
+
+
+def _get_layer_depth(model: nn.Module, param_name: str, *args, **kwargs):
+    """Depth for layer-wise learning-rate decay: a unit counts as its block."""
+    param_name = re.sub(r'\.glore(\d+)\.', r'.\1.', param_name)
+    return type(model).get_layer_depth(model, param_name, *args, **kwargs)

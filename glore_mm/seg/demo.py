@@ -1,0 +1,87 @@
+"""The demo: FCN against FCN + GloRe on generated street scenes, in a few minutes."""
+
+import os.path as osp
+
+import numpy as np
+from PIL import Image
+from prettytable import PrettyTable
+
+from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
+from glore_mm.engine import load_config, test, train
+from glore_mm.seg.datasets import CityscapesFolders
+from glore_mm.seg.evaluation import class_iou
+from glore_mm.seg.pictures import colorize, panels, read_rgb
+from glore_mm.seg.tools import add_outputs, infer
+
+NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the table
+PICTURED = 3  # images
+
+
+def run(configs: str, seed: int = 0) -> None:
+    """Train and test both, print their scores, draw what they see.
+
+    Writes data/mini_cityscapes and work_dirs/ in the current folder.
+
+    Args:
+        configs (str): The folder of this project's configs.
+        seed (int): Of the weights and of the order of the samples.
+    """
+    data = write_mini_cityscapes('data/mini_cityscapes')
+    scores, segmented = {}, {}
+    for name, config in NETWORKS.items():
+        path = osp.join(configs, 'seg', f'{config}.py')
+        cfg = load_config(path)
+        checkpoint = train(cfg, seed=seed).message_hub.get_info('last_ckpt')
+        dump = osp.join(cfg.work_dir, 'confusion.npz')
+        masks = osp.join(cfg.work_dir, 'masks')
+
+        cfg = load_config(path)
+        add_outputs(cfg, dump=dump)
+        test(cfg, checkpoint)
+        with np.load(dump) as arrays:
+            scores[name] = class_iou(arrays['confusion'].sum(axis=0))
+            images = arrays['names'][:PICTURED].tolist()
+        for _ in infer(load_config(path), checkpoint, images, masks):
+            pass
+        segmented[name] = masks
+
+    print(_table(scores))
+    picture = 'work_dirs/demo_seg.png'
+    _picture(images, segmented).save(picture)
+    print(f'mIoU: {", ".join(f"{n} {np.nanmean(s):.2%}" for n, s in scores.items())}')
+    print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')
+
+
+def _table(scores: dict[str, np.ndarray]) -> PrettyTable:
+    table = PrettyTable(['IoU in %', *scores])
+    table.align = 'r'
+    table.align['IoU in %'] = 'l'
+    rows = zip(CityscapesFolders.METAINFO['classes'], *scores.values(), strict=True)
+    for label, *values in rows:
+        table.add_row([label, *(f'{100 * value:.1f}' for value in values)])
+    table.add_divider()
+    table.add_row(['mean', *(f'{100 * np.nanmean(s):.2f}' for s in scores.values())])
+    return table
+
+
+def _picture(images: list[str], segmented: dict[str, str]) -> Image.Image:
+    """Image, truth and each network's labels, a row an image."""
+    palette = CityscapesFolders.METAINFO['palette']
+    rows = []
+    for path in images:
+        truth = path.replace('leftImg8bit', 'gtFine', 1).replace(
+            '_leftImg8bit.png', '_gtFine_labelTrainIds.png'
+        )
+        row = dict(image=read_rgb(path), truth=_colours(truth, palette))
+        for name, folder in segmented.items():
+            row[name] = _colours(osp.join(folder, osp.basename(path)), palette)
+        rows.append(panels(row))
+    width, height = rows[0].size
+    picture = Image.new('RGB', (width, height * len(rows)))
+    for index, row in enumerate(rows):
+        picture.paste(row, (0, index * height))
+    return picture
+
+
+def _colours(path: str, palette: list) -> np.ndarray:
+    return colorize(np.asarray(Image.open(path)), palette)

@@ -1,0 +1,110 @@
+"""What a test can write beside its mIoU: confusion matrices and files to submit."""
+
+import os.path as osp
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.utils import mkdir_or_exist
+from mmseg.registry import METRICS
+from PIL import Image
+
+from glore_mm.datasets.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
+from glore_mm.seg.datasets import CityscapesFolders
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class.
+
+    Args:
+        confusion (np.ndarray): Pixels by true class (row) and predicted one, (C, C).
+
+    Returns:
+        np.ndarray: (C,), from 0 to 1; NaN for a class that neither has.
+    """
+    intersection = np.diag(confusion)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
+    with np.errstate(invalid='ignore'):
+        return intersection / union
+
+
+@METRICS.register_module()
+class PerImageConfusion(BaseMetric):
+    """Write the confusion matrix of every image, so that two models can be compared.
+
+    The file holds plain arrays: `names` (n,), paths of the images; `classes` (C,);
+    `confusion` (n, C, C), int64, pixels by true class (row) and predicted one (column);
+    ignored pixels are not counted.
+
+    Args:
+        path (str): The `.npz` to write.
+        ignore_index (int): The label that is not scored. Default: 255.
+    """
+
+    default_prefix = None
+
+    def __init__(self, path: str, ignore_index: int = 255) -> None:
+        super().__init__()
+        self.path = path
+        self.ignore_index = ignore_index
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of each sample."""
+        count = len(self.dataset_meta['classes'])
+        for sample in data_samples:
+            predicted = sample['pred_sem_seg']['data'].flatten().cpu().numpy()
+            truth = sample['gt_sem_seg']['data'].flatten().cpu().numpy()
+            scored = truth != self.ignore_index
+            pairs = truth[scored].astype(np.int64) * count + predicted[scored]
+            matrix = np.bincount(pairs, minlength=count**2).reshape(count, count)
+            self.results.append((sample['img_path'], matrix))
+
+    def compute_metrics(self, results: list) -> dict:
+        """Write the file; there is nothing to add to the scores."""
+        names, matrices = zip(*results, strict=True)
+        mkdir_or_exist(osp.dirname(osp.abspath(self.path)))
+        with open(self.path, 'wb') as file:  # savez adds .npz to a bare name
+            np.savez_compressed(
+                file,
+                names=np.array(names),
+                classes=np.array(self.dataset_meta['classes']),
+                confusion=np.stack(matrices),
+            )
+        return {}
+
+
+@METRICS.register_module()
+class CityscapesSubmission(BaseMetric):
+    """Write predictions as the Cityscapes server wants them.
+
+    One PNG of label ids per image, with the image's own name. Predictions of other
+    classes than Cityscapes' are written as class indices.
+
+    Args:
+        folder (str): Where to write.
+    """
+
+    default_prefix = None
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+        if is_main_process():
+            mkdir_or_exist(folder)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Write the files of a batch."""
+        classes = self.dataset_meta['classes']
+        ids = np.arange(256, dtype=np.uint8)
+        if tuple(classes) == CityscapesFolders.METAINFO['classes']:
+            ids = LABEL_ID_OF_TRAIN_ID
+        for sample in data_samples:
+            predicted = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
+            name = osp.splitext(osp.basename(sample['img_path']))[0]
+            Image.fromarray(ids[predicted]).save(osp.join(self.folder, f'{name}.png'))
+            self.results.append(name)
+
+    def compute_metrics(self, results: list) -> dict:
+        """Nothing to score."""
+        return {}

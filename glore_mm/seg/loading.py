@@ -1,0 +1,78 @@
+"""Loading label maps, with the checks that a user would miss."""
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmseg.registry import TRANSFORMS
+
+from glore_mm.errors import UserError
+
+
+@TRANSFORMS.register_module()
+class LoadLabels(BaseTransform):
+    """Load a label map and map its values onto the classes.
+
+    Does what mmseg's LoadAnnotations does, maps by table instead of value by value, and
+    refuses a file whose values are no classes. Without a `seg_map_path` (inference) it
+    does nothing.
+
+    Required keys: seg_map_path, label_map, seg_fields, num_classes (optional).
+    Added keys: gt_seg_map, uint8 (H, W); seg_fields.
+
+    Args:
+        ignore_index (int): The label that is not scored. Default: 255.
+    """
+
+    def __init__(self, ignore_index: int = 255) -> None:
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        """Add `gt_seg_map` to `results`.
+
+        Raises:
+            UserError: The file cannot be read, is no map of indices, or holds a value
+                that is no class.
+        """
+        if 'seg_map_path' not in results:
+            return results
+        path = results['seg_map_path']
+        try:
+            labels = mmcv.imfrombytes(
+                fileio.get(path), flag='unchanged', backend='pillow'
+            )
+        except (OSError, SyntaxError) as error:  # pillow raises both on bad files
+            raise UserError(
+                f'{path} cannot be read as a label map: {error}. '
+                'Fetch the file again or take it and its image out of the data set.'
+            ) from error
+        if labels.ndim != 2:
+            raise UserError(
+                f'{path} is a colour picture {labels.shape}; a label map holds one '
+                'class index per pixel (a grey or palette PNG). In Cityscapes that is '
+                '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
+            )
+        if results.get('label_map'):
+            table = np.arange(256)
+            table[list(results['label_map'])] = list(results['label_map'].values())
+            labels = table[labels]
+        self._check(labels, path, results.get('num_classes'))
+        results['gt_seg_map'] = labels.astype(np.uint8)
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    def _check(self, labels: np.ndarray, path: str, num_classes: int | None) -> None:
+        if num_classes is None:
+            return
+        values = np.flatnonzero(np.bincount(labels.ravel()))
+        wrong = values[(values >= num_classes) & (values != self.ignore_index)]
+        if len(wrong):
+            raise UserError(
+                f'{path} holds the label value(s) {", ".join(map(str, wrong))}; the '
+                f'classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
+                'ignored. Correct the file, or the classes of the data set in the '
+                'config.'
+            )
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(ignore_index={self.ignore_index})'

@@ -1,0 +1,102 @@
+"""Pictures of what a network sees: colours, overlays, panels side by side."""
+
+import os.path as osp
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.utils import mkdir_or_exist
+from mmseg.registry import HOOKS
+from PIL import Image, ImageDraw
+
+_TITLE_HEIGHT = 16  # pixels
+
+
+def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colour a label map.
+
+    Args:
+        labels (np.ndarray): Classes, integer (H, W); what is no class becomes black.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), RGB.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    return table[labels]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence) -> np.ndarray:
+    """Lay the colours of a label map over its image, half and half.
+
+    Args:
+        image (np.ndarray): uint8 (H, W, 3), RGB.
+        labels (np.ndarray): Classes, integer (H, W).
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), RGB.
+    """
+    return (image // 2 + colorize(labels, palette) // 2).astype(np.uint8)
+
+
+def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
+    """Set pictures of one size side by side, each under its title.
+
+    Args:
+        pictures (dict[str, np.ndarray]): uint8 (H, W, 3) by title.
+
+    Returns:
+        Image.Image: One RGB picture.
+    """
+    height, width = next(iter(pictures.values())).shape[:2]
+    sheet = Image.new(
+        'RGB', (width * len(pictures), height + _TITLE_HEIGHT), color='white'
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, (title, picture) in enumerate(pictures.items()):
+        draw.text((column * width + 4, 2), title, fill='black')
+        sheet.paste(Image.fromarray(picture), (column * width, _TITLE_HEIGHT))
+    return sheet
+
+
+def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
+    image = Image.open(path).convert('RGB')
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1])
+    return np.asarray(image)
+
+
+@HOOKS.register_module()
+class SavePictures(Hook):
+    """While testing, write image, truth, prediction and errors side by side.
+
+    Args:
+        folder (str): Where to write; one PNG per image, with the image's name.
+        ignore_index (int): The label that is not scored. Default: 255.
+    """
+
+    def __init__(self, folder: str, ignore_index: int = 255) -> None:
+        self.folder = folder
+        self.ignore_index = ignore_index
+        mkdir_or_exist(folder)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write the pictures of a batch."""
+        palette = runner.test_dataloader.dataset.metainfo['palette']
+        for sample in outputs:
+            truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
+            predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+            wrong = (truth != predicted) & (truth != self.ignore_index)
+            sheet = panels(
+                {
+                    'image': read_rgb(sample.img_path, truth.shape),
+                    'truth': colorize(truth, palette),
+                    'prediction': colorize(predicted, palette),
+                    'errors': np.repeat(wrong[..., None] * np.uint8(255), 3, axis=2),
+                }
+            )
+            name = osp.splitext(osp.basename(sample.img_path))[0]
+            sheet.save(osp.join(self.folder, f'{name}.png'))

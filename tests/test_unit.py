@@ -1,0 +1,294 @@
+"""The unit against a literal transcription of its equations in float64."""
+
+import copy
+import itertools
+import warnings
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from glore_mm import GloRe1d, GloRe2d, GloRe3d
+
+UNITS = {1: GloRe1d, 2: GloRe2d, 3: GloRe3d}
+SIZES = {1: (13,), 2: (7, 6), 3: (3, 5, 4)}
+FORMS = list(itertools.product((1, 2, 3), (False, True), (False, True)))
+
+
+def randomize(unit: nn.Module) -> nn.Module:
+    """Every parameter and buffer random, scales away from zero."""
+    generator = torch.Generator().manual_seed(1)
+
+    def uniform(tensor, low, high):
+        tensor.data = low + (high - low) * torch.rand(
+            tensor.shape, generator=generator
+        ).to(tensor)
+
+    for name, tensor in itertools.chain(unit.named_parameters(), unit.named_buffers()):
+        if name.endswith('running_mean'):
+            uniform(tensor, -0.7, -0.2)  # so that no ReLU is dead
+        elif name.endswith('running_var'):
+            uniform(tensor, 1.3, 2.0)
+        elif name.endswith('num_batches_tracked'):
+            tensor.fill_(7)
+        elif tensor.dim() == 1 and name.endswith('weight'):  # a norm's
+            uniform(tensor, 0.5, 1.0)
+        else:
+            uniform(tensor, -0.5, 0.5)
+    return unit
+
+
+def norm(state, name, x, training, eps):
+    """Batch norm of (N, C, L)."""
+    if training:
+        mean = x.mean(dim=(0, 2))
+        var = ((x - mean[:, None]) ** 2).mean(dim=(0, 2))
+    else:
+        mean, var = state[f'{name}.running_mean'], state[f'{name}.running_var']
+    x = (x - mean[:, None]) / torch.sqrt(var[:, None] + eps)
+    return x * state[f'{name}.weight'][:, None] + state[f'{name}.bias'][:, None]
+
+
+def transcription(state, x, normalize, pre_act, training, eps=1e-4):
+    """Y of the paper's equations, from a float64 state dict; x (N, C, *spatial)."""
+    n, c = x.shape[:2]
+    flat = x.reshape(n, c, -1)
+
+    def layer(name, value):
+        if pre_act:
+            value = norm(state, f'{name}.norm', value, training, eps).clamp(min=0)
+            name = f'{name}.conv'
+        weight = state[f'{name}.weight'].flatten(1)
+        value = torch.einsum('oi,nil->nol', weight, value)
+        if f'{name}.bias' in state:
+            value = value + state[f'{name}.bias'][:, None]
+        return value
+
+    b = layer('conv_proj', flat)
+    v = torch.einsum('nsl,nkl->nsk', layer('conv_state', flat), b)
+    if normalize:
+        v = v / flat.shape[2]
+    mixed = layer('gcn.conv1', v.permute(0, 2, 1)).permute(0, 2, 1)
+    total = v + mixed
+    z = layer('gcn.conv2', total if pre_act else total.clamp(min=0))
+    y = layer('conv_extend', torch.einsum('nsk,nkl->nsl', z, b))
+    if not pre_act:
+        y = norm(state, 'blocker', y, training, eps)
+    return y.reshape(x.shape)
+
+
+def double(state):
+    return {key: value.double() for key, value in state.items()}
+
+
+def error(found, expected):
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize(('dim', 'normalize', 'pre_act'), FORMS)
+def test_equals_the_equations(dim, normalize, pre_act, training):
+    torch.manual_seed(0)
+    unit = randomize(UNITS[dim](16, 10, 6, normalize=normalize, pre_act=pre_act))
+    unit.train(training)
+    x = torch.randn(3, 16, *SIZES[dim])
+    state = double(copy.deepcopy(unit.state_dict()))
+    expected = transcription(state, x.double(), normalize, pre_act, training)
+    y = unit(x).detach() - x
+    assert expected.norm() > 1
+    assert error(y, expected) < 1e-6
+    unit.load_state_dict(state)  # a forward pass in training moved the statistics
+    exact = unit.double()(x.double()).detach() - x.double()
+    assert error(exact, expected) < 1e-12
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize(('dim', 'normalize', 'pre_act'), FORMS)
+def test_gradients(dim, normalize, pre_act, training):
+    torch.manual_seed(0)
+    unit = randomize(UNITS[dim](4, 3, 2, normalize=normalize, pre_act=pre_act)).double()
+    unit.train(training)
+    size = {1: (5,), 2: (3, 2), 3: (2, 2, 2)}[dim]
+    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in unit.named_parameters()]
+
+    def run(x, *parameters):
+        return torch.func.functional_call(
+            unit, dict(zip(names, parameters, strict=True)), (x,)
+        )
+
+    assert torch.autograd.gradcheck(run, (x, *unit.parameters()))
+
+
+@pytest.mark.parametrize(('dim', 'normalize', 'pre_act'), FORMS)
+def test_fresh_unit_is_the_identity(dim, normalize, pre_act):
+    x = torch.randn(2, 16, *SIZES[dim])
+    unit = UNITS[dim](16, normalize=normalize, pre_act=pre_act)
+    assert torch.equal(unit.train()(x), x)
+    assert torch.equal(unit.eval()(x), x)
+    unit(x).square().sum().backward()
+    closing = unit.conv_extend.conv if pre_act else unit.blocker
+    assert closing.weight.grad.norm() > 0  # it learns from there
+
+
+@pytest.mark.parametrize(
+    'norm_cfg', [None, dict(type='IN'), dict(type='GN', num_groups=4)]
+)
+def test_identity_whatever_norm_closes(norm_cfg):
+    unit = GloRe2d(16, norm_cfg=norm_cfg)
+    x = torch.randn(2, 16, 5, 5)
+    assert torch.equal(unit(x), x)
+
+
+def test_a_released_state_dict_loads_as_it_is():
+    shapes = {
+        'conv_state.weight': (8, 16, 1, 1, 1), 'conv_state.bias': (8,),
+        'conv_proj.weight': (4, 16, 1, 1, 1), 'conv_proj.bias': (4,),
+        'gcn.conv1.weight': (4, 4, 1), 'gcn.conv1.bias': (4,),
+        'gcn.conv2.weight': (8, 8, 1),
+        'conv_extend.weight': (16, 8, 1, 1, 1),
+        'blocker.weight': (16,), 'blocker.bias': (16,),
+        'blocker.running_mean': (16,), 'blocker.running_var': (16,),
+    }  # fmt: skip
+    unit = GloRe3d(16)
+    assert unit.blocker.eps == 1e-4
+    unit.load_state_dict({key: torch.rand(shape) for key, shape in shapes.items()})
+
+
+@pytest.mark.parametrize(
+    ('channels', 'states', 'nodes', 'parameters'),
+    [(512, 256, 128, 0.411e6), (1024, 512, 256, 1.641e6)],
+)
+def test_size_is_the_published_one(channels, states, nodes, parameters):
+    unit = GloRe2d(channels)
+    assert (unit.num_states, unit.num_nodes) == (states, nodes)
+    assert sum(p.numel() for p in unit.parameters()) == pytest.approx(
+        parameters, rel=2e-3
+    )
+
+
+@pytest.mark.parametrize('size', [(8, 6), (7, 5)])
+def test_pool_gathers_from_a_coarser_grid(size):
+    """As if V came from the pooled input, and the way back from the whole one."""
+    torch.manual_seed(0)
+    unit = randomize(GloRe2d(16, 10, 6, normalize=True, pool=2)).double().eval()
+    plain = GloRe2d(16, 10, 6, normalize=True).double().eval()
+    plain.load_state_dict(unit.state_dict())
+    x = torch.randn(2, 16, *size, dtype=torch.float64)
+    pooled = nn.functional.avg_pool2d(x, 2, ceil_mode=True)
+    nodes = torch.einsum(
+        'nshw,nkhw->nsk', plain.conv_state(pooled), plain.project(pooled)
+    )
+    z = plain.gcn(nodes / pooled[0, 0].numel())
+    back = torch.einsum('nsk,nkhw->nshw', z, plain.project(x))
+    expected = x + plain.blocker(plain.conv_extend(back))
+    torch.testing.assert_close(unit(x), expected)
+
+
+@pytest.mark.parametrize('normalize', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_safe(dtype, normalize):
+    """Positive inputs at 512×1024: without care V overflows float16."""
+    torch.manual_seed(0)
+    unit = randomize(GloRe2d(16, 8, 4, normalize=normalize)).eval()
+    x = torch.randn(1, 16, 512, 1024).abs()
+    with torch.no_grad():
+        nodes = unit._gather(x, unit.project(x))
+        if not normalize:
+            assert nodes.abs().max() > torch.finfo(torch.float16).max
+        with torch.autocast('cpu', dtype):
+            y = unit(x) - x
+        expected = transcription(
+            double(unit.state_dict()), x.double(), normalize, False, training=False
+        )
+    assert torch.isfinite(y).all()
+    assert error(y, expected) < 1e-2
+
+
+def test_half_precision_weights():
+    """A model turned to bfloat16 as a whole runs, and gives bfloat16."""
+    unit = randomize(GloRe2d(16, normalize=True)).eval()
+    x = torch.randn(1, 16, 9, 9)
+    y = unit.bfloat16()(x.bfloat16())
+    assert y.dtype == torch.bfloat16
+    assert torch.isfinite(y).all()
+
+
+def test_norm_and_conv_types():
+    unit = GloRe3d(16, norm_cfg=dict(type='BN3d', requires_grad=False))
+    assert type(unit.blocker) is nn.BatchNorm3d
+    assert not unit.blocker.weight.requires_grad
+    assert type(GloRe3d(16, norm_cfg=dict(type='BN')).blocker) is nn.BatchNorm3d
+    assert type(GloRe2d(16, norm_cfg=dict(type=nn.SyncBatchNorm)).blocker) is (
+        nn.SyncBatchNorm
+    )
+    pre_act = GloRe2d(16, pre_act=True, norm_cfg=dict(type='BN2d'))
+    assert type(pre_act.gcn.conv1.norm) is nn.BatchNorm1d
+    assert type(pre_act.blocker) is nn.Identity
+    standardised = GloRe2d(16, conv_cfg=dict(type='ConvWS'))  # mmcv's
+    assert type(standardised.conv_state).__name__ == 'ConvWS2d'
+    assert type(standardised.gcn.conv1) is nn.Conv1d
+
+
+@pytest.mark.parametrize(
+    ('build', 'message'),
+    [
+        (lambda: GloRe2d(3), 'num_nodes must be at least 1, got 0'),
+        (lambda: GloRe2d(16, num_nodes=0), 'num_nodes must be at least 1, got 0'),
+        (lambda: GloRe2d('16'), "in_channels must be an integer, got '16'"),
+        (lambda: GloRe2d(16, num_states=2.5), 'num_states must be an integer, got 2.5'),
+        (lambda: GloRe2d(16, pool=(2, 2, 2)), 'pools over 2 dimensions'),
+        (lambda: GloRe2d(16, norm_cfg=dict(type='BN3d')), "use type='BN'"),
+        (lambda: GloRe3d(16, conv_cfg=dict(type='Conv2d')), "use type='Conv'"),
+        (
+            lambda: GloRe2d(16)(torch.zeros(1, 16, 2, 5, 5)),
+            r'takes an input \(N, 16, H, W\), but was given \(1, 16, 2, 5, 5\)',
+        ),
+        (
+            lambda: GloRe3d(16)(torch.zeros(1, 8, 2, 5, 5)),
+            r'takes an input \(N, 16, T, H, W\), but was given \(1, 8, 2, 5, 5\)',
+        ),
+    ],
+)
+def test_wrong_arguments(build, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        build()
+
+
+def test_more_nodes_than_positions_is_one_warning():
+    unit = GloRe2d(64, num_nodes=10)
+    with pytest.warns(
+        UserWarning, match=r'more nodes \(10\) than .* positions \(9'
+    ) as w:
+        unit(torch.zeros(1, 64, 3, 3))
+        unit(torch.zeros(1, 64, 3, 3))
+    assert len(w) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        GloRe2d(64, num_nodes=9)(torch.zeros(1, 64, 3, 3))
+
+
+def test_is_a_stock_plugin_of_mmseg():
+    import mmseg.models  # noqa: F401
+
+    plugin = dict(
+        cfg=dict(type='GloRe2d', normalize=True, num_nodes=8),
+        stages=(False, False, True, False),
+        position='after_conv3',
+    )
+    cfg = dict(type='mmseg.ResNet', depth=50, norm_eval=False)
+    torch.manual_seed(0)
+    net = MODELS.build(dict(cfg, plugins=[plugin]))
+    plain = MODELS.build(cfg)
+    missing, unexpected = plain.load_state_dict(net.state_dict(), strict=False)
+    assert not missing
+    assert all('.glore.' in key for key in unexpected)
+    assert len({key.split('.glore.')[0] for key in unexpected}) == 6
+    net.init_weights()
+    plain.load_state_dict(net.state_dict(), strict=False)
+    x = torch.randn(1, 3, 64, 64)
+    net.eval()
+    plain.eval()
+    for found, expected in zip(net(x), plain(x), strict=True):
+        assert torch.equal(found, expected)

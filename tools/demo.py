@@ -1,0 +1,25 @@
+"""Train and compare baseline and GloRe on a small generated data set.
+
+python tools/demo.py seg
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from glore_mm.engine import plain_errors
+
+
+@plain_errors
+def main() -> None:
+    """Parse, run the demo of the task."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('task', choices=['seg'])
+    args = parser.parse_args()
+
+    demo = importlib.import_module(f'glore_mm.{args.task}.demo')
+    demo.run(configs=str(Path(__file__).parent.parent / 'configs'))
+
+
+if __name__ == '__main__':
+    main()

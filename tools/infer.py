@@ -1,0 +1,62 @@
+"""Run a checkpoint on pictures.
+
+python tools/infer.py CONFIG CHECKPOINT street.jpg
+"""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from glore_mm.engine import (
+    check_checkpoint,
+    expand_inputs,
+    load_config,
+    plain_errors,
+    task_of,
+    write_csv,
+    write_json,
+)
+
+
+@plain_errors
+def main() -> None:
+    """Parse, infer, print and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='weights')
+    parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
+    parser.add_argument('--out-dir', help='write pictures of the results here')
+    parser.add_argument('--json', metavar='FILE', help='write the results as JSON')
+    parser.add_argument('--csv', metavar='FILE', help='write the results as CSV')
+    parser.add_argument('--top-k', type=int, default=5, help='classes to report')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override keys of the config',
+    )
+    args = parser.parse_args()
+
+    cfg = load_config(args.config, args.cfg_options)
+    check_checkpoint(cfg, args.checkpoint)
+    task = task_of(cfg)
+    records = []
+    files = expand_inputs(args.inputs, task.INPUT_SUFFIXES)
+    for record in task.infer(cfg, args.checkpoint, files, args.out_dir, args.top_k):
+        found = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
+        print(f'{record["input"]}: {", ".join(found)}', flush=True)
+        records.append(record)
+    if args.json:
+        write_json(args.json, records)
+    if args.csv:
+        rows = [
+            dict(input=record['input'], rank=rank, **found)
+            for record in records
+            for rank, found in enumerate(record['classes'], start=1)
+        ]
+        write_csv(args.csv, rows)
+
+
+if __name__ == '__main__':
+    main()
