@@ -6,12 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from glore_mm.datasets.mini_cityscapes import (
-    LABEL_IDS,
-    TRAIN_ID_OF_LABEL_ID,
-    main,
-    write_mini_cityscapes,
-)
+from glore_mm.datasets.cityscapes_labels import LABEL_IDS, TRAIN_ID_OF_LABEL_ID
+from glore_mm.datasets.mini_cityscapes import main, write_mini_cityscapes
 
 # Train id -> label id, written down from the official table of Cityscapes.
 OFFICIAL = {

@@ -1,0 +1,35 @@
+# make demo · make test · make lint: each sets up .venv by itself.
+
+# The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+BIN = .venv/bin
+READY = .venv/ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/python tools/demo.py seg
+
+# Two processes of one thread each: faster than two threads on the many small networks.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv work_dirs data/mini_cityscapes
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11, 3.12 or 3.13 found;' \
+		'install one, or give it: make PYTHON=/path/to/python' >&2; exit 1; }
+	$(PYTHON) -c '$(FITS)' || { echo 'error: $(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@$(BIN)/python -c 'import cv2' || { echo 'error: OpenCV lacks a system library;' \
+		'on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0' >&2; exit 1; }
+	touch $@

@@ -1,0 +1,350 @@
+"""The tools as a user runs them: real processes, real files."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import CheckpointLoader
+from PIL import Image
+
+from glore_mm.datasets.cityscapes_labels import LABEL_IDS
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / 'configs' / 'seg' / 'glore_mini.py'
+ITERATIONS = 4
+
+
+def options(data, **more):
+    """--cfg-options for a run of seconds: a tiny head, few iterations, small crops."""
+    small = {
+        'data_root': data,
+        'model.decode_head.channels': 16,
+        'model.auxiliary_head.channels': 16,
+        'train_dataloader.batch_size': 2,
+        'train_cfg.max_iters': ITERATIONS,
+        'train_cfg.val_interval': ITERATIONS,
+        'default_hooks.checkpoint.interval': 2,
+        'default_hooks.logger.interval': 1,
+    } | more
+    return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+
+
+@pytest.fixture(scope='module')
+def trained(tool, mini, tmp_path_factory):
+    """A work dir after training, and what training printed."""
+    folder = tmp_path_factory.mktemp('trained')
+    done = tool('train', CONFIG, '--seed', 0, *options(mini), cwd=folder)
+    return folder, done.stdout
+
+
+@pytest.fixture(scope='module')
+def checkpoint(trained):
+    return trained[0] / 'work_dirs' / 'glore_mini' / f'iter_{ITERATIONS}.pth'
+
+
+def test_train_says_what_runs_and_how_far_it_is(trained):
+    folder, output = trained
+    first = output.splitlines()[0]
+    assert first.startswith(f'config {CONFIG} | task segmentation | device ')
+    assert first.endswith('| work dir work_dirs/glore_mini')
+    assert re.search(
+        rf'Iter\(train\) \[\s*3/{ITERATIONS}\].*eta: 0:00:\d\d.*loss: ', output
+    )
+    assert re.search(r'Iter\(val\) .*mIoU: \d', output)
+    assert 'sky' in output  # the table of classes
+    assert 'Config:' not in output  # which belongs into the log file
+    work_dir = folder / 'work_dirs' / 'glore_mini'
+    assert (work_dir / 'iter_2.pth').is_file()
+    assert (work_dir / 'last_checkpoint').read_text().endswith(f'iter_{ITERATIONS}.pth')
+    assert (work_dir / 'glore_mini.py').is_file()
+    (log,) = work_dir.glob('*/*.log')
+    assert 'train_cfg' in log.read_text()
+
+
+def test_training_is_repeatable_and_resumes(trained, tool, mini, tmp_path):
+    """A run of 2 + 2 iterations ends where it says, and goes on rather than anew."""
+    folder, _ = trained
+    shorter = options(mini, **{'train_cfg.max_iters': 2})
+    tool('train', CONFIG, '--seed', 0, '--work-dir', 'run', *shorter, cwd=tmp_path)
+    first = load(tmp_path / 'run' / 'iter_2.pth')
+    other = load(folder / 'work_dirs' / 'glore_mini' / 'iter_2.pth')
+    assert first['state_dict'].keys() == other['state_dict'].keys()
+    for key, value in first['state_dict'].items():
+        assert torch.equal(value, other['state_dict'][key]), key
+
+    done = tool(
+        'train', CONFIG, '--resume', '--work-dir', 'run', *options(mini), cwd=tmp_path
+    )
+    assert 'resumed epoch: 0, iter: 2' in done.stdout
+    assert not re.search(rf'Iter\(train\) \[\s*1/{ITERATIONS}\]', done.stdout)
+    assert load(tmp_path / 'run' / f'iter_{ITERATIONS}.pth')['meta']['iter'] == 4
+
+
+def test_mixed_precision(tool, mini, tmp_path):
+    done = tool('train', CONFIG, '--amp', *options(mini), cwd=tmp_path)
+    assert re.search(r'Iter\(val\) .*mIoU: \d', done.stdout)
+    assert 'loss: nan' not in done.stdout
+    saved = load(tmp_path / 'work_dirs' / 'glore_mini' / 'iter_4.pth')
+    assert all(v.dtype != torch.bfloat16 for v in saved['state_dict'].values())
+
+
+def test_test_writes_what_it_is_asked_for(checkpoint, tool, mini, tmp_path):
+    done = tool(
+        'test', CONFIG, checkpoint, '--format-dir', 'submission', '--show-dir', 'shown',
+        '--dump', 'dump.npz', *options(mini), cwd=tmp_path,
+    )  # fmt: skip
+    names = sorted(path.name for path in (mini / 'leftImg8bit' / 'val').rglob('*.png'))
+    assert len(names) == 2
+
+    miou = float(re.search(r'mIoU: ([\d.]+)', done.stdout)[1])
+    with np.load(tmp_path / 'dump.npz') as dump:
+        assert [Path(name).name for name in dump['names']] == names
+        confusion = dump['confusion'].sum(axis=0)
+    hit = np.diag(confusion)
+    with np.errstate(invalid='ignore'):
+        iou = hit / (confusion.sum(0) + confusion.sum(1) - hit)
+    assert 100 * np.nanmean(iou) == pytest.approx(miou, abs=0.01)
+
+    for name in names:
+        written = np.array(Image.open(tmp_path / 'submission' / name))
+        assert written.shape == (48, 96)
+        assert set(np.unique(written)) <= set(LABEL_IDS.values())
+        width, height = Image.open(tmp_path / 'shown' / name).size
+        assert (width, height > 48) == (4 * 96, True)
+
+
+def test_tta(checkpoint, tool, mini, tmp_path):
+    plain = tool(
+        'test', CONFIG, checkpoint, '--dump', 'a.npz', *options(mini), cwd=tmp_path
+    )
+    tta = tool(
+        'test',
+        CONFIG,
+        checkpoint,
+        '--tta',
+        '--dump',
+        'b.npz',
+        *options(mini),
+        cwd=tmp_path,
+    )
+    assert 'mIoU' in plain.stdout
+    assert 'mIoU' in tta.stdout
+    with np.load(tmp_path / 'a.npz') as a, np.load(tmp_path / 'b.npz') as b:
+        assert a['confusion'].sum() == b['confusion'].sum()
+        assert not np.array_equal(a['confusion'], b['confusion'])
+
+
+def test_infer(checkpoint, tool, mini, tmp_path):
+    (tmp_path / 'one').mkdir()
+    image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
+    Image.open(image).convert('L').save(tmp_path / 'one' / 'grey.jpg')
+    done = tool(
+        'infer', CONFIG, checkpoint, image, 'one', '--out-dir', 'out', '--json',
+        'found.json', '--csv', 'found.csv', '--top-k', 2, *options(mini), cwd=tmp_path,
+    )  # fmt: skip
+    records = json.loads((tmp_path / 'found.json').read_text())
+    assert [record['input'] for record in records] == [str(image), 'one/grey.jpg']
+    for record in records:
+        scores = [found['score'] for found in record['classes']]
+        assert 1 <= len(scores) <= 2
+        assert scores == sorted(scores, reverse=True)
+        assert 0 < sum(scores) <= 1
+        label = record['classes'][0]['label']
+        assert f'{record["input"]}: {label} ' in done.stdout
+        mask = Image.open(tmp_path / 'out' / f'{Path(record["input"]).stem}.png')
+        assert mask.mode == 'P'
+        share = (np.array(mask) == list(LABEL_IDS).index(label)).mean()
+        assert share == pytest.approx(scores[0], abs=1e-4)
+        assert (
+            tmp_path / 'out' / f'{Path(record["input"]).stem}_overlay.jpg'
+        ).is_file()
+    rows = list(csv.DictReader((tmp_path / 'found.csv').open()))
+    assert [row['label'] for row in rows] == [
+        found['label'] for record in records for found in record['classes']
+    ]
+
+
+def test_two_processes(tool, mini, tmp_path):
+    """Torchrun on CPUs: train, validate, save, resume, test; one warning of SyncBN."""
+    args = ('dist_train.sh', CONFIG, 2, '--work-dir', 'run')
+    first = tool(*args, *options(mini, **{'train_cfg.max_iters': 2}), cwd=tmp_path)
+    output = first.stdout + first.stderr
+    assert output.count('SyncBN needs a GPU') == 1
+    assert output.count('task segmentation') == 1
+    assert re.search(r'Iter\(val\) .*mIoU: \d', output)
+    second = tool(*args, '--resume', *options(mini), cwd=tmp_path)
+    assert 'resumed epoch: 0, iter: 2' in second.stdout
+    saved = tmp_path / 'run' / f'iter_{ITERATIONS}.pth'
+    assert load(saved)['meta']['iter'] == ITERATIONS
+    done = tool(
+        'dist_test.sh',
+        CONFIG,
+        saved,
+        2,
+        '--dump',
+        'two.npz',
+        *options(mini),
+        cwd=tmp_path,
+    )
+    alone = tool(
+        'test', CONFIG, saved, '--dump', 'one.npz', *options(mini), cwd=tmp_path
+    )
+    assert re.search(r'mIoU: [\d.]+', done.stdout)[0] in alone.stdout
+    with np.load(tmp_path / 'one.npz') as one, np.load(tmp_path / 'two.npz') as two:
+        assert one['names'].tolist() == two['names'].tolist()
+        np.testing.assert_array_equal(one['confusion'], two['confusion'])
+
+
+# ------------------------------------------------------- errors a user will make
+
+
+def refuses(done, *texts):
+    """One clear message, a non-zero exit, no traceback."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1, done.stderr
+    assert 'Traceback' not in done.stderr
+    for text in texts:
+        assert str(text) in errors[0]
+
+
+def test_no_config(tool, tmp_path):
+    refuses(tool('train', 'no.py', cwd=tmp_path, check=False), 'no config at no.py')
+
+
+def test_no_data(tool, tmp_path):
+    done = tool('train', CONFIG, cwd=tmp_path, check=False)
+    refuses(done, 'no data set at data/mini_cityscapes/leftImg8bit/train', 'data_root=')
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'text'),
+    [
+        ('leftImg8bit/train/aachen/*.png', 'label map(s) have no image, the first: '),
+        ('gtFine/train/*/*.png', 'image(s) have no label map, the first: '),
+        ('leftImg8bit/val/*/*.png', 'the split is empty: no images in '),
+    ],
+)
+def test_incomplete_data(tool, data, tmp_path, pattern, text):
+    for path in data.glob(pattern):
+        path.unlink()
+    done = tool('train', CONFIG, *options(data), cwd=tmp_path, check=False)
+    refuses(done, text, data)
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def damaged_label(data):
+    for path in (data / 'gtFine' / 'train').rglob('*_labelTrainIds.png'):
+        Image.fromarray(np.full((48, 96), 77, np.uint8)).save(path)
+    return (
+        '_gtFine_labelTrainIds.png holds the label value(s) 77; the classes are 0 to 18'
+    )
+
+
+def truncated_image(data):
+    for path in (data / 'leftImg8bit' / 'train').rglob('*.png'):
+        path.write_bytes(path.read_bytes()[:2000])
+    return '_leftImg8bit.png cannot be read as an image'
+
+
+@pytest.mark.parametrize('damage', [damaged_label, truncated_image])
+@pytest.mark.parametrize('workers', [0, 1])
+def test_damaged_data(tool, data, tmp_path, damage, workers):
+    """Found in training, in this process or a loader's; nothing is overwritten."""
+    text = damage(data)
+    earlier = tmp_path / 'run' / 'iter_2.pth'
+    earlier.parent.mkdir()
+    earlier.write_text('precious')
+    persistent = bool(workers)
+    more = {
+        'train_dataloader.num_workers': workers,
+        'train_dataloader.persistent_workers': persistent,
+    }
+    done = tool(
+        'train', CONFIG, '--work-dir', 'run', *options(data, **more), cwd=tmp_path,
+        check=False,
+    )  # fmt: skip
+    refuses(done, text, data)
+    assert earlier.read_text() == 'precious'
+    assert not list(tmp_path.rglob('iter_4.pth'))
+
+
+def test_damaged_test_data_stops_the_test(checkpoint, tool, data, tmp_path):
+    path = sorted((data / 'leftImg8bit' / 'val').rglob('*.png'))[0]
+    path.write_bytes(path.read_bytes()[:2000])
+    done = tool(
+        'test', CONFIG, checkpoint, '--dump', 'x.npz', *options(data), cwd=tmp_path,
+        check=False,
+    )  # fmt: skip
+    refuses(done, path, 'cannot be read as an image')
+    assert not (tmp_path / 'x.npz').exists()
+
+
+def test_checkpoints_that_do_not_fit(checkpoint, tool, mini, tmp_path):
+    fcn = CONFIG.with_name('fcn_mini.py')
+    done = tool('test', fcn, checkpoint, *options(mini), cwd=tmp_path, check=False)
+    refuses(done, checkpoint, 'is the checkpoint of another network than', fcn,
+            'not of this network (such as decode_head.units.0.')  # fmt: skip
+    more = {'model.decode_head.channels': 24}
+    done = tool('infer', CONFIG, checkpoint, mini, *options(mini, **more), cwd=tmp_path,
+                check=False)  # fmt: skip
+    refuses(done, 'of another shape (such as decode_head.conv_seg.weight)')
+    (tmp_path / 'broken.pth').write_bytes(checkpoint.read_bytes()[:5000])
+    done = tool('test', CONFIG, 'broken.pth', *options(mini), cwd=tmp_path, check=False)
+    refuses(done, 'broken.pth cannot be read as a checkpoint')
+    done = tool('test', CONFIG, 'none.pth', *options(mini), cwd=tmp_path, check=False)
+    refuses(done, 'no checkpoint at none.pth')
+
+
+def with_glore(unit: str, placement: str) -> str:
+    return (
+        f"_base_ = '{ROOT}/configs/seg/fcn_mini.py'\n"
+        "model = dict(backbone=dict(_delete_=True, type='WithGloRe', "
+        f'backbone=_base_.model.backbone, unit={unit}, placement={placement}))\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ('unit', 'placement', 'text'),
+    [
+        ('dict()', 'dict(layer9=1)', 'its stages are: layer1, layer2, layer3, layer4'),
+        ('dict()', 'dict(layer3=3)', "asks for 3 units in 'layer3' of ResNetV1c, which "
+                                     'has 2 blocks'),
+        ("dict(type='GloRe4d')", 'dict(layer3=1)', 'GloRe4d is not in the'),
+        ('dict(num_nodes=0)', 'dict(layer3=1)', 'num_nodes must be at least 1, got 0'),
+        ('dict(nodes=4)', 'dict(layer3=1)', "unexpected keyword argument 'nodes'"),
+    ],
+)  # fmt: skip
+def test_wrong_models(tool, mini, tmp_path, unit, placement, text):
+    (tmp_path / 'mine.py').write_text(with_glore(unit, placement))
+    done = tool('train', 'mine.py', '--cfg-options', f'data_root={mini}', cwd=tmp_path,
+                check=False)  # fmt: skip
+    refuses(done, 'mine.py: model cannot be built', text)
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_resume_where_nothing_is(tool, mini, tmp_path):
+    done = tool('train', CONFIG, '--resume', *options(mini), cwd=tmp_path, check=False)
+    refuses(done, '--resume: work_dirs/glore_mini holds no checkpoint')
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_infer_without_input(checkpoint, tool, mini, tmp_path):
+    (tmp_path / 'notes.txt').write_text('no picture')
+    for name, text in (
+        ('none.png', 'none.png: no such file'),
+        ('notes.txt', 'notes.txt cannot be read as an image'),
+    ):
+        done = tool(
+            'infer', CONFIG, checkpoint, name, *options(mini), cwd=tmp_path, check=False
+        )
+        refuses(done, text)
