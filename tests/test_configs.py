@@ -1,7 +1,5 @@
-"""Every config: it builds, says what it says it says, and is found from anywhere."""
+"""Every config builds and differs from its baseline in what it says."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -105,53 +103,3 @@ def test_metafile_lists_every_config():
         for model in load(ROOT / path)['Models']
     ]
     assert sorted(listed) == [f'configs/seg/{path.name}' for path in SEG]
-
-
-def test_found_from_anywhere(tmp_path):
-    """A user's own config, in a folder of their own, with ours as its base."""
-    (tmp_path / 'mine.py').write_text(
-        "_base_ = 'glore_mm::seg/glore_cityscapes.py'\n"
-        'model = dict(decode_head=dict(num_units=2))\n'
-    )
-    script = (
-        'import glore_mm\n'
-        'from mmengine.config import Config\n'
-        "cfg = Config.fromfile('mine.py')\n"
-        'print(cfg.model.decode_head.type, cfg.model.decode_head.num_units)\n'
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', script], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.stdout.split() == ['GloReHead', '2'], done.stderr
-
-
-def test_importing_glore_mm_imports_no_task_library():
-    script = (
-        'import sys, torch, mmengine, glore_mm\n'
-        'from mmengine.registry import MODELS\n'
-        "assert MODELS.get('GloRe2d') is glore_mm.GloRe2d\n"
-        "assert MODELS.get('WithGloRe') is glore_mm.WithGloRe\n"
-        'heavy = {"mmcv", "mmseg", "mmpretrain", "mmaction", "timm", "torchvision"}\n'
-        'print(sorted(heavy & set(sys.modules)))\n'
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', script], capture_output=True, text=True
-    )
-    assert done.stdout.strip() == '[]', done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_configs_ship_in_the_wheel(tmp_path):
-    import zipfile
-
-    subprocess.run(
-        [sys.executable, '-m', 'build', '--wheel', '--outdir', tmp_path, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob('*.whl')
-    names = zipfile.ZipFile(wheel).namelist()
-    assert 'glore_mm/.mim/model-index.yml' in names
-    for path in (*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'configs').rglob('*.yml')):
-        assert f'glore_mm/.mim/{path.relative_to(ROOT)}' in names
-    assert not [name for name in names if name.startswith(('tests', 'tools', 'docs'))]

@@ -3,12 +3,9 @@
 python tools/infer.py CONFIG CHECKPOINT street.jpg
 """
 
-import argparse
-
-from mmengine.config import DictAction
-
 from glore_mm.engine import (
     check_checkpoint,
+    config_parser,
     expand_inputs,
     load_config,
     plain_errors,
@@ -21,21 +18,13 @@ from glore_mm.engine import (
 @plain_errors
 def main() -> None:
     """Parse, infer, print and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('config', help='config file')
+    parser = config_parser(__doc__)
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
     parser.add_argument('--out-dir', help='write pictures of the results here')
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON')
     parser.add_argument('--csv', metavar='FILE', help='write the results as CSV')
     parser.add_argument('--top-k', type=int, default=5, help='classes to report')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config',
-    )
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options)

@@ -3,14 +3,22 @@
 from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.reporting import plain_errors, write_csv, write_json
 from glore_mm.engine.running import check_checkpoint, test, train
-from glore_mm.engine.setup import expand_inputs, load_config, task_of
+from glore_mm.engine.setup import (
+    config_parser,
+    expand_inputs,
+    load_config,
+    runner_parser,
+    task_of,
+)
 
 __all__ = [
     'CPUAmpOptimWrapper',
     'check_checkpoint',
+    'config_parser',
     'expand_inputs',
     'load_config',
     'plain_errors',
+    'runner_parser',
     'task_of',
     'test',
     'train',

@@ -33,6 +33,11 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
+def message_of(error: Exception) -> str:
+    """What an exception says; the text of a KeyError itself would be quoted."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
 def write_json(path: str, records: list[dict]) -> None:
     """Write records as a JSON list."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))

@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
-from glore_mm.engine.setup import _text
+from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -110,7 +110,7 @@ def check_checkpoint(cfg: Config, path: str) -> None:
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:  # torch, zipfile and pickle each have their own
-        text = _text(error).strip().splitlines()[0]
+        text = message_of(error).strip().splitlines()[0]
         raise UserError(f'{path} cannot be read as a checkpoint: {text}') from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -154,5 +154,5 @@ def _building(cfg: Config, key: str, registry, part: dict):
         raise
     except Exception as error:
         raise UserError(
-            f'{cfg.filename}: {key} cannot be built: {_text(error)}'
+            f'{cfg.filename}: {key} cannot be built: {message_of(error)}'
         ) from error

@@ -1,22 +1,57 @@
 """From the command line to a config that is ready to run."""
 
+import argparse
 import glob
-import importlib
+import importlib.util
 import os
 import os.path as osp
 import warnings
 from types import ModuleType
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
+from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 
 #: Task of a config, by the library it is written for.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 TASK_NAMES = dict(seg='segmentation', cls='classification', video='video')
+
+
+def config_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser of what every tool takes: a config and overrides of its keys.
+
+    Args:
+        doc (str): The tool's docstring; its first line becomes the description.
+    """
+    parser = argparse.ArgumentParser(description=doc.partition('\n')[0])
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override keys of the config: optim_wrapper.optimizer.lr=0.02',
+    )
+    return parser
+
+
+def runner_parser(doc: str) -> argparse.ArgumentParser:
+    """`config_parser` of a tool that starts a Runner: also where to write, and how."""
+    parser = config_parser(doc)
+    parser.add_argument(
+        '--work-dir', help='for logs and checkpoints (default: work_dirs/<config>)'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes (default: none, there is one)',
+    )
+    return parser
 
 
 def load_config(
@@ -49,7 +84,9 @@ def load_config(
             _replace(cfg._cfg_dict, 'data_root', cfg.data_root, options['data_root'])
         cfg.merge_from_dict(options or {})
     except Exception as error:  # whatever the config's own Python raised
-        raise UserError(f'{path} cannot be read as a config: {_text(error)}') from error
+        raise UserError(
+            f'{path} cannot be read as a config: {message_of(error)}'
+        ) from error
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
@@ -70,8 +107,15 @@ def load_config(
 
 
 def task_of(cfg: Config) -> ModuleType:
-    """The module with what a task adds to the tools: `glore_mm.<task>.tools`."""
-    return importlib.import_module(f'glore_mm.{_task(cfg)}.tools')
+    """The module with what a task adds to the tools: `glore_mm.<task>.tools`.
+
+    Raises:
+        UserError: The tools have nothing for this task.
+    """
+    name = f'glore_mm.{_task(cfg)}.tools'
+    if importlib.util.find_spec(name.rpartition('.')[0]) is None:
+        raise UserError(f'{cfg.filename}: not yet for {TASK_NAMES[_task(cfg)]}')
+    return importlib.import_module(name)
 
 
 def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
@@ -141,8 +185,3 @@ def _replace(node: object, key: str, old: str, new: str) -> None:
 
 def _stem(path: str) -> str:
     return osp.splitext(osp.basename(path))[0]
-
-
-def _text(error: Exception) -> str:
-    """What an exception says; a KeyError's own text would be quoted."""
-    return str(error.args[0]) if error.args else type(error).__name__

@@ -4,23 +4,11 @@ _base_ = './cityscapes.py'
 
 dataset_type = 'CamVid'
 data_root = 'data/camvid'
-train_pipeline = [
-    _base_.load_image,
-    dict(type='LoadLabels'),
-    dict(
-        type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.5), keep_ratio=True
-    ),
-    dict(type='RandomCrop', crop_size=(180, 240), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    _base_.load_image,
-    dict(type='Resize', scale=(480, 360), keep_ratio=True),
-    dict(type='LoadLabels'),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=(480, 360), ratio_range=(0.5, 1.5))  # RandomResize
+train_pipeline[3].update(crop_size=(180, 240))  # RandomCrop
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(480, 360))  # Resize
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(

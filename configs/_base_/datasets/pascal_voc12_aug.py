@@ -4,25 +4,12 @@ _base_ = './cityscapes.py'
 
 dataset_type = 'PascalVOC'
 data_root = 'data/VOCdevkit/VOC2012'
-crop_size = (512, 512)
-train_pipeline = [
-    _base_.load_image,
-    dict(type='LoadLabels'),
-    dict(
-        type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True
-    ),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='Pad', size=crop_size),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    _base_.load_image,
-    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='LoadLabels'),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=(2048, 512))  # RandomResize
+train_pipeline[3].update(crop_size=(512, 512))  # RandomCrop
+train_pipeline.insert(-1, dict(type='Pad', size=(512, 512)))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(2048, 512))  # Resize
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(
