@@ -101,10 +101,8 @@ def insert_glore(
         model.init_weights = partial(_init_weights, model)
     if hasattr(type(model), 'get_layer_depth'):
         model.get_layer_depth = partial(_get_layer_depth, model)
-    if freeze_units:
-        model.train(model.training)  # the backbone freezes its stages in here
-    else:
-        model.train = partial(_train, model)
+    model.train = partial(_train, model, freeze_units)
+    model.train(model.training)  # in here a backbone freezes its stages
     return model
 
 
@@ -185,15 +183,27 @@ def _output_shape(block: nn.Module, path: str) -> torch.Size:
             f'{path} ({type(block).__name__}) has no convolution: a unit cannot tell '
             'its channels'
         )
-    size = (1, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
-    with torch.no_grad():
-        out = copy.deepcopy(block).eval()(convs[0].weight.new_zeros(size))
+    # blocks that shift along time (TSM) take the frames of a clip as a batch
+    frames = next((m.num_segments for m in block.modules() if _is_shifting(m)), 1)
+    size = (frames, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
+    try:
+        with torch.no_grad():
+            out = copy.deepcopy(block).eval()(convs[0].weight.new_zeros(size))
+    except Exception as error:
+        raise ValueError(
+            f'{path} ({type(block).__name__}) cannot be run on an input {size} to see '
+            f'its channels: {error}'
+        ) from error
     if not isinstance(out, torch.Tensor):
         raise ValueError(
             f'{path} ({type(block).__name__}) returns {type(out).__name__}: a unit can '
             'follow only a block that returns one tensor'
         )
     return out.shape
+
+
+def _is_shifting(module: nn.Module) -> bool:
+    return isinstance(getattr(module, 'num_segments', None), int)
 
 
 # What a network with units does otherwise. The functions are bound by `partial` to the
@@ -217,26 +227,34 @@ def _init_weights(model: nn.Module, *args, **kwargs) -> None:
             loaded.add(unit)
 
     units = list(_units(model))
-    hooks = [unit.register_load_state_dict_pre_hook(note) for unit in units]
+    hooks = [  # public from torch 2.5 on
+        unit._register_load_state_dict_pre_hook(note, with_module=True)
+        for unit in units
+    ]
     try:
         type(model).init_weights(model, *args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()
     for unit in units:
-        if unit not in loaded:
+        if unit not in loaded and hasattr(unit, 'init_weights'):
             unit.init_weights()
 
 
-def _train(model: nn.Module, mode: bool = True) -> nn.Module:
-    """Switch mode; units stay out of the backbone's `frozen_stages` and `norm_eval`."""
-    units = list(_units(model))
-    trainable = [(p, p.requires_grad) for unit in units for p in unit.parameters()]
+def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module:
+    """Switch mode; units stay out of the backbone's `norm_eval` and `frozen_stages`."""
+    flags = {
+        unit: [parameter.requires_grad for parameter in unit.parameters()]
+        for unit in _units(model)
+    }
     type(model).train(model, mode)
-    for unit in units:
+    for unit, before in flags.items():
+        frozen = not any(parameter.requires_grad for parameter in unit.parameters())
+        if freeze_units and frozen:
+            continue
         unit.train(mode)
-    for parameter, flag in trainable:
-        parameter.requires_grad_(flag)
+        for parameter, flag in zip(unit.parameters(), before, strict=True):
+            parameter.requires_grad_(flag)
     return model
 
 

@@ -5,6 +5,7 @@ CVPR 2019, https://arxiv.org/abs/1811.12814. Parameter names are those of the co
 released with it (https://github.com/facebookresearch/GloRe).
 """
 
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class GloRe(nn.Module):
         out = X + blocker(conv_extend(Z B))           (N, C, L)
 
     A fresh unit is the identity: the weight of `blocker` starts at zero, or that of
-    `conv_extend` where no norm with a weight closes the unit.
+    `conv_extend` where no norm with a trainable weight closes the unit.
 
     Half precision: V is summed in float32. Without `normalize` V grows with L, so that
     under autocast everything from V up to and including `blocker` runs in float32.
@@ -89,7 +90,7 @@ class GloRe(nn.Module):
         self.num_nodes = self._positive(
             'num_nodes', in_channels // 4 if num_nodes is None else num_nodes
         )
-        self.pool = (pool,) * self.dim if isinstance(pool, int) else tuple(pool)
+        self.pool = tuple(pool) if isinstance(pool, Sequence) else (pool,) * self.dim
         if len(self.pool) != self.dim:
             raise ValueError(
                 f'{type(self).__name__} pools over {self.dim} dimensions, '
@@ -143,7 +144,7 @@ class GloRe(nn.Module):
             if isinstance(getattr(layer, 'bias', None), Tensor):
                 nn.init.zeros_(layer.bias)
         closing = getattr(self.blocker, 'weight', None)
-        if closing is None:
+        if closing is None or not closing.requires_grad:
             extend = self.conv_extend.conv if self.pre_act else self.conv_extend
             closing = extend.weight
         nn.init.zeros_(closing)
@@ -192,18 +193,20 @@ class GloRe(nn.Module):
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != self.dim + 2 or x.shape[1] != self.in_channels:
-            spatial = ', '.join('THW'[3 - self.dim :])
+            spatial = ('L', 'H, W', 'T, H, W')[self.dim - 1]
             raise ValueError(
                 f'{type(self).__name__} takes an input (N, {self.in_channels}, '
                 f'{spatial}), but was given {tuple(x.shape)}'
             )
-        if self._warned_of_size or torch.jit.is_tracing():
+        recording = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        if self._warned_of_size or recording:
             return
-        if not torch.compiler.is_compiling() and x[0, 0].numel() < self.num_nodes:
+        positions = math.prod(x.shape[2:])
+        if positions < self.num_nodes:
             self._warned_of_size = True
             warnings.warn(
                 f'{type(self).__name__} has more nodes ({self.num_nodes}) than its '
-                f'input has positions ({x[0, 0].numel()}, from {tuple(x.shape)}): '
+                f'input has positions ({positions}, from {tuple(x.shape)}): '
                 'lower num_nodes or insert the unit where the map is larger',
                 stacklevel=2,
             )
@@ -220,6 +223,11 @@ class GloRe(nn.Module):
         return value
 
     def _check_layer(self, key: str, cfg: dict | None, default: str) -> None:
+        if not isinstance(cfg, dict | None):
+            raise TypeError(
+                f'{type(self).__name__}: {key} must be a dict such as '
+                f'dict(type={default!r}), got {cfg!r}'
+            )
         family, dims = _layer_type(cfg or {}, default)
         if dims not in (None, self.dim):
             raise ValueError(

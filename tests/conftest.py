@@ -34,7 +34,8 @@ def tool():
         command = [sys.executable, str(ROOT / 'tools' / f'{name}.py')]
         if name.endswith('.sh'):
             command = [str(ROOT / 'tools' / name)]
-        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable)
+        env = dict(os.environ, PYTHON=sys.executable)
+        env.update(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
         with socket.socket() as probe:  # a free port, for those that run torchrun
             probe.bind(('127.0.0.1', 0))
             env['MASTER_PORT'] = str(probe.getsockname()[1])

@@ -41,6 +41,10 @@ def test_builds(path):
     glore = path.stem.startswith('glore')
     assert len(units) == (5 if 'backbone' in path.stem else 1 if glore else 0)
     assert all(unit.normalize for unit in units)
+    crop = next(t for t in cfg.train_pipeline if t.type == 'RandomCrop').crop_size
+    resize = next(t for t in cfg.train_pipeline if t.type == 'RandomResize').scale
+    assert crop == cfg.model.data_preprocessor.size
+    assert cfg.test_pipeline[1] == dict(type='Resize', scale=resize, keep_ratio=True)
     classes = 21 if 'voc' in path.stem else 11 if 'camvid' in path.stem else 19
     assert model.decode_head.num_classes == model.auxiliary_head.num_classes == classes
 

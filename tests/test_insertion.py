@@ -340,6 +340,7 @@ def test_units_in_frozen_stages(library, freeze_units):
     assert {p.requires_grad for p in frozen.parameters()} == {not freeze_units}
     assert frozen.blocker.training is not freeze_units
     assert all(p.requires_grad for p in free.parameters())
+    assert free.blocker.training  # norm_eval is for norms that came with statistics
     free.requires_grad_(False)  # what the user froze stays frozen
     net.train()
     assert not any(p.requires_grad for p in free.parameters())
@@ -431,19 +432,37 @@ def test_a_number_spreads_units_as_the_paper_does(depth, placement, expected):
             assert children[children.index(f'glore{block}') - 1] == str(block)
 
 
-def test_any_registered_block_with_channels_can_be_the_unit():
+@pytest.mark.parametrize(
+    'unit',
+    [dict(type='NonLocal2d', reduction=2), dict(type='ContextBlock', ratio=0.25)],
+)
+def test_any_registered_block_with_channels_can_be_the_unit(unit):
     """So that modules are compared in the same places."""
     init_default_scope('mmseg')
+    backbone = dict(type='ResNet', depth=18)
+    net = MODELS.build(
+        dict(type='WithGloRe', backbone=backbone, unit=unit, placement=dict(layer3=1))
+    )
+    assert type(net.layer3.glore0).__name__ == unit['type']
+    assert net.layer3.glore0.in_channels == 256
+    net.init_weights()
+    assert net(torch.randn(IMAGE))[-1].shape == (1, 512, 2, 2)
+
+
+def test_blocks_that_shift_along_time():
+    init_default_scope('mmaction')
     net = MODELS.build(
         dict(
             type='WithGloRe',
-            backbone=dict(type='ResNet', depth=18),
-            unit=dict(type='NonLocal2d', reduction=2),
+            backbone=dict(
+                type='ResNetTSM', depth=18, pretrained=None, pretrained2d=False
+            ),
             placement=dict(layer3=1),
         )
     )
-    assert type(net.layer3.glore0).__name__ == 'NonLocal2d'
+    net.init_weights()
     assert net.layer3.glore0.in_channels == 256
+    assert net(torch.randn(8, 3, 64, 64)).shape == (8, 512, 2, 2)
 
 
 def test_unit_takes_device_and_dtype_of_its_stage():

@@ -169,6 +169,28 @@ def test_missing_and_empty_folders(data, tmp_path):
         cityscapes(data, 'val')
 
 
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+def test_labels_are_those_of_mmseg(tmp_path, reduce_zero_label):
+    save(tmp_path / 'i' / 'a.jpg', np.zeros((2, 2, 3), np.uint8))
+    save(tmp_path / 'l' / 'a.png', np.array([[0, 1], [2, 255]], np.uint8))
+    (tmp_path / 'list.txt').write_text('a\n')
+    found = [
+        DATASETS.build(
+            dict(
+                type='PascalVOC',
+                data_root=str(tmp_path),
+                data_prefix=dict(img_path='i', seg_map_path='l'),
+                ann_file='list.txt',
+                reduce_zero_label=reduce_zero_label,
+                pipeline=[PIPELINE[0], dict(type=loading)],
+            )
+        )[0]['gt_seg_map']
+        for loading in ('LoadLabels', 'LoadAnnotations')
+    ]
+    np.testing.assert_array_equal(*found)
+    assert found[0].dtype == np.uint8
+
+
 def test_wrong_label_maps(data):
     path = first(data, '*_labelTrainIds.png')
     labels = np.array(Image.open(path))
@@ -179,6 +201,9 @@ def test_wrong_label_maps(data):
     ) as e:
         cityscapes(data)[0]
     assert str(path) in str(e.value)
+    save(path, np.full((48, 96), 300, np.uint16))
+    with pytest.raises(UserError, match=r'value\(s\) 300; the classes are 0 to'):
+        cityscapes(data)[0]
     save(path, np.zeros((48, 96, 3), np.uint8))
     with pytest.raises(UserError, match='is a colour picture') as e:
         cityscapes(data)[0]
@@ -236,12 +261,16 @@ def test_fresh_head_is_fcn(num_units):
         assert not torch.equal(glore(x), fcn(x))
 
 
-def test_head_with_concat_input():
+def test_head_takes_the_config_of_an_fcn_head():
+    """Mmseg's own, which names num_convs and has concat_input."""
+    with pytest.raises(ValueError, match='between 2 convolutions, got num_convs=1'):
+        head('GloReHead', num_convs=1)
     glore = MODELS.build(
         dict(
             type='GloReHead',
             in_channels=32,
             channels=16,
+            num_convs=2,
             num_classes=5,
             concat_input=True,
             norm_cfg=dict(type='BN'),

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,38 @@ def test_training_is_repeatable_and_resumes(trained, tool, mini, tmp_path):
     assert load(tmp_path / 'run' / f'iter_{ITERATIONS}.pth')['meta']['iter'] == 4
 
 
+def test_pretrained_weights(tool, mini, tmp_path):
+    """As the Cityscapes configs have them, but from a file."""
+    from mmengine.registry import MODELS, init_default_scope
+
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    backbone = MODELS.build(dict(type='mmseg.ResNetV1c', depth=18))
+    torch.save(backbone.state_dict(), tmp_path / 'resnet18.pth')
+    more = {'model.pretrained': 'resnet18.pth', 'optim_wrapper.optimizer.lr': 1e-5}
+    tool('train', CONFIG, *options(mini, **more), cwd=tmp_path)
+    checkpoint = tmp_path / 'work_dirs' / 'glore_mini' / 'iter_4.pth'
+    trained = load(checkpoint)['state_dict']
+    for key, value in backbone.named_parameters():
+        assert torch.allclose(trained[f'backbone.{key}'], value, atol=1e-3), key
+    done = tool('test', CONFIG, checkpoint, *options(mini, **more), cwd=tmp_path)
+    assert 'mIoU' in done.stdout
+
+
+def test_demo(tool, tmp_path):
+    """What `make demo` runs, with less training."""
+    less = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2',
+            'default_hooks.checkpoint.interval=2')  # fmt: skip
+    done = tool('demo', 'seg', '--cfg-options', *less, cwd=tmp_path)
+    assert re.search(r'mIoU: FCN \d+\.\d+%, GloRe \d+\.\d+%', done.stdout)
+    assert re.search(r'\| road +\| +[\d.]+ \| +[\d.]+ \|', done.stdout)
+    picture = Image.open(tmp_path / 'work_dirs' / 'demo_seg.png')
+    assert picture.size == (4 * 256, 3 * (128 + 16))
+    for name in ('fcn_mini', 'glore_mini'):  # the curves of each in its own folder
+        assert list((tmp_path / 'work_dirs' / name).glob('*/vis_data/scalars.json'))
+
+
 def test_mixed_precision(tool, mini, tmp_path):
     done = tool('train', CONFIG, '--amp', *options(mini), cwd=tmp_path)
     assert re.search(r'Iter\(val\) .*mIoU: \d', done.stdout)
@@ -145,7 +178,9 @@ def test_tta(checkpoint, tool, mini, tmp_path):
 def test_infer(checkpoint, tool, mini, tmp_path):
     (tmp_path / 'one').mkdir()
     image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
-    Image.open(image).convert('L').save(tmp_path / 'one' / 'grey.jpg')
+    turned = Image.Exif()
+    turned[0x0112] = 6  # as phones hold it: to be shown turned by 90 degrees
+    Image.open(image).convert('L').save(tmp_path / 'one' / 'grey.jpg', exif=turned)
     done = tool(
         'infer', CONFIG, checkpoint, image, 'one', '--out-dir', 'out', '--json',
         'found.json', '--csv', 'found.csv', '--top-k', 2, *options(mini), cwd=tmp_path,
@@ -161,6 +196,7 @@ def test_infer(checkpoint, tool, mini, tmp_path):
         assert f'{record["input"]}: {label} ' in done.stdout
         mask = Image.open(tmp_path / 'out' / f'{Path(record["input"]).stem}.png')
         assert mask.mode == 'P'
+        assert mask.size[0] * mask.size[1] == 96 * 48
         share = (np.array(mask) == list(LABEL_IDS).index(label)).mean()
         assert share == pytest.approx(scores[0], abs=1e-4)
         assert (
@@ -300,7 +336,7 @@ def test_checkpoints_that_do_not_fit(checkpoint, tool, mini, tmp_path):
     refuses(done, 'of another shape (such as decode_head.conv_seg.weight)')
     (tmp_path / 'broken.pth').write_bytes(checkpoint.read_bytes()[:5000])
     done = tool('test', CONFIG, 'broken.pth', *options(mini), cwd=tmp_path, check=False)
-    refuses(done, 'broken.pth cannot be read as a checkpoint')
+    refuses(done, 'broken.pth cannot be read as a checkpoint: ', 'It is damaged')
     done = tool('test', CONFIG, 'none.pth', *options(mini), cwd=tmp_path, check=False)
     refuses(done, 'no checkpoint at none.pth')
 
@@ -336,6 +372,35 @@ def test_resume_where_nothing_is(tool, mini, tmp_path):
     done = tool('train', CONFIG, '--resume', *options(mini), cwd=tmp_path, check=False)
     refuses(done, '--resume: work_dirs/glore_mini holds no checkpoint')
     assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_resume_of_another_network(trained, tool, mini, tmp_path):
+    """Not even the config beside the checkpoints is overwritten."""
+    run = shutil.copytree(trained[0] / 'work_dirs' / 'glore_mini', tmp_path / 'run')
+    (run / 'last_checkpoint').write_text(str(run / f'iter_{ITERATIONS}.pth'))
+    before = sorted(run.rglob('*'))
+    fcn = CONFIG.with_name('fcn_mini.py')
+    done = tool('train', fcn, '--resume', '--work-dir', run, *options(mini),
+                cwd=tmp_path, check=False)  # fmt: skip
+    refuses(done, run, 'is the checkpoint of another network than', fcn)
+    assert sorted(run.rglob('*')) == before
+    more = {'load_from': 'nowhere.pth'}
+    done = tool('train', fcn, *options(mini, **more), cwd=tmp_path, check=False)
+    refuses(done, 'no checkpoint at nowhere.pth')
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
+    image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        shutil.copy(image, tmp_path / folder / 'x.png')
+    for inputs, out in ((['a/x.png'], 'a'), (['a', 'b'], 'out')):
+        done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
+                    *options(mini), cwd=tmp_path, check=False)  # fmt: skip
+        refuses(done, 'would be written over a/x.png')
+    assert (tmp_path / 'a' / 'x.png').read_bytes() == image.read_bytes()
+    assert not (tmp_path / 'out').exists()
 
 
 def test_infer_without_input(checkpoint, tool, mini, tmp_path):

@@ -133,12 +133,25 @@ def test_fresh_unit_is_the_identity(dim, normalize, pre_act):
 
 
 @pytest.mark.parametrize(
-    'norm_cfg', [None, dict(type='IN'), dict(type='GN', num_groups=4)]
+    'norm_cfg',
+    [
+        None,
+        dict(type='IN'),
+        dict(type='GN', num_groups=4),
+        dict(type='BN', requires_grad=False),
+    ],
 )
 def test_identity_whatever_norm_closes(norm_cfg):
+    """And something is left that can learn to be more."""
     unit = GloRe2d(16, norm_cfg=norm_cfg)
     x = torch.randn(2, 16, 5, 5)
-    assert torch.equal(unit(x), x)
+    y = unit(x)
+    assert torch.equal(y, x)
+    y.square().sum().backward()
+    gradients = [p.grad for p in unit.parameters() if p.requires_grad and p.dim() > 1]
+    norms = [unit.blocker.weight.grad] if unit.blocker.state_dict() else []
+    found = [g.abs().max() > 0 for g in gradients + norms if g is not None]
+    assert any(found)
 
 
 def test_a_released_state_dict_loads_as_it_is():
@@ -187,11 +200,14 @@ def test_pool_gathers_from_a_coarser_grid(size):
 
 
 @pytest.mark.parametrize('normalize', [False, True])
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_is_safe(dtype, normalize):
+@pytest.mark.parametrize(
+    ('dtype', 'pre_act'),
+    [(torch.float16, False), (torch.float16, True), (torch.bfloat16, False)],
+)
+def test_half_precision_is_safe(dtype, pre_act, normalize):
     """Positive inputs at 512×1024: without care V overflows float16."""
     torch.manual_seed(0)
-    unit = randomize(GloRe2d(16, 8, 4, normalize=normalize)).eval()
+    unit = randomize(GloRe2d(16, 8, 4, normalize=normalize, pre_act=pre_act)).eval()
     x = torch.randn(1, 16, 512, 1024).abs()
     with torch.no_grad():
         nodes = unit._gather(x, unit.project(x))
@@ -200,7 +216,7 @@ def test_half_precision_is_safe(dtype, normalize):
         with torch.autocast('cpu', dtype):
             y = unit(x) - x
         expected = transcription(
-            double(unit.state_dict()), x.double(), normalize, False, training=False
+            double(unit.state_dict()), x.double(), normalize, pre_act, training=False
         )
     assert torch.isfinite(y).all()
     assert error(y, expected) < 1e-2
@@ -216,9 +232,7 @@ def test_half_precision_weights():
 
 
 def test_norm_and_conv_types():
-    unit = GloRe3d(16, norm_cfg=dict(type='BN3d', requires_grad=False))
-    assert type(unit.blocker) is nn.BatchNorm3d
-    assert not unit.blocker.weight.requires_grad
+    assert type(GloRe3d(16, norm_cfg=dict(type='BN3d')).blocker) is nn.BatchNorm3d
     assert type(GloRe3d(16, norm_cfg=dict(type='BN')).blocker) is nn.BatchNorm3d
     assert type(GloRe2d(16, norm_cfg=dict(type=nn.SyncBatchNorm)).blocker) is (
         nn.SyncBatchNorm
@@ -239,6 +253,8 @@ def test_norm_and_conv_types():
         (lambda: GloRe2d('16'), "in_channels must be an integer, got '16'"),
         (lambda: GloRe2d(16, num_states=2.5), 'num_states must be an integer, got 2.5'),
         (lambda: GloRe2d(16, pool=(2, 2, 2)), 'pools over 2 dimensions'),
+        (lambda: GloRe2d(16, pool=1.5), 'pool must be an integer, got 1.5'),
+        (lambda: GloRe2d(16, norm_cfg='BN'), "norm_cfg must be a dict .* got 'BN'"),
         (lambda: GloRe2d(16, norm_cfg=dict(type='BN3d')), "use type='BN'"),
         (lambda: GloRe3d(16, conv_cfg=dict(type='Conv2d')), "use type='Conv'"),
         (

@@ -7,7 +7,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from glore_mm.engine import plain_errors
+from glore_mm.engine import add_cfg_options, plain_errors
 
 
 @plain_errors
@@ -15,10 +15,11 @@ def main() -> None:
     """Parse, run the demo of the task."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('task', choices=['seg'])
+    add_cfg_options(parser)
     args = parser.parse_args()
 
     demo = importlib.import_module(f'glore_mm.{args.task}.demo')
-    demo.run(configs=str(Path(__file__).parent.parent / 'configs'))
+    demo.run(str(Path(__file__).parent.parent / 'configs'), args.cfg_options)
 
 
 if __name__ == '__main__':

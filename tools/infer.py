@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument('--csv', metavar='FILE', help='write the results as CSV')
     parser.add_argument('--top-k', type=int, default=5, help='classes to report')
     args = parser.parse_args()
+    if args.top_k < 1:
+        parser.error('--top-k must be at least 1')
 
     cfg = load_config(args.config, args.cfg_options)
     check_checkpoint(cfg, args.checkpoint)
@@ -44,7 +46,7 @@ def main() -> None:
             for record in records
             for rank, found in enumerate(record['classes'], start=1)
         ]
-        write_csv(args.csv, rows)
+        write_csv(args.csv, ['input', 'rank', 'label', 'score'], rows)
 
 
 if __name__ == '__main__':

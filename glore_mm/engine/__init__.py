@@ -4,6 +4,7 @@ from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.reporting import plain_errors, write_csv, write_json
 from glore_mm.engine.running import check_checkpoint, test, train
 from glore_mm.engine.setup import (
+    add_cfg_options,
     config_parser,
     expand_inputs,
     load_config,
@@ -13,6 +14,7 @@ from glore_mm.engine.setup import (
 
 __all__ = [
     'CPUAmpOptimWrapper',
+    'add_cfg_options',
     'check_checkpoint',
     'config_parser',
     'expand_inputs',

@@ -34,8 +34,9 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def message_of(error: Exception) -> str:
-    """What an exception says; the text of a KeyError itself would be quoted."""
-    return str(error.args[0]) if error.args else type(error).__name__
+    """What an exception says; a KeyError would quote it."""
+    text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    return text or type(error).__name__
 
 
 def write_json(path: str, records: list[dict]) -> None:
@@ -45,10 +46,10 @@ def write_json(path: str, records: list[dict]) -> None:
         json.dump(records, file, indent=2)
 
 
-def write_csv(path: str, rows: list[dict]) -> None:
-    """Write rows of one shape as CSV, with their keys as the header."""
+def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
+    """Write rows as CSV under a header of their columns."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     with open(path, 'w', newline='') as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)

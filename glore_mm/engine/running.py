@@ -1,10 +1,12 @@
 """Training and testing a config with mmengine's Runner."""
 
+import copy
 import logging
 import os.path as osp
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
@@ -54,19 +56,25 @@ def train(
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
     if resume:
-        if find_latest_checkpoint(cfg.work_dir) is None:
+        newest = find_latest_checkpoint(cfg.work_dir)
+        if newest is None:
             raise UserError(
                 f'--resume: {cfg.work_dir} holds no checkpoint. Train without '
                 '--resume, or give the --work-dir of the run to go on with.'
             )
-        cfg.resume = True
+        cfg.resume, cfg.load_from = True, newest
     if amp:
-        cuda = torch.cuda.is_available()
-        cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'
+        cpu = get_device() == 'cpu'
+        cfg.optim_wrapper.type = 'CPUAmpOptimWrapper' if cpu else 'AmpOptimWrapper'
     if seed is not None:
-        cfg.randomness = dict(seed=seed)
+        cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
     _check_data(cfg, 'train', 'val')
-    _build_model(cfg)
+    if cfg.get('resume') and cfg.get('load_from'):
+        check_checkpoint(cfg, cfg.load_from)
+    else:
+        _build_model(cfg)
+        if cfg.get('load_from'):  # to fine-tune from; its network may differ in part
+            _read_checkpoint(cfg.load_from)
     runner = QuietRunner.from_cfg(cfg)
     runner.train()
     return runner
@@ -105,16 +113,7 @@ def check_checkpoint(cfg: Config, path: str) -> None:
     Raises:
         UserError: The file is missing, cannot be read, or holds other weights.
     """
-    if '://' not in path and not osp.isfile(path):
-        raise UserError(f'no checkpoint at {path}')
-    try:
-        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # torch, zipfile and pickle each have their own
-        text = message_of(error).strip().splitlines()[0]
-        raise UserError(f'{path} cannot be read as a checkpoint: {text}') from error
-    state = content.get('state_dict', content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise UserError(f'{path} holds no weights (no state_dict)')
+    state = _read_checkpoint(path)
     state = {key.removeprefix('module.'): value.shape for key, value in state.items()}
     own = {key: value.shape for key, value in _build_model(cfg).state_dict().items()}
 
@@ -135,6 +134,22 @@ def check_checkpoint(cfg: Config, path: str) -> None:
         )
 
 
+def _read_checkpoint(path: str) -> dict[str, torch.Tensor]:
+    if '://' not in path and not osp.isfile(path):
+        raise UserError(f'no checkpoint at {path}')
+    try:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # torch, zipfile and pickle each have their own
+        text = message_of(error).strip().splitlines()[0]
+        raise UserError(
+            f'{path} cannot be read as a checkpoint: {text}. It is damaged, or none.'
+        ) from error
+    state = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(f'{path} holds no weights (no state_dict)')
+    return state
+
+
 def _check_data(cfg: Config, *loops: str) -> None:
     """Read the lists of all files first, so that a run fails before it writes."""
     for loop in loops:
@@ -149,7 +164,7 @@ def _build_model(cfg: Config) -> torch.nn.Module:
 
 def _building(cfg: Config, key: str, registry, part: dict):
     try:
-        return registry.build(part)
+        return registry.build(copy.deepcopy(part))  # mmseg's models write into it
     except UserError:
         raise
     except Exception as error:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import os.path as osp
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 import torch
@@ -29,6 +30,12 @@ def config_parser(doc: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(description=doc.partition('\n')[0])
     parser.add_argument('config', help='config file')
+    add_cfg_options(parser)
+    return parser
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Let a parser take overrides of a config's keys."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -36,7 +43,6 @@ def config_parser(doc: str) -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='override keys of the config: optim_wrapper.optimizer.lr=0.02',
     )
-    return parser
 
 
 def runner_parser(doc: str) -> argparse.ArgumentParser:
@@ -64,8 +70,8 @@ def load_config(
 
     Args:
         path (str): The config file.
-        options (dict, optional): Keys to override, dotted. A `data_root` here reaches
-            every data set that had the config's.
+        options (dict, optional): Keys to override, dotted. `data_root` is that of every
+            data set.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
             ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -80,13 +86,13 @@ def load_config(
         raise UserError(f'no config at {path}')
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
-        if options and 'data_root' in options and 'data_root' in cfg:
-            _replace(cfg._cfg_dict, 'data_root', cfg.data_root, options['data_root'])
         cfg.merge_from_dict(options or {})
     except Exception as error:  # whatever the config's own Python raised
         raise UserError(
             f'{path} cannot be read as a config: {message_of(error)}'
         ) from error
+    if options and 'data_root' in options:
+        _move_data(cfg, options['data_root'])
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
@@ -98,10 +104,18 @@ def load_config(
             f'work dir {cfg.work_dir}',
             flush=True,
         )
+    # torch.hub, which loads what is downloaded, would unpickle anything
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     # what OpenMMLab's packages tell their developers: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except ImportError as error:
+            raise UserError(
+                f'{path}: custom_imports failed: {error}. Install what the task needs: '
+                f"pip install 'glore-mm[{_task(cfg)}]', and mmcv or mmcv-lite."
+            ) from error
     init_default_scope(cfg.default_scope)
     return cfg
 
@@ -170,17 +184,30 @@ def _device() -> str:
     return f'cpu ({torch.get_num_threads()} threads)'
 
 
-def _replace(node: object, key: str, old: str, new: str) -> None:
-    """Set `key` to `new` wherever it is `old`, in a tree of dicts and lists."""
+def _move_data(cfg: Config, root: str) -> None:
+    """Give all data sets another root, which must have been one and the same."""
+    loaders = [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
+    datasets = [node for loader in loaders for node in _with_key(loader, 'data_root')]
+    roots = {node['data_root'] for node in datasets}
+    if len(roots) != 1:
+        raise UserError(
+            f'{cfg.filename}: data_root was given, but the data sets of this config '
+            f'have {len(roots)} roots: {", ".join(sorted(map(str, roots))) or "none"}. '
+            'Give each its own: train_dataloader.dataset.data_root=…'
+        )
+    for node in datasets:
+        node['data_root'] = root
+
+
+def _with_key(node: object, key: str) -> Iterator[dict]:
+    """The dicts in a tree of dicts and lists that have `key`."""
     if isinstance(node, dict):
-        for name, value in node.items():
-            if name == key and value == old:
-                node[name] = new
-            else:
-                _replace(value, key, old, new)
-    elif isinstance(node, list | tuple):
+        if key in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list | tuple):
         for value in node:
-            _replace(value, key, old, new)
+            yield from _with_key(value, key)
 
 
 def _stem(path: str) -> str:

@@ -8,6 +8,7 @@ from prettytable import PrettyTable
 
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
 from glore_mm.engine import load_config, test, train
+from glore_mm.errors import UserError
 from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.seg.evaluation import class_iou
 from glore_mm.seg.pictures import colorize, panels, read_rgb
@@ -17,31 +18,35 @@ NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the ta
 PICTURED = 3  # images
 
 
-def run(configs: str, seed: int = 0) -> None:
+def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
     """Train and test both, print their scores, draw what they see.
 
     Writes data/mini_cityscapes and work_dirs/ in the current folder.
 
     Args:
         configs (str): The folder of this project's configs.
+        options (dict, optional): Keys of both configs to override.
         seed (int): Of the weights and of the order of the samples.
     """
-    data = write_mini_cityscapes('data/mini_cityscapes')
+    try:
+        data = write_mini_cityscapes('data/mini_cityscapes')
+    except FileExistsError as error:
+        raise UserError(str(error)) from error
     scores, segmented = {}, {}
     for name, config in NETWORKS.items():
         path = osp.join(configs, 'seg', f'{config}.py')
-        cfg = load_config(path)
+        cfg = load_config(path, options)
         checkpoint = train(cfg, seed=seed).message_hub.get_info('last_ckpt')
         dump = osp.join(cfg.work_dir, 'confusion.npz')
         masks = osp.join(cfg.work_dir, 'masks')
 
-        cfg = load_config(path)
+        cfg = load_config(path, options)
         add_outputs(cfg, dump=dump)
         test(cfg, checkpoint)
         with np.load(dump) as arrays:
             scores[name] = class_iou(arrays['confusion'].sum(axis=0))
             images = arrays['names'][:PICTURED].tolist()
-        for _ in infer(load_config(path), checkpoint, images, masks):
+        for _ in infer(load_config(path, options), checkpoint, images, masks):
             pass
         segmented[name] = masks
 

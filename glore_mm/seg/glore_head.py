@@ -28,6 +28,7 @@ class GloReHead(FCNHead):
             images are larger than training crops. Default: True.
         concat_input (bool): Also give the head's input to the classifier, as FCNHead
             does by default. Default: False.
+        num_convs (int): 2; taken so that a config of FCNHead fits. Default: 2.
         kwargs: As for FCNHead.
     """
 
@@ -38,9 +39,14 @@ class GloReHead(FCNHead):
         num_nodes: int = 64,
         normalize: bool = True,
         concat_input: bool = False,
+        num_convs: int = 2,
         **kwargs,
     ) -> None:
-        super().__init__(num_convs=2, concat_input=concat_input, **kwargs)
+        if num_convs != 2:
+            raise ValueError(
+                f'GloReHead has its units between 2 convolutions, got {num_convs=}'
+            )
+        super().__init__(num_convs=num_convs, concat_input=concat_input, **kwargs)
         # mmengine's list: torch's own would hide the units from init_weights
         self.units = ModuleList(
             GloRe2d(

@@ -52,24 +52,31 @@ class LoadLabels(BaseTransform):
                 'class index per pixel (a grey or palette PNG). In Cityscapes that is '
                 '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
             )
+        self._check(labels, path, 256)  # before the tables below, which end there
+        table = np.arange(256)
+        if results.get('reduce_zero_label'):
+            table = np.where(table % 255 == 0, 255, table - 1)
         if results.get('label_map'):
-            table = np.arange(256)
-            table[list(results['label_map'])] = list(results['label_map'].values())
-            labels = table[labels]
-        self._check(labels, path, results.get('num_classes'))
-        results['gt_seg_map'] = labels.astype(np.uint8)
+            mapped = np.arange(256)
+            mapped[list(results['label_map'])] = list(results['label_map'].values())
+            table = mapped[table]
+        labels = table.astype(np.uint8)[labels]
+        self._check(labels, path, results.get('num_classes', 256))
+        results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results
 
-    def _check(self, labels: np.ndarray, path: str, num_classes: int | None) -> None:
-        if num_classes is None:
-            return
-        values = np.flatnonzero(np.bincount(labels.ravel()))
-        wrong = values[(values >= num_classes) & (values != self.ignore_index)]
+    def _check(self, labels: np.ndarray, path: str, num_classes: int) -> None:
+        if labels.dtype == np.uint8:  # counting is faster than sorting
+            values = np.flatnonzero(np.bincount(labels.ravel()))
+        else:
+            values = np.unique(labels)
+        wrong = values[(values < 0) | (values >= num_classes)]
+        wrong = wrong[wrong != self.ignore_index]
         if len(wrong):
             raise UserError(
-                f'{path} holds the label value(s) {", ".join(map(str, wrong))}; the '
-                f'classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
+                f'{path} holds the label value(s) {", ".join(map(str, wrong[:9]))}; '
+                f'the classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
                 'ignored. Correct the file, or the classes of the data set in the '
                 'config.'
             )

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
 from mmseg.registry import HOOKS
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 _TITLE_HEIGHT = 16  # pixels
 
@@ -63,7 +63,7 @@ def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
 
 def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
-    image = Image.open(path).convert('RGB')
+    image = ImageOps.exif_transpose(Image.open(path)).convert('RGB')
     if size is not None and image.size != size[::-1]:
         image = image.resize(size[::-1])
     return np.asarray(image)

@@ -1,13 +1,15 @@
 """What segmentation adds to the tools."""
 
-import os.path as osp
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import load_checkpoint
 from mmengine.utils import mkdir_or_exist
 from mmseg.apis import inference_model, init_model
+from mmseg.registry import DATASETS
 from PIL import Image
 
 from glore_mm.errors import UserError
@@ -57,11 +59,14 @@ def infer(
         the pixels).
 
     Raises:
-        UserError: An image cannot be read.
+        UserError: An image cannot be read, or a result would replace a file of the
+            inputs or of another result.
     """
-    device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
-    model = init_model(cfg, checkpoint, device=device)
-    classes, palette = model.dataset_meta['classes'], model.dataset_meta['palette']
+    masks = _mask_paths(inputs, out_dir) if out_dir else None
+    model = init_model(cfg, device=get_device())
+    load_checkpoint(model, checkpoint, map_location='cpu')
+    meta = _meta_of(cfg)
+    classes, palette = meta['classes'], meta['palette']
     for path in inputs:
         try:
             image = read_rgb(path)
@@ -70,13 +75,12 @@ def infer(
             raise UserError(f'{path} cannot be read as an image: {error}') from error
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
         shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-        if out_dir:
-            mkdir_or_exist(out_dir)
-            name = osp.join(out_dir, osp.splitext(osp.basename(path))[0])
+        if masks:
             mask = Image.fromarray(labels, mode='P')
             mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
-            mask.save(f'{name}.png')
-            Image.fromarray(overlay(image, labels, palette)).save(f'{name}_overlay.jpg')
+            mask.save(masks[path])
+            laid_over = Image.fromarray(overlay(image, labels, palette))
+            laid_over.save(masks[path].with_name(f'{masks[path].stem}_overlay.jpg'))
         yield dict(
             input=path,
             classes=[
@@ -85,3 +89,25 @@ def infer(
                 if shares[c] > 0
             ],
         )
+
+
+def _meta_of(cfg: Config) -> dict:
+    """Names and colours of the classes, as the config's test set has them."""
+    dataset = cfg.test_dataloader.dataset
+    meta = DATASETS.get(dataset.type).METAINFO
+    return {**meta, **dataset.get('metainfo', {})}
+
+
+def _mask_paths(inputs: list[str], out_dir: str) -> dict[str, Path]:
+    """Where to write the mask of each input, none of them over another file of ours."""
+    paths = {path: Path(out_dir, f'{Path(path).stem}.png') for path in inputs}
+    owner: dict[Path, str] = {Path(path).resolve(): path for path in inputs}
+    for path, mask in paths.items():
+        other = owner.setdefault(mask.resolve(), path)
+        if other != path or mask.resolve() == Path(path).resolve():
+            raise UserError(
+                f'the result of {path} would be written over {other} or its result '
+                f'({mask}). Give another --out-dir, or the inputs one by one.'
+            )
+    mkdir_or_exist(out_dir)
+    return paths

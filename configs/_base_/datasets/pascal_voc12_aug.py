@@ -7,7 +7,6 @@ data_root = 'data/VOCdevkit/VOC2012'
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(scale=(2048, 512))  # RandomResize
 train_pipeline[3].update(crop_size=(512, 512))  # RandomCrop
-train_pipeline.insert(-1, dict(type='Pad', size=(512, 512)))
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(2048, 512))  # Resize
 train_dataloader = dict(

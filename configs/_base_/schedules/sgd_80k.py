@@ -17,4 +17,5 @@ default_hooks = dict(
         type='CheckpointHook', by_epoch=False, interval=8000, save_best='mIoU'
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
 )
