@@ -12,9 +12,9 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=0.003, weight_decay=0.05)
 )
 param_scheduler = [
-    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=220, by_epoch=False)
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=200, by_epoch=False)
 ]
-train_cfg = dict(max_iters=220, val_interval=220)
+train_cfg = dict(max_iters=200, val_interval=200)
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=220, save_best=None)
+    logger=dict(interval=20), checkpoint=dict(interval=200, save_best=None)
 )

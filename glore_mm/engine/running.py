@@ -142,7 +142,8 @@ def _read_checkpoint(path: str) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch, zipfile and pickle each have their own
         text = message_of(error).strip().splitlines()[0]
         raise UserError(
-            f'{path} cannot be read as a checkpoint: {text}. It is damaged, or no checkpoint.'
+            f'{path} cannot be read as a checkpoint: {text}. '
+            'It is damaged, or no checkpoint.'
         ) from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):

@@ -93,9 +93,8 @@ def infer(
 
 def _meta_of(cfg: Config) -> dict:
     """Names and colours of the classes, as the config's test set has them."""
-    dataset = cfg.test_dataloader.dataset
-    meta = DATASETS.get(dataset.type).METAINFO
-    return {**meta, **dataset.get('metainfo', {})}
+    dataset = dict(cfg.test_dataloader.dataset, lazy_init=True)  # reads no files
+    return DATASETS.build(dataset).metainfo
 
 
 def _mask_paths(inputs: list[str], out_dir: str) -> dict[str, Path]:
