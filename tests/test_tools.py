@@ -239,6 +239,13 @@ def test_two_processes(tool, mini, tmp_path):
         np.testing.assert_array_equal(one['confusion'], two['confusion'])
 
 
+def test_two_processes_speak_with_one_voice(tool, tmp_path):
+    done = tool('dist_train.sh', CONFIG, 2, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count('error: no data set at ') == 1
+    assert not (tmp_path / 'work_dirs').exists()
+
+
 # ------------------------------------------------------- errors a user will make
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
+import torch
 from mmengine.utils import mkdir_or_exist
 
 from glore_mm.errors import UserError
@@ -27,10 +28,17 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
                 raise
             # from a data loader's worker it arrives with that worker's traceback
             message = str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
-            print(f'error: {message}', file=sys.stderr, flush=True)
+            # until they have found each other all processes make the same mistakes
+            if is_first_process() or torch.distributed.is_initialized():
+                print(f'error: {message}', file=sys.stderr, flush=True)
             sys.exit(1)
 
     return run
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks for all that a launcher has started."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
 def message_of(error: Exception) -> str:

@@ -14,7 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
-from glore_mm.engine.reporting import message_of
+from glore_mm.engine.reporting import is_first_process, message_of
 from glore_mm.errors import UserError
 
 #: Task of a config, by the library it is written for.
@@ -98,7 +98,7 @@ def load_config(
     os.environ.setdefault('LOCAL_RANK', '0')
 
     name = TASK_NAMES[_task(cfg)]
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
+    if is_first_process():
         print(
             f'config {path} | task {name} | device {_device()} | '
             f'work dir {cfg.work_dir}',
