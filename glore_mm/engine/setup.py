@@ -128,7 +128,10 @@ def task_of(cfg: Config) -> ModuleType:
     """
     name = f'glore_mm.{_task(cfg)}.tools'
     if importlib.util.find_spec(name.rpartition('.')[0]) is None:
-        raise UserError(f'{cfg.filename}: not yet for {TASK_NAMES[_task(cfg)]}')
+        raise UserError(
+            f'{cfg.filename}: tools/infer.py and what tools/test.py writes beside its '
+            f'metrics are not there for {TASK_NAMES[_task(cfg)]} yet'
+        )
     return importlib.import_module(name)
 
 
