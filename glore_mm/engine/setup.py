@@ -104,8 +104,10 @@ def load_config(
             f'work dir {cfg.work_dir}',
             flush=True,
         )
-    # torch.hub, which loads what is downloaded, would unpickle anything
-    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    # torch.hub, which loads what is downloaded, would unpickle anything; torch before
+    # 2.6 cannot be told which globals of mmengine's own checkpoints are safe
+    if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     # what OpenMMLab's packages tell their developers: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
