@@ -191,6 +191,25 @@ def test_labels_are_those_of_mmseg(tmp_path, reduce_zero_label):
     assert found[0].dtype == np.uint8
 
 
+def test_binary_label_maps(tmp_path):
+    """1-bit PNGs, as masks of one thing are often stored."""
+    save(tmp_path / 'i' / 'a.jpg', np.zeros((2, 3, 3), np.uint8))
+    mask = np.array([[True, False, False], [False, True, True]])
+    save(tmp_path / 'l' / 'a.png', mask)
+    assert Image.open(tmp_path / 'l' / 'a.png').mode == '1'
+    (tmp_path / 'list.txt').write_text('a\n')
+    dataset = DATASETS.build(
+        dict(
+            type='PascalVOC',
+            data_root=str(tmp_path),
+            data_prefix=dict(img_path='i', seg_map_path='l'),
+            ann_file='list.txt',
+            pipeline=PIPELINE,
+        )
+    )
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], mask.astype(np.uint8))
+
+
 def test_wrong_label_maps(data):
     path = first(data, '*_labelTrainIds.png')
     labels = np.array(Image.open(path))

@@ -402,6 +402,11 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
         shutil.copy(image, tmp_path / folder / 'x.png')
+    shutil.copy(image, tmp_path / 'x.png')
+    Image.open(image).save(tmp_path / 'x_overlay.jpg')
+    done = tool('infer', CONFIG, checkpoint, 'a/x.png', 'x_overlay.jpg', '--out-dir',
+                '.', *options(mini), cwd=tmp_path, check=False)  # fmt: skip
+    refuses(done, 'would be written over x_overlay.jpg')
     for inputs, out in ((['a/x.png'], 'a'), (['a', 'b'], 'out')):
         done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
                     *options(mini), cwd=tmp_path, check=False)  # fmt: skip

@@ -52,15 +52,11 @@ class LoadLabels(BaseTransform):
                 'class index per pixel (a grey or palette PNG). In Cityscapes that is '
                 '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
             )
-        self._check(labels, path, 256)  # before the tables below, which end there
-        table = np.arange(256)
-        if results.get('reduce_zero_label'):
-            table = np.where(table % 255 == 0, 255, table - 1)
-        if results.get('label_map'):
-            mapped = np.arange(256)
-            mapped[list(results['label_map'])] = list(results['label_map'].values())
-            table = mapped[table]
-        labels = table.astype(np.uint8)[labels]
+        if labels.dtype != np.uint8:  # 1-bit, 16-bit and 32-bit files
+            self._check(labels, path, 256)
+            labels = labels.astype(np.uint8)
+        if results.get('reduce_zero_label') or results.get('label_map'):
+            labels = _table(results)[labels]
         self._check(labels, path, results.get('num_classes', 256))
         results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
@@ -83,3 +79,15 @@ class LoadLabels(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(ignore_index={self.ignore_index})'
+
+
+def _table(results: dict) -> np.ndarray:
+    """What each value of a label map becomes, uint8 (256,)."""
+    table = np.arange(256)
+    if results.get('reduce_zero_label'):
+        table = np.where(table % 255 == 0, 255, table - 1)
+    if results.get('label_map'):
+        mapped = np.arange(256)
+        mapped[list(results['label_map'])] = list(results['label_map'].values())
+        table = mapped[table]
+    return table.astype(np.uint8)

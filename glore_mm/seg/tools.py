@@ -62,7 +62,7 @@ def infer(
         UserError: An image cannot be read, or a result would replace a file of the
             inputs or of another result.
     """
-    masks = _mask_paths(inputs, out_dir) if out_dir else None
+    outputs = _outputs(inputs, out_dir) if out_dir else None
     model = init_model(cfg, device=get_device())
     load_checkpoint(model, checkpoint, map_location='cpu')
     meta = _meta_of(cfg)
@@ -75,12 +75,12 @@ def infer(
             raise UserError(f'{path} cannot be read as an image: {error}') from error
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
         shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-        if masks:
+        if outputs:
             mask = Image.fromarray(labels, mode='P')
             mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
-            mask.save(masks[path])
-            laid_over = Image.fromarray(overlay(image, labels, palette))
-            laid_over.save(masks[path].with_name(f'{masks[path].stem}_overlay.jpg'))
+            coloured = Image.fromarray(overlay(image, labels, palette))
+            for picture, file in zip((mask, coloured), outputs[path], strict=True):
+                picture.save(file)
         yield dict(
             input=path,
             classes=[
@@ -97,16 +97,20 @@ def _meta_of(cfg: Config) -> dict:
     return DATASETS.build(dataset).metainfo
 
 
-def _mask_paths(inputs: list[str], out_dir: str) -> dict[str, Path]:
-    """Where to write the mask of each input, none of them over another file of ours."""
-    paths = {path: Path(out_dir, f'{Path(path).stem}.png') for path in inputs}
-    owner: dict[Path, str] = {Path(path).resolve(): path for path in inputs}
-    for path, mask in paths.items():
-        other = owner.setdefault(mask.resolve(), path)
-        if other != path or mask.resolve() == Path(path).resolve():
-            raise UserError(
-                f'the result of {path} would be written over {other} or its result '
-                f'({mask}). Give another --out-dir, or the inputs one by one.'
-            )
+def _outputs(inputs: list[str], out_dir: str) -> dict[str, tuple[Path, Path]]:
+    """Mask and overlay of each input, no file of them another's or an input."""
+    taken = {Path(path).resolve(): path for path in inputs}
+    outputs = {}
+    for path in inputs:
+        name = Path(out_dir, Path(path).stem)
+        outputs[path] = (Path(f'{name}.png'), Path(f'{name}_overlay.jpg'))
+        for file in outputs[path]:
+            if file.resolve() in taken:
+                raise UserError(
+                    f'the result of {path} would be written over '
+                    f'{taken[file.resolve()]} or its result ({file}). Give another '
+                    '--out-dir, or the inputs one by one.'
+                )
+        taken |= {file.resolve(): path for file in outputs[path]}
     mkdir_or_exist(out_dir)
-    return paths
+    return outputs
