@@ -2,12 +2,19 @@
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.reporting import plain_errors, write_csv, write_json
-from glore_mm.engine.running import check_checkpoint, test, train
+from glore_mm.engine.running import (
+    build_model,
+    check_checkpoint,
+    convert_checkpoint,
+    test,
+    train,
+)
 from glore_mm.engine.setup import (
     add_cfg_options,
     config_parser,
     expand_inputs,
     load_config,
+    output_files,
     runner_parser,
     task_of,
 )
@@ -15,10 +22,13 @@ from glore_mm.engine.setup import (
 __all__ = [
     'CPUAmpOptimWrapper',
     'add_cfg_options',
+    'build_model',
     'check_checkpoint',
     'config_parser',
+    'convert_checkpoint',
     'expand_inputs',
     'load_config',
+    'output_files',
     'plain_errors',
     'runner_parser',
     'task_of',

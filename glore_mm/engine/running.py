@@ -11,6 +11,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
+from glore_mm.checkpoints import (
+    Conversion,
+    convert,
+    read_checkpoint,
+    weights_of,
+    write_checkpoint,
+)
 from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 
@@ -72,9 +79,9 @@ def train(
     if cfg.get('resume') and cfg.get('load_from'):
         check_checkpoint(cfg, cfg.load_from)
     else:
-        _build_model(cfg)
+        build_model(cfg)
         if cfg.get('load_from'):  # to fine-tune from; its network may differ in part
-            _read_checkpoint(cfg.load_from)
+            _read_weights(cfg.load_from)
     runner = QuietRunner.from_cfg(cfg)
     runner.train()
     return runner
@@ -113,9 +120,8 @@ def check_checkpoint(cfg: Config, path: str) -> None:
     Raises:
         UserError: The file is missing, cannot be read, or holds other weights.
     """
-    state = _read_checkpoint(path)
-    state = {key.removeprefix('module.'): value.shape for key, value in state.items()}
-    own = {key: value.shape for key, value in _build_model(cfg).state_dict().items()}
+    state = {key: value.shape for key, value in _read_weights(path).items()}
+    own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
 
     differences = {
         'missing': [k for k in own if k not in state and 'num_batches' not in k],
@@ -134,21 +140,36 @@ def check_checkpoint(cfg: Config, path: str) -> None:
         )
 
 
-def _read_checkpoint(path: str) -> dict[str, torch.Tensor]:
-    if '://' not in path and not osp.isfile(path):
-        raise UserError(f'no checkpoint at {path}')
+def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
+    """Convert a released checkpoint for the network of a config, or back.
+
+    Args:
+        cfg (Config): From `load_config`.
+        source (str): File to convert.
+        output (str): File to write.
+
+    Returns:
+        Conversion: What became of the file's content.
+
+    Raises:
+        UserError: The file cannot be read, or is of another network.
+    """
+    if osp.realpath(source) == osp.realpath(output):
+        raise UserError(f'{output} would be written over its own source')
+    network = build_model(cfg).state_dict()
+    done = convert(read_checkpoint(source), network, source)
+    write_checkpoint(dict(state_dict=done.state_dict), output)
+    return done
+
+
+def _read_weights(path: str) -> dict[str, torch.Tensor]:
+    if '://' not in path:
+        return weights_of(read_checkpoint(path), path)
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # torch, zipfile and pickle each have their own
-        text = message_of(error).strip().splitlines()[0]
-        raise UserError(
-            f'{path} cannot be read as a checkpoint: {text}. '
-            'It is damaged, or no checkpoint.'
-        ) from error
-    state = content.get('state_dict', content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise UserError(f'{path} holds no weights (no state_dict)')
-    return state
+    except Exception as error:  # whatever the loader of that address raises
+        raise UserError(f'{path} cannot be loaded: {message_of(error)}') from error
+    return weights_of(content, path)
 
 
 def _check_data(cfg: Config, *loops: str) -> None:
@@ -159,7 +180,12 @@ def _check_data(cfg: Config, *loops: str) -> None:
             _building(cfg, f'{loop}_dataloader.dataset', DATASETS, loader.dataset)
 
 
-def _build_model(cfg: Config) -> torch.nn.Module:
+def build_model(cfg: Config) -> torch.nn.Module:
+    """The network of a config.
+
+    Raises:
+        UserError: It cannot be built.
+    """
     return _building(cfg, 'model', MODELS, cfg.model)
 
 

@@ -6,13 +6,14 @@ import importlib.util
 import os
 import os.path as osp
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
+from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 from glore_mm.engine.reporting import is_first_process, message_of
 from glore_mm.errors import UserError
@@ -170,6 +171,41 @@ def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
             )
         files += sorted(found)
     return files
+
+
+def output_files(
+    inputs: list[str], out_dir: str, endings: Sequence[str]
+) -> dict[str, list[Path]]:
+    """The files to write for each input: `<out_dir>/<its name><ending>`.
+
+    Makes the folder.
+
+    Args:
+        inputs (list[str]): Paths.
+        out_dir (str): Where to write.
+        endings (Sequence[str]): One per file of an input, such as '_overlay.jpg'.
+
+    Returns:
+        dict[str, list[Path]]: Files by input.
+
+    Raises:
+        UserError: A file would replace an input or the file of another.
+    """
+    taken = {Path(path).resolve(): path for path in inputs}
+    outputs = {}
+    for path in inputs:
+        files = [Path(out_dir, Path(path).stem + ending) for ending in endings]
+        for file in files:
+            if file.resolve() in taken:
+                raise UserError(
+                    f'the result of {path} would be written over '
+                    f'{taken[file.resolve()]} or its result ({file}). Give another '
+                    '--out-dir, or the inputs one by one.'
+                )
+        taken |= {file.resolve(): path for file in files}
+        outputs[path] = files
+    mkdir_or_exist(out_dir)
+    return outputs
 
 
 def _task(cfg: Config) -> str:

@@ -1,17 +1,17 @@
 """What segmentation adds to the tools."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import load_checkpoint
-from mmengine.utils import mkdir_or_exist
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from glore_mm.engine import output_files
 from glore_mm.errors import UserError
 from glore_mm.seg.pictures import overlay, read_rgb
 
@@ -62,7 +62,8 @@ def infer(
         UserError: An image cannot be read, or a result would replace a file of the
             inputs or of another result.
     """
-    outputs = _outputs(inputs, out_dir) if out_dir else None
+    endings = ('.png', '_overlay.jpg')
+    outputs = output_files(inputs, out_dir, endings) if out_dir else {}
     model = init_model(cfg, device=get_device())
     load_checkpoint(model, checkpoint, map_location='cpu')
     meta = _meta_of(cfg)
@@ -91,26 +92,13 @@ def infer(
         )
 
 
+def example_inputs(cfg: Config) -> dict:
+    """An image of the size that a config trains on, as the network's arguments."""
+    size = cfg.model.data_preprocessor.size
+    return dict(inputs=torch.zeros(1, 3, *size))
+
+
 def _meta_of(cfg: Config) -> dict:
     """Names and colours of the classes, as the config's test set has them."""
     dataset = dict(cfg.test_dataloader.dataset, lazy_init=True)  # reads no files
     return DATASETS.build(dataset).metainfo
-
-
-def _outputs(inputs: list[str], out_dir: str) -> dict[str, tuple[Path, Path]]:
-    """Mask and overlay of each input, no file of them another's or an input."""
-    taken = {Path(path).resolve(): path for path in inputs}
-    outputs = {}
-    for path in inputs:
-        name = Path(out_dir, Path(path).stem)
-        outputs[path] = (Path(f'{name}.png'), Path(f'{name}_overlay.jpg'))
-        for file in outputs[path]:
-            if file.resolve() in taken:
-                raise UserError(
-                    f'the result of {path} would be written over '
-                    f'{taken[file.resolve()]} or its result ({file}). Give another '
-                    '--out-dir, or the inputs one by one.'
-                )
-        taken |= {file.resolve(): path for file in outputs[path]}
-    mkdir_or_exist(out_dir)
-    return outputs

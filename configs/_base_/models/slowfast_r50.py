@@ -1,0 +1,42 @@
+# SlowFast 8×8 with ResNet-50, as mmaction2 has it: of 32 frames the slow path sees 8.
+path = dict(
+    type='resnet3d',
+    depth=50,
+    pretrained=None,
+    conv1_stride_t=1,
+    pool1_stride_t=1,
+    norm_eval=False,
+)
+model = dict(
+    type='Recognizer3D',
+    backbone=dict(
+        type='ResNet3dSlowFast',
+        pretrained=None,
+        resample_rate=4,
+        speed_ratio=4,
+        channel_ratio=8,
+        slow_pathway=dict(
+            lateral=True,
+            conv1_kernel=(1, 7, 7),
+            inflate=(0, 0, 1, 1),
+            fusion_kernel=7,
+            **path,
+        ),
+        fast_pathway=dict(
+            lateral=False, base_channels=8, conv1_kernel=(5, 7, 7), **path
+        ),
+    ),
+    cls_head=dict(
+        type='SlowFastHead',
+        num_classes=400,
+        in_channels=2304,
+        dropout_ratio=0.5,
+        average_clips='prob',
+    ),
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape='NCTHW',
+    ),
+)

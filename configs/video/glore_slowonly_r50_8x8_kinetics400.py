@@ -1,0 +1,11 @@
+# SlowOnly with units where mmaction2 puts its Non-local blocks.
+_base_ = './slowonly_r50_8x8_kinetics400.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer2=2, layer3=3),
+    )
+)

@@ -1,0 +1,58 @@
+"""Parameters and multiply-accumulate operations of a network."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from glore_mm.unit import GloRe
+
+
+@dataclass
+class Cost:
+    """What a network costs, and its units' share of it.
+
+    Attributes:
+        parameters (int): Of the whole network.
+        macs (int): Multiply-accumulate operations of its convolutions and matrix
+            products, for one input.
+        unit_parameters (int): Of the units.
+        unit_macs (int): Of the units.
+    """
+
+    parameters: int
+    macs: int
+    unit_parameters: int
+    unit_macs: int
+
+
+def cost_of(model: nn.Module, **inputs) -> Cost:
+    """Count what a network costs in evaluation, with torch's own counter.
+
+    Args:
+        model (nn.Module): The network; it is run once and left in its mode.
+        inputs: Its arguments.
+
+    Returns:
+        Cost: In parameters and MACs.
+    """
+    units = [name for name, m in model.named_modules() if isinstance(m, GloRe)]
+    training = model.training
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            model.eval()(**inputs)
+    finally:
+        model.train(training)
+    counts = counter.get_flop_counts()
+    root = type(model).__name__
+    in_units = sum(sum(counts[f'{root}.{name}'].values()) for name in units)
+    return Cost(
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=counter.get_total_flops() // 2,  # a MAC is two floating-point operations
+        unit_parameters=sum(
+            p.numel() for name in units for p in model.get_submodule(name).parameters()
+        ),
+        unit_macs=in_units // 2,
+    )

@@ -1,0 +1,168 @@
+"""The Kinetics checkpoints of the GloRe release, and its 2D weights.
+
+The same network has two sets of names:
+
+==============================  ====================================
+released                        here
+==============================  ====================================
+``conv1.*``                     ``backbone.conv1.*``
+``conv2`` … ``conv5``           ``backbone.layer1`` … ``layer4``
+``conv3.B01.*``                 ``backbone.layer2.0.*``
+``conv3.B01_extra.*``           ``backbone.layer2.glore0.*``
+``tail.*``                      ``backbone.tail.*``
+``classifier.*``                ``cls_head.fc_cls.*``
+==============================  ====================================
+
+Inside a block and inside a unit the names are the same.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from glore_mm.checkpoints.files import weights_of
+from glore_mm.errors import UserError
+
+_KINDS = {
+    'released': 'a Kinetics checkpoint of the GloRe release',
+    'released 2D': '2D weights of the GloRe release',
+    'ours': 'a checkpoint of this project',
+}
+_SHOWN = 20  # keys listed in a message
+
+
+@dataclass
+class Conversion:
+    """What became of a checkpoint.
+
+    Attributes:
+        kind (str): What it was: 'released', 'released 2D' or 'ours'.
+        state_dict (dict[str, Tensor]): The weights under their new names.
+        dropped (list[str]): What was in the file and is not in `state_dict`.
+        untouched (list[str]): Parts of the network that `state_dict` says nothing of.
+    """
+
+    kind: str
+    state_dict: dict[str, Tensor]
+    dropped: list[str] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
+
+
+def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversion:
+    """Convert a released checkpoint into ours, or ours into the released form.
+
+    2D weights are inflated, as the release does it: a kernel is repeated along time and
+    divided by its length. They know nothing of the classifier's new classes and, as a
+    rule, of the units; all else is accounted for, key by key.
+
+    Args:
+        content (dict): Of the checkpoint file, see `read_checkpoint`.
+        network (Mapping[str, Tensor]): State dict of the recognizer that the weights
+            are for, a `PreActResNet3d` with units and its head.
+        path (str): The file, for messages.
+
+    Returns:
+        Conversion: The weights under their new names, and what was left out.
+
+    Raises:
+        UserError: A key is unknown, missing or of another shape than in `network`.
+    """
+    state = weights_of(content, path)
+    dropped = [
+        key for key in content if 'state_dict' in content and key != 'state_dict'
+    ]
+    if any(name.startswith('backbone.') for name in state):
+        kind, names = 'ours', {name: name for name in state}
+    else:
+        flat = any(value.dim() == 4 for value in state.values())
+        kind = 'released 2D' if flat else 'released'
+        names = {name: _our_name(name) for name in state}
+    unknown = [name for name in state if names[name] not in network]
+    ours = {names[n]: value for n, value in state.items() if n not in unknown}
+
+    untouched = []
+    if kind == 'released 2D':
+        ours = {
+            name: _inflate(value, network[name])
+            for name, value in ours.items()
+            if not name.startswith('cls_head.')
+        }
+        dropped += [name for name in state if name.startswith('classifier.')]
+        units = {_unit_of(name) for name in network} - {_unit_of(name) for name in ours}
+        untouched = [*sorted(units), 'cls_head']
+    absent = [
+        name
+        for name in network
+        if name not in ours and not name.startswith(tuple(f'{u}.' for u in untouched))
+    ]
+    # the release's PyTorch was older than this counter
+    counters = [name for name in absent if name.endswith('num_batches_tracked')]
+    ours |= {name: torch.zeros_like(network[name]) for name in counters}
+
+    missing = [name for name in absent if name not in counters]
+    reshaped = [
+        f'{name} is {tuple(value.shape)}, expected {tuple(network[name].shape)}'
+        for name, value in ours.items()
+        if value.shape != network[name].shape
+    ]
+    _complain(path, kind, unknown, missing, reshaped)
+    if kind == 'ours':
+        ours = {_released_name(name): value for name, value in ours.items()}
+    return Conversion(kind, ours, dropped, untouched)
+
+
+def _our_name(name: str) -> str | None:
+    """The name here of a released one; None if the release has no such name."""
+    if name.startswith('classifier.'):
+        return name.replace('classifier', 'cls_head.fc_cls', 1)
+    if name.startswith(('conv1.', 'tail.')):
+        return f'backbone.{name}'
+    match = re.fullmatch(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)', name)
+    if match is None:
+        return None
+    stage, block, unit, rest = match.groups()
+    child = f'{"glore" if unit else ""}{int(block) - 1}'
+    return f'backbone.layer{int(stage) - 1}.{child}.{rest}'
+
+
+def _released_name(name: str) -> str:
+    """The inverse of `_our_name`."""
+    name = name.replace('cls_head.fc_cls', 'classifier').removeprefix('backbone.')
+    match = re.fullmatch(r'layer([1-4])\.(glore)?(\d+)\.(.+)', name)
+    if match is None:
+        return name
+    stage, unit, block, rest = match.groups()
+    extra = '_extra' if unit else ''
+    return f'conv{int(stage) + 1}.B{int(block) + 1:02d}{extra}.{rest}'
+
+
+def _unit_of(name: str) -> str:
+    """The unit that a parameter is of; the whole of the network that is no unit: ''."""
+    match = re.match(r'.*\.glore\d+(?=\.)', name)
+    return match[0] if match else ''
+
+
+def _inflate(kernel: Tensor, like: Tensor) -> Tensor:
+    """(O, I, H, W) → (O, I, T, H, W), the same sum over time; others as they are."""
+    if kernel.dim() != 4 or like.dim() != 5:
+        return kernel
+    length = like.shape[2]
+    return (kernel / length).unsqueeze(2).repeat(1, 1, length, 1, 1)
+
+
+def _complain(path: str, kind: str, *findings: list[str]) -> None:
+    texts = ('not known to the network', 'missing', 'of another shape')
+    found = [
+        f'{len(keys)} {text}: {", ".join(keys[:_SHOWN])}'
+        + (f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else '')
+        for text, keys in zip(texts, findings, strict=True)
+        if keys
+    ]
+    if found:
+        raise UserError(
+            f'{path} looks like {_KINDS[kind]}, but not of the network that the config '
+            f'builds. {"; ".join(found)}. Give the config of that network.'
+        )

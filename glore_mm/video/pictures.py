@@ -1,0 +1,115 @@
+"""Pictures of clips: captions drawn into a video, frames side by side in a strip."""
+
+import os
+import os.path as osp
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.utils import mkdir_or_exist
+from PIL import Image, ImageDraw, ImageFont
+
+from glore_mm.errors import UserError
+
+
+def caption(frame: Image.Image, text: str) -> None:
+    """Draw text on a dark bar along the upper edge of a frame, in place.
+
+    The letters shrink until the text fits, at the least to 8 pixels.
+
+    Args:
+        frame (Image.Image): RGB.
+        text (str): One line.
+    """
+    draw = ImageDraw.Draw(frame)
+    for size in range(max(frame.height // 14, 8), 7, -1):
+        font = ImageFont.load_default(size)
+        if draw.textlength(text, font) + size <= frame.width:
+            break
+    draw.rectangle((0, 0, frame.width, size * 1.5), fill=(0, 0, 0))
+    draw.text((size // 2, size * 0.2), text, fill=(255, 255, 255), font=font)
+
+
+def write_captioned(source: str, target: str, text: str) -> None:
+    """Copy a video, less its sound, with a caption drawn into every frame.
+
+    Args:
+        source (str): The video.
+        target (str): The copy, H.264 in MP4; it appears when it is complete.
+        text (str): The caption.
+
+    Raises:
+        UserError: The source cannot be read.
+    """
+    draft = f'{target}.part'
+    try:
+        with av.open(source) as video, av.open(draft, 'w', format='mp4') as copy:
+            track = video.streams.video[0]
+            out = copy.add_stream('libx264', rate=track.average_rate or 25)
+            out.pix_fmt = 'yuv420p'
+            for frame in video.decode(track):
+                image = frame.to_image()
+                if frame.rotation:  # the file says how it is to be shown
+                    image = image.rotate(frame.rotation, expand=True)
+                # H.264 in this form wants even sides
+                image = image.crop((0, 0, image.width & ~1, image.height & ~1))
+                caption(image, text)
+                out.width, out.height = image.size
+                copy.mux(out.encode(av.VideoFrame.from_image(image)))
+            copy.mux(out.encode())
+        os.replace(draft, target)
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f'{source} cannot be read as a video: {error}') from error
+    finally:
+        if osp.exists(draft):
+            os.remove(draft)
+
+
+def strip(frames: Sequence[np.ndarray], text: str, height: int = 96) -> Image.Image:
+    """Set frames of a clip side by side under a line of text.
+
+    Args:
+        frames (Sequence[np.ndarray]): uint8 (H, W, 3), RGB, all of one size.
+        text (str): What is written above them.
+        height (int): Of the frames in the picture, pixels.
+
+    Returns:
+        Image.Image: RGB.
+    """
+    width = round(frames[0].shape[1] * height / frames[0].shape[0])
+    line = 20
+    sheet = Image.new('RGB', (width * len(frames), height + line), color='white')
+    font = ImageFont.load_default(13)
+    ImageDraw.Draw(sheet).text((4, 2), text, fill='black', font=font)
+    for column, frame in enumerate(frames):
+        image = Image.fromarray(frame).resize((width, height))
+        sheet.paste(image, (column * width, line))
+    return sheet
+
+
+@HOOKS.register_module()
+class SaveStrips(Hook):
+    """While testing, write the frames that were seen, with prediction and truth.
+
+    Args:
+        folder (str): Where to write; one PNG per clip, with the clip's name.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        mkdir_or_exist(folder)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write the strips of a batch."""
+        classes = runner.test_dataloader.dataset.metainfo['classes']
+        for views, sample in zip(data_batch['inputs'], outputs, strict=True):
+            frames = views[0].permute(1, 2, 3, 0)  # the first view, (T, H, W, 3)
+            frames = frames.clamp(0, 255).byte().cpu().numpy()
+            truth, found = int(sample.gt_label), int(sample.pred_label)
+            mark = 'right' if truth == found else f'wrong: it is {classes[truth]}'
+            name = osp.splitext(osp.basename(sample.filename))[0]
+            strip(frames, f'{classes[found]} – {mark}').save(
+                osp.join(self.folder, f'{name}.png')
+            )

@@ -1,0 +1,41 @@
+"""Count parameters and multiply-accumulate operations of configs, as Markdown.
+
+python tools/get_flops.py configs/video/glore_r50_8x8_kinetics400.py
+"""
+
+import argparse
+
+from glore_mm.analysis import cost_of
+from glore_mm.engine import (
+    add_cfg_options,
+    build_model,
+    load_config,
+    plain_errors,
+    task_of,
+)
+
+
+@plain_errors
+def main() -> None:
+    """Parse, count, print a row per config."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('configs', nargs='+', help='config files')
+    add_cfg_options(parser)
+    args = parser.parse_args()
+
+    rows = ['| config | input | parameters | GMACs | units: parameters | GMACs |']
+    rows.append('|---|---|---|---|---|---|')
+    for path in args.configs:
+        cfg = load_config(path, args.cfg_options)
+        inputs = task_of(cfg).example_inputs(cfg)
+        size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
+        cost = cost_of(build_model(cfg), **inputs)
+        rows.append(
+            f'| {path} | {size} | {cost.parameters:,} | {cost.macs / 1e9:.3f} '
+            f'| {cost.unit_parameters:,} | {cost.unit_macs / 1e9:.3f} |'
+        )
+    print('\n'.join(rows))
+
+
+if __name__ == '__main__':
+    main()
