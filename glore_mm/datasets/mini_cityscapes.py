@@ -4,9 +4,6 @@ Run ``python -m glore_mm.datasets.mini_cityscapes ROOT`` to write one.
 """
 
 import argparse
-import json
-import tempfile
-from numbers import Integral
 from pathlib import Path
 
 import cv2
@@ -14,12 +11,12 @@ import numpy as np
 
 from glore_mm.datasets.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 from glore_mm.datasets.street_scenes import draw_street
+from glore_mm.datasets.writing import whole, write_once
 
 CITIES = {
     'train': ('aachen', 'bochum', 'bremen', 'cologne', 'darmstadt', 'jena', 'ulm'),
     'val': ('frankfurt', 'lindau', 'munster'),
 }
-_RECORD = 'mini_cityscapes.json'
 _VERSION = 1  # of the pictures; raise it when a change in street_scenes alters them
 _MIN_SIDE = 32  # pixels
 
@@ -34,22 +31,6 @@ def _files(split, i):
         f'gtFine/{stem}_gtFine_labelIds.png',
         f'gtFine/{stem}_gtFine_labelTrainIds.png',
     )
-
-
-def _whole(name, value, least):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f'{name} must be an integer of {least} or more, got {value!r}')
-    return int(value)
-
-
-def _is_written(root, record, samples):
-    """Whether root holds all files of the data set that the record describes."""
-    try:
-        same = json.loads((root / _RECORD).read_text()) == record
-    except (OSError, ValueError):
-        return False
-    paths = (root / path for split, i in samples for path in _files(split, i))
-    return same and all(path.is_file() for path in paths)
 
 
 def write_mini_cityscapes(root, num_train=48, num_val=16, size=(128, 256), seed=0):
@@ -72,42 +53,28 @@ def write_mini_cityscapes(root, num_train=48, num_val=16, size=(128, 256), seed=
         ValueError: If an argument is out of its range.
         FileExistsError: If root exists and is not the data set of these arguments.
     """
-    root = Path(root)
-    train, val = _whole('num_train', num_train, 1), _whole('num_val', num_val, 1)
-    seed = _whole('seed', seed, 0)
+    train, val = whole('num_train', num_train, 1), whole('num_val', num_val, 1)
+    seed = whole('seed', seed, 0)
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise ValueError(f'size must be (height, width) in pixels, got {size!r}')
     height, width = size
-    size = _whole('height', height, _MIN_SIDE), _whole('width', width, _MIN_SIDE)
+    size = whole('height', height, _MIN_SIDE), whole('width', width, _MIN_SIDE)
     record = {'version': _VERSION, 'num_train': train, 'num_val': val}
     record |= {'size': [*size], 'seed': seed}
     samples = [('train', i) for i in range(train)] + [('val', i) for i in range(val)]
-    if _is_written(root, record, samples):
-        return root
-    if root.exists():
-        raise FileExistsError(
-            f'{root} exists and is not the complete data set of these arguments: '
-            'remove it, or write to another folder'
-        )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f'.{root.name}-'
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=prefix) as folder:
-        draft = Path(folder) / 'draft'  # the folder itself is closed to other users
+
+    def write(folder):
         for split, i in samples:
             rng = np.random.default_rng([seed, [*CITIES].index(split), i])
             image, labels = draw_street(rng, i, size)
             arrays = image[..., ::-1], labels, TRAIN_ID_OF_LABEL_ID[labels]
             for name, array in zip(_files(split, i), arrays, strict=True):
-                path = draft / name
+                path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(cv2.imencode('.png', array)[1].tobytes())
-        (draft / _RECORD).write_text(json.dumps(record, indent=2) + '\n')
-        try:
-            draft.rename(root)
-        except OSError:  # another process may have been faster
-            if not _is_written(root, record, samples):
-                raise
-    return root
+
+    files = [path for split, i in samples for path in _files(split, i)]
+    return write_once(Path(root), 'mini_cityscapes', record, files, write)
 
 
 def main(args=None):

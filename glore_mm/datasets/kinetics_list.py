@@ -1,0 +1,96 @@
+"""The list file of a downloaded Kinetics split, from its annotations and its videos."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from glore_mm.errors import UserError
+
+_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
+_SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
+
+
+def kinetics400_classes() -> tuple[str, ...]:
+    """The 400 names, in the order of their labels, as torchvision has them."""
+    from torchvision.models.video import R3D_18_Weights  # slow to import
+
+    return tuple(R3D_18_Weights.KINETICS400_V1.meta['categories'])
+
+
+def write_kinetics_list(
+    annotations: str,
+    videos: str,
+    output: str,
+    classes: Sequence[str] | None = None,
+) -> tuple[int, int]:
+    """Write one line `<path> <label>` for every annotated video that is there.
+
+    Args:
+        annotations (str): CSV file of Kinetics with the columns label, youtube_id,
+            time_start and time_end.
+        videos (str): Folder of the videos, in sub-folders or not, named
+            `<youtube_id>_<start>_<end>` with six digits each. Paths in the list are
+            relative to it.
+        output (str): The list to write.
+        classes (Sequence[str], optional): Names of the classes in the order of their
+            labels. Default: those of Kinetics-400.
+
+    Returns:
+        tuple[int, int]: Videos listed, and annotated videos that are not there.
+
+    Raises:
+        UserError: A file is missing or not as described, a label is none of `classes`,
+            or no annotated video is there.
+    """
+    found = {
+        Path(name).stem: Path(folder, name).relative_to(videos).as_posix()
+        for folder, _, names in os.walk(videos)
+        for name in names
+        if name.lower().endswith(_SUFFIXES)
+    }
+    classes = classes or kinetics400_classes()
+    labels = {name: label for label, name in enumerate(classes)}
+    lines, missing = [], []
+    for number, row in enumerate(_rows(annotations), start=2):
+        try:
+            start, end = float(row['time_start']), float(row['time_end'])
+            stem = f'{row["youtube_id"]}_{start:06.0f}_{end:06.0f}'
+            label = labels[row['label'].replace('"', '')]
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f'{annotations}, line {number}: expected a label, an id and two times '
+                f'in seconds, found {list(row.values())}'
+            ) from error
+        except KeyError as error:
+            raise UserError(
+                f'{annotations}, line {number}: {error} is none of the {len(labels)} '
+                'classes'
+            ) from error
+        if stem in found:
+            lines.append(f'{found[stem]} {label}\n')
+        else:
+            missing.append(stem)
+    if not lines:
+        raise UserError(
+            f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
+            + (f'; expected names such as {missing[0]}.mp4' if missing else '')
+        )
+    Path(output).write_text(''.join(lines))
+    return len(lines), len(missing)
+
+
+def _rows(annotations: str) -> list[dict]:
+    try:
+        with open(annotations, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or (), list(reader)
+    except OSError as error:
+        raise UserError(f'{annotations} cannot be read: {error.strerror}') from error
+    absent = [name for name in _COLUMNS if name not in columns]
+    if absent:
+        raise UserError(
+            f'{annotations} has no column {", ".join(absent)}; it has: '
+            f'{", ".join(columns) or "none"}'
+        )
+    return rows

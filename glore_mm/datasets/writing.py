@@ -1,0 +1,74 @@
+"""Writing a generated data set: whole or not at all, and only once."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from numbers import Integral
+from pathlib import Path
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """Check an argument that must be an integer of `least` or more.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f'{name} must be an integer of {least} or more, got {value!r}')
+    return int(value)
+
+
+def write_once(
+    root: Path,
+    name: str,
+    record: dict,
+    files: Iterable[str],
+    write: Callable[[Path], None],
+) -> Path:
+    """Write a data set to a new folder, unless it is there already.
+
+    The folder appears under its name when it is complete.
+
+    Args:
+        root (Path): Folder to create.
+        name (str): Of the kind of data set; its record is `<name>.json`.
+        record (dict): What distinguishes the data set from others, plain values.
+        files (Iterable[str]): Paths below root that must be there.
+        write (Callable[[Path], None]): Writes the files into the folder that it is
+            given.
+
+    Returns:
+        Path: The root.
+
+    Raises:
+        FileExistsError: If root exists and is not this data set.
+    """
+    files = list(files)
+
+    def is_written() -> bool:
+        try:
+            same = json.loads((root / f'{name}.json').read_text()) == record
+        except (OSError, ValueError):
+            return False
+        return same and all((root / path).is_file() for path in files)
+
+    if is_written():
+        return root
+    if root.exists():
+        raise FileExistsError(
+            f'{root} exists and is not the complete data set of these arguments: '
+            'remove it, or write to another folder'
+        )
+    root.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f'.{root.name}-'
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=prefix) as folder:
+        draft = Path(folder) / 'draft'  # the folder itself is closed to other users
+        draft.mkdir()
+        write(draft)
+        (draft / f'{name}.json').write_text(json.dumps(record, indent=2) + '\n')
+        try:
+            draft.rename(root)
+        except OSError:  # another process may have been faster
+            if not is_written():
+                raise
+    return root
