@@ -346,6 +346,58 @@ def _without_sync_bn(model):
     return model
 
 
+# -------------------------------------------------------------------------- images
+
+
+# mmcv/image/photometric.py:546,559 makes a byte of a shift that is negative as often as
+# not, which numpy 2 refuses. Wanted until mmcv computes it modulo 256.
+@after_import('mmcv.image.photometric', 'mmcv.image', 'mmcv')
+def negative_shift_of_the_hue(module):
+    """Lets adjust_hue take a negative factor, in each module that imported it."""
+    import numpy as np
+
+    adjust_hue = module.adjust_hue
+    try:
+        adjust_hue(np.zeros((1, 1, 3), np.uint8), -0.5, backend='cv2')
+    except OverflowError:
+        pass
+    else:
+        return
+
+    class Factor(float):
+        def __mul__(self, steps):
+            return int(float(self) * steps) % (steps + 1)
+
+    @functools.wraps(adjust_hue)
+    def wrapper(img, hue_factor, backend=None):
+        return adjust_hue(img, Factor(hue_factor), backend)
+
+    module.adjust_hue = wrapper
+
+
+# mmaction/datasets/transforms/processing.py:979 adds a shift to bytes. numpy 2 refuses
+# a negative one, and with any numpy sums wrap around at 256 before they wrap around at
+# 180, the end of the scale. Wanted until mmaction2 computes it in integers.
+@after_import('mmaction.datasets.transforms.processing')
+def shift_of_the_hue_in_bytes(processing):
+    """Lets ColorJitter shift the hue around the circle, in either direction."""
+    cv2, np = processing.cv2, processing.np
+
+    def adjust_hue(img, factor):
+        hsv = cv2.cvtColor(np.clip(img, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + int(factor * 255)) % 180
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    pink = np.full((1, 1, 3), (255, 0, 128), np.uint8)
+    stock = processing.ColorJitter.adjust_hue
+    try:
+        if all((stock(pink, f) == adjust_hue(pink, f)).all() for f in (-0.5, 0.5)):
+            return
+    except OverflowError:
+        pass
+    processing.ColorJitter.adjust_hue = staticmethod(adjust_hue)
+
+
 # ---------------------------------------------------------------------- evaluation
 
 

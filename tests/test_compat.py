@@ -1,5 +1,6 @@
 """Most tests start a fresh Python, as what they test happens on first import."""
 
+import colorsys
 import importlib
 import importlib.resources
 import inspect
@@ -16,13 +17,17 @@ from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from types import SimpleNamespace
 
+import cv2
+import mmcv
 import mmengine.hub
 import mmengine.runner
 import mmengine.utils
 import numpy as np
 import pytest
 import torch
+from mmaction.datasets.transforms import ColorJitter
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, DefaultScope, Registry
@@ -485,6 +490,74 @@ def test_training_resumes(runner):
     assert WARNING not in log  # mmengine itself reverts SyncBN in a single process
 
 
+# ----------------------------------------------------------------------- images
+
+
+def turned(image, turn):
+    """An RGB image whose hue is turned by a part of the circle, by the book."""
+    for colour in image.reshape(-1, 3) / 255:
+        hue, saturation, value = colorsys.rgb_to_hsv(*colour)
+        yield colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
+
+
+@pytest.fixture(scope='module')
+def colours():
+    return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+def difference(image, expected):
+    """Mean and greatest difference, of 255."""
+    found = np.abs(image.reshape(-1, 3) - 255 * np.array(list(expected)))
+    return found.mean(), found.max()
+
+
+@pytest.mark.parametrize('factor', [-0.5, -0.3, -0.01, 0, 0.01, 0.3, 0.5])
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+def test_hue_of_mmcv(colours, backend, factor):
+    for adjust_hue in (mmcv.adjust_hue, mmcv.image.photometric.adjust_hue):
+        image = adjust_hue(colours[..., ::-1], factor, backend=backend)[..., ::-1]
+        assert image.dtype == np.uint8
+        mean, most = difference(image, turned(colours, int(factor * 255) / 256))
+        assert mean < 1.5 and most < 10
+    with pytest.raises(ValueError, match='not in'):
+        mmcv.adjust_hue(colours, -0.6)
+
+
+@pytest.mark.parametrize('factor', [-0.5, -0.3, -0.01, 0, 0.01, 0.3, 0.5])
+def test_hue_of_mmaction2(colours, factor):
+    image = ColorJitter.adjust_hue(colours, factor)
+    assert image.dtype == np.float32
+    mean, most = difference(image, turned(colours, int(factor * 255) / 180))
+    assert mean < 2 and most < 12
+
+
+def test_jitter_of_mmaction2_draws_hues_on_both_sides(colours):
+    jitter = ColorJitter(brightness=0, contrast=0, saturation=0, hue=0.5)
+    for seed in range(8):
+        np.random.seed(seed)
+        hue = np.random.uniform([1, 1, 1, -0.5], [1, 1, 1, 0.5])[3]
+        np.random.seed(seed)
+        image = jitter(dict(imgs=[colours]))['imgs'][0]
+        mean, _ = difference(image, turned(colours, int(hue * 255) / 180))
+        assert mean < 2, hue
+
+
+def test_sound_hue_is_left_alone():
+    def adjust_hue(img, hue_factor, backend=None):
+        return img
+
+    module = SimpleNamespace(adjust_hue=adjust_hue)
+    compat.negative_shift_of_the_hue(module)
+    assert module.adjust_hue is adjust_hue
+
+    sound = ColorJitter.adjust_hue
+    processing = SimpleNamespace(
+        cv2=cv2, np=np, ColorJitter=SimpleNamespace(adjust_hue=sound)
+    )
+    compat.shift_of_the_hue_in_bytes(processing)
+    assert processing.ColorJitter.adjust_hue is sound
+
+
 # --------------------------------------------- several processes without a GPU
 
 
@@ -529,8 +602,9 @@ def test_slurm_without_gpu(backend):
 
 def test_what_is_imported_before_glore_mm_is_mended(tmp_path):
     early = seen("""
-        import io, pickle, sys
+        import io, numpy, pickle, sys
         import mmcv, mmengine.hub, mmengine.runner, mmaction, torch
+        from mmaction.datasets.transforms import ColorJitter
         from mmengine.logging import HistoryBuffer
         from mmengine.utils import dl_utils
 
@@ -547,9 +621,16 @@ def test_what_is_imported_before_glore_mm_is_mended(tmp_path):
             mmengine.model.MMDistributedDataParallel.__init__, '__wrapped__'
         )
         seen['dist'] = hasattr(mmengine.dist.utils._init_dist_pytorch, '__wrapped__')
+        red = numpy.full((1, 1, 3), (255, 0, 0), numpy.uint8)
+        seen['hue'] = [
+            adjust_hue(red, -0.5).ravel().tolist()
+            for adjust_hue in (mmcv.adjust_hue, ColorJitter.adjust_hue)
+        ]
     """)
     assert early.pop('history') == 1
     assert early.pop('scope') == 'mmseg'
+    # blue (BGR), turned by -127 / 256, and red (RGB), turned by -127 / 180
+    assert early.pop('hue') == [[0, 255, 246], [59, 255, 0]]
     assert early == {'installed': True, 'ddp': True, 'dist': True}
 
 

@@ -4,21 +4,34 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import (
+    DATASETS,
+    HOOKS,
+    MODELS,
+    PARAM_SCHEDULERS,
+    init_default_scope,
+)
+from mmengine.utils import import_modules_from_strings
 
 import glore_mm
 
 ROOT = Path(__file__).parent.parent
-SEG = sorted((ROOT / 'configs' / 'seg').glob('*.py'))
+SEG, VIDEO = (
+    sorted((ROOT / 'configs' / task).glob('*.py')) for task in ('seg', 'video')
+)
 
 
-def read(name: str) -> Config:
-    return Config.fromfile(ROOT / 'configs' / 'seg' / f'{name}.py')
+def read(name: str, task: str = 'seg') -> Config:
+    return Config.fromfile(ROOT / 'configs' / task / f'{name}.py')
 
 
 def build(cfg: Config):
     init_default_scope(cfg.default_scope)
-    cfg.model.pretrained = None  # nothing is downloaded here
+    if cfg.default_scope == 'mmseg':
+        cfg.model.pretrained = None  # nothing is downloaded here
+    else:
+        import_modules_from_strings(**cfg.custom_imports)
     return MODELS.build(cfg.model)
 
 
@@ -97,6 +110,94 @@ def test_units_in_the_backbone_are_where_the_paper_has_them():
     )
 
 
+@pytest.mark.parametrize('path', VIDEO, ids=lambda path: path.stem)
+def test_video_builds(path):
+    """Every part of it: the network, what it reads, how it is trained."""
+    cfg = Config.fromfile(path)
+    model = build(cfg)
+    units = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
+    mini = path.stem.endswith('mini')
+    glore = path.stem.startswith('glore')
+    assert bool(units) == glore and (mini or len(units) in (0, 5))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
+        assert len(dataset.metainfo['classes']) == model.cls_head.num_classes
+    sampled = [
+        (t.clip_len, t.frame_interval)
+        for t in cfg.train_pipeline + cfg.val_pipeline
+        if t.type == 'SampleClips'
+    ]
+    fast = 'slowfast' in path.stem or '32x2' in path.stem
+    assert set(sampled) == {(32, 2) if fast else (8, 4) if mini else (8, 8)}
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    for schedule in cfg.param_scheduler:
+        PARAM_SCHEDULERS.build(
+            dict(schedule, optimizer=wrapper, epoch_length=10)
+            if schedule.get('convert_to_iter_based')
+            else dict(schedule, optimizer=wrapper)
+        )
+    for hook in cfg.custom_hooks:
+        HOOKS.build({k: v for k, v in hook.items() if k != 'priority'})
+
+
+def test_the_main_video_config_is_the_release_s():
+    cfg = read('glore_r50_8x8_kinetics400', 'video')
+    model = build(cfg)
+    names = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
+    assert ' '.join(names) == (
+        'backbone.layer2.glore0 backbone.layer2.glore2 '
+        'backbone.layer3.glore0 backbone.layer3.glore2 backbone.layer3.glore4'
+    )
+    names = [
+        n
+        for n, m in build(read('glore_r101_8x8_kinetics400', 'video')).named_modules()
+        if isinstance(m, glore_mm.GloRe3d) and 'layer3' in n
+    ]
+    assert ' '.join(names) == (
+        'backbone.layer3.glore5 backbone.layer3.glore11 backbone.layer3.glore17'
+    )
+    preprocessor = model.data_preprocessor
+    assert preprocessor.mean.flatten().tolist() == [124, 117, 104]
+    assert preprocessor.std.flatten().tolist() == pytest.approx([59.88] * 3)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    assert len(groups) == len(list(model.parameters()))
+    for group, (name, _) in zip(groups, model.named_parameters(), strict=True):
+        assert group['lr'] == 0.05 * (0.5 if 'conv_m2' in name else 1), name
+        decay = 0 if name.endswith('.bias') else 1e-4
+        assert (group['weight_decay'], group['nesterov']) == (decay, True), name
+    assert (
+        cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 64
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'baseline', 'keys'),
+    [
+        ('glore_r50_8x8', 'plain_r50_8x8', {'model.backbone'}),
+        ('glore_r101_8x8', 'glore_r50_8x8', {'model.backbone.backbone.depth'}),
+        ('nl_r50_8x8', 'glore_r50_8x8', {'model.backbone.unit'}),
+        ('glore_slowonly_r50_8x8', 'slowonly_r50_8x8', {'model.backbone'}),
+        ('glore_slowfast_r50_8x8', 'slowfast_r50_8x8', {'model.backbone'}),
+        (
+            'glore_r50_8x8_cosine',
+            'glore_r50_8x8',
+            {'optim_wrapper', 'param_scheduler', 'train_cfg'},
+        ),
+        (
+            'glore_r50_8x8_precisebn',
+            'glore_r50_8x8',
+            {'custom_hooks', 'custom_imports.imports'},
+        ),
+    ],
+)
+def test_a_video_config_differs_in_nothing_else(name, baseline, keys):
+    a, b = (
+        read(f'{n}_kinetics400', 'video')._cfg_dict.to_dict() for n in (name, baseline)
+    )
+    for found in differences(a, b):
+        assert any(found == key or found.startswith(f'{key}.') for key in keys), found
+
+
 def test_metafile_lists_every_config():
     from mmengine.fileio import load
 
@@ -106,4 +207,5 @@ def test_metafile_lists_every_config():
         for path in index['Import']
         for model in load(ROOT / path)['Models']
     ]
-    assert sorted(listed) == [f'configs/seg/{path.name}' for path in SEG]
+    own = [path.relative_to(ROOT).as_posix() for path in SEG + VIDEO]
+    assert sorted(listed) == sorted(own)

@@ -14,7 +14,7 @@ from glore_mm.engine import add_cfg_options, plain_errors
 def main() -> None:
     """Parse, run the demo of the task."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('task', choices=['seg'])
+    parser.add_argument('task', choices=['seg', 'video'])
     add_cfg_options(parser)
     args = parser.parse_args()
 

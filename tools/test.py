@@ -3,6 +3,8 @@
 python tools/test.py configs/seg/glore_cityscapes.py CHECKPOINT
 """
 
+import re
+
 from glore_mm.engine import load_config, plain_errors, runner_parser, task_of, test
 
 
@@ -24,11 +26,21 @@ def main() -> None:
         help='write what a comparison of two models needs: names and, for '
         'segmentation, the confusion matrix of every image',
     )
+    parser.add_argument(
+        '--views',
+        metavar='CLIPSxCROPS',
+        help='video: average over clips and crops, such as 10x3 or 10x5',
+    )
     args = parser.parse_args()
+    views = args.views and re.fullmatch(r'(\d+)x(\d+)', args.views)
+    if args.views and not views:
+        parser.error(f'--views must be such as 10x3, not {args.views}')
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.format_dir or args.show_dir or args.dump:
         task_of(cfg).add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
+    if views:
+        task_of(cfg).set_views(cfg, *map(int, views.groups()))
     test(cfg, args.checkpoint, tta=args.tta)
 
 

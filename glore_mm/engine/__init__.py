@@ -6,6 +6,7 @@ from glore_mm.engine.running import (
     build_model,
     check_checkpoint,
     convert_checkpoint,
+    load_weights,
     test,
     train,
 )
@@ -28,6 +29,7 @@ __all__ = [
     'convert_checkpoint',
     'expand_inputs',
     'load_config',
+    'load_weights',
     'output_files',
     'plain_errors',
     'runner_parser',

@@ -22,7 +22,12 @@ from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
-_NOISE = ('The prefix is not set', '"FileClient" will be', '"HardDiskBackend" is')
+_NOISE = (
+    'The prefix is not set',
+    '"FileClient" will be',
+    '"HardDiskBackend" is',
+    'paramwise_options',  # a line per parameter
+)
 
 
 class QuietRunner(Runner):
@@ -138,6 +143,16 @@ def check_checkpoint(cfg: Config, path: str) -> None:
             f'{path} is the checkpoint of another network than {cfg.filename} builds: '
             f'{"; ".join(found)}. Give the config that it was trained with.'
         )
+
+
+def load_weights(model: torch.nn.Module, path: str) -> None:
+    """Load a checkpoint that `check_checkpoint` has found to be of this network.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    # not strict: some are older than the counters of batch norms
+    model.load_state_dict(_read_weights(path), strict=False)
 
 
 def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:

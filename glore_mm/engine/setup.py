@@ -6,7 +6,7 @@ import importlib.util
 import os
 import os.path as osp
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -174,16 +174,14 @@ def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
 
 
 def output_files(
-    inputs: list[str], out_dir: str, endings: Sequence[str]
+    inputs: list[str], out_dir: str, names: Callable[[Path], list[str]]
 ) -> dict[str, list[Path]]:
-    """The files to write for each input: `<out_dir>/<its name><ending>`.
-
-    Makes the folder.
+    """The files to write for each input; makes their folder.
 
     Args:
         inputs (list[str]): Paths.
         out_dir (str): Where to write.
-        endings (Sequence[str]): One per file of an input, such as '_overlay.jpg'.
+        names (Callable): Gives the names of an input's files.
 
     Returns:
         dict[str, list[Path]]: Files by input.
@@ -194,7 +192,7 @@ def output_files(
     taken = {Path(path).resolve(): path for path in inputs}
     outputs = {}
     for path in inputs:
-        files = [Path(out_dir, Path(path).stem + ending) for ending in endings]
+        files = [Path(out_dir, name) for name in names(Path(path))]
         for file in files:
             if file.resolve() in taken:
                 raise UserError(

@@ -1,17 +1,17 @@
 """What segmentation adds to the tools."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import load_checkpoint
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from glore_mm.engine import output_files
+from glore_mm.engine import load_weights, output_files
 from glore_mm.errors import UserError
 from glore_mm.seg.pictures import overlay, read_rgb
 
@@ -35,6 +35,11 @@ def add_outputs(
     if show_dir:
         hook = dict(type='SavePictures', folder=show_dir)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+
+
+def set_views(cfg: Config, clips: int, crops: int) -> None:
+    """Refuse --views, which is for videos."""
+    raise UserError(f'--views is for video; {cfg.filename} segments images: try --tta')
 
 
 def infer(
@@ -62,10 +67,9 @@ def infer(
         UserError: An image cannot be read, or a result would replace a file of the
             inputs or of another result.
     """
-    endings = ('.png', '_overlay.jpg')
-    outputs = output_files(inputs, out_dir, endings) if out_dir else {}
+    outputs = output_files(inputs, out_dir, _names) if out_dir else {}
     model = init_model(cfg, device=get_device())
-    load_checkpoint(model, checkpoint, map_location='cpu')
+    load_weights(model, checkpoint)
     meta = _meta_of(cfg)
     classes, palette = meta['classes'], meta['palette']
     for path in inputs:
@@ -102,3 +106,7 @@ def _meta_of(cfg: Config) -> dict:
     """Names and colours of the classes, as the config's test set has them."""
     dataset = dict(cfg.test_dataloader.dataset, lazy_init=True)  # reads no files
     return DATASETS.build(dataset).metainfo
+
+
+def _names(path: Path) -> list[str]:
+    return [f'{path.stem}.png', f'{path.stem}_overlay.jpg']

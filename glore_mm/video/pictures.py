@@ -53,10 +53,11 @@ def write_captioned(source: str, target: str, text: str) -> None:
                 image = frame.to_image()
                 if frame.rotation:  # the file says how it is to be shown
                     image = image.rotate(frame.rotation, expand=True)
-                # H.264 in this form wants even sides
-                image = image.crop((0, 0, image.width & ~1, image.height & ~1))
+                if not out.codec_context.is_open:
+                    # H.264 in this form wants even sides
+                    out.width, out.height = image.width & ~1, image.height & ~1
+                image = image.crop((0, 0, out.width, out.height))
                 caption(image, text)
-                out.width, out.height = image.size
                 copy.mux(out.encode(av.VideoFrame.from_image(image)))
             copy.mux(out.encode())
         os.replace(draft, target)

@@ -1,6 +1,7 @@
 """What video adds to the tools."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,11 +10,13 @@ from mmaction.registry import DATASETS
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import load_checkpoint
 
-from glore_mm.engine import output_files
+from glore_mm.engine import load_weights, output_files
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
+from glore_mm.video.views import set_views
+
+__all__ = ['INPUT_SUFFIXES', 'add_outputs', 'example_inputs', 'infer', 'set_views']
 
 INPUT_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
@@ -36,46 +39,6 @@ def add_outputs(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
-def set_views(cfg: Config, clips: int, crops: int) -> None:
-    """Let a test average over several clips of a video and crops of a clip.
-
-    Clips are spread evenly over the video. Crops: 1 is the centre; 3 are squares of the
-    frame's shorter side, at both ends and in the middle; 5 are the release's, the
-    centre and four at random places.
-
-    Args:
-        cfg (Config): From `load_config`; its test pipeline is changed.
-        clips (int): How many clips, at least 1.
-        crops (int): 1, 3 or 5.
-
-    Raises:
-        UserError: The numbers are none of these, or the pipeline is not as in our
-            configs.
-    """
-    if clips < 1 or crops not in (1, 3, 5):
-        raise UserError(
-            f'--views {clips}x{crops}: expected at least 1 clip, and 1, 3 or 5 crops'
-        )
-    pipeline = cfg.test_dataloader.dataset.pipeline
-    steps = {step['type']: step for step in pipeline}
-    for needed in ('SampleClips', 'Resize', 'CenterCrop'):
-        if needed not in steps:
-            raise UserError(
-                f'{cfg.filename}: --views changes SampleClips, Resize and CenterCrop '
-                f'of the test pipeline, but there is no {needed} in it'
-            )
-    steps['SampleClips']['num_clips'] = clips
-    crop = steps['CenterCrop']
-    if crops == 3:
-        side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
-        crop.update(type='ThreeCrop', crop_size=side)
-    elif crops == 5:
-        crop.update(type='MixedCrops', num_crops=crops)
-    if clips * crops > 1:
-        cfg.test_dataloader.batch_size = 1  # as mmaction2 wants it for the next line
-        cfg.model.test_cfg = dict(max_testing_views=10)
-
-
 def infer(
     cfg: Config,
     checkpoint: str,
@@ -90,7 +53,7 @@ def infer(
         checkpoint (str): File with the weights.
         inputs (list[str]): Paths of videos.
         out_dir (str, optional): Where to write each video with the most likely class
-            drawn in (`<name>.mp4`).
+            drawn in (`<name>.mp4`; `<name>.avi.mp4` if it was no MP4).
         top_k (int): How many classes to report.
 
     Yields:
@@ -100,18 +63,23 @@ def infer(
         UserError: A clip cannot be used, the config reads no videos, or a result would
             replace a file of the inputs or of another result.
     """
-    outputs = output_files(inputs, out_dir, ['.mp4']) if out_dir else {}
+    outputs = output_files(inputs, out_dir, _names) if out_dir else {}
     dataset = cfg.test_dataloader.dataset
     if dataset.pipeline[0]['type'] != 'OpenVideo':
         raise UserError(
             f'{cfg.filename} does not read video files: its test pipeline begins with '
             f'{dataset.pipeline[0]["type"]}, not OpenVideo'
         )
-    pipeline = Compose(dataset.pipeline)
+    # one clip is no comparison: one that is too short begins anew
+    steps = [
+        dict(step, out_of_bound_opt='loop') if step['type'] == 'SampleClips' else step
+        for step in dataset.pipeline
+    ]
+    pipeline = Compose(steps)
     # the names of the classes; reads no files of the set
     classes = DATASETS.build(dict(dataset, lazy_init=True)).metainfo['classes']
     model = init_recognizer(cfg, device=get_device())
-    load_checkpoint(model, checkpoint, map_location='cpu')
+    load_weights(model, checkpoint)
     for path in inputs:
         scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
         best = torch.argsort(scores, descending=True)[:top_k].tolist()
@@ -140,3 +108,7 @@ def example_inputs(cfg: Config) -> dict:
     )
     height, width = np.broadcast_to(crop, 2).tolist()
     return dict(inputs=torch.zeros(1, 1, 3, frames, height, width), stage='head')
+
+
+def _names(path: Path) -> list[str]:
+    return [path.name if path.suffix.lower() == '.mp4' else f'{path.name}.mp4']

@@ -1,8 +1,7 @@
 # Kinetics-400 as video files in data/kinetics400; docs/kinetics.md shows how to get it
 # there. Clips of 8 frames, 8 apart; augmentation of the GloRe release.
-reader = (
-    'decord'  # or 'pyav', 'opencv'; for frames on disk see kinetics400_rawframes.py
-)
+# What decodes: 'pyav', 'opencv' or 'decord'; frames on disk: kinetics400_rawframes.py
+reader = 'pyav'
 data_root = 'data/kinetics400'
 train_pipeline = [
     dict(type='OpenVideo', reader=reader),

@@ -1,0 +1,136 @@
+"""What the GloRe release does to the clips that it trains on.
+
+The facts are from its `data/image_transforms.py`
+(https://github.com/facebookresearch/GloRe). Cropping and flipping, which come between
+rescaling and the changes of colour, are mmaction2's RandomCrop and Flip. All draw from
+NumPy's global random state, as mmaction2 does.
+"""
+
+import math
+
+import cv2
+import mmcv
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class RandomScaleAspect(BaseTransform):
+    """Rescale a clip to a random size and aspect ratio.
+
+    The width is multiplied and the height divided by the mean of two uniform draws from
+    `aspect`, or by its inverse, each as often; then both are scaled so that the shorter
+    side has a uniformly drawn length.
+
+    Required keys: imgs, img_shape.
+    Modified keys: imgs, img_shape, scale_factor.
+    Added keys: keep_ratio.
+
+    Args:
+        short_side (tuple[float, float]): Limits of the shorter side, in pixels.
+            Default: (224, 340).
+        aspect (tuple[float, float]): Limits of the factor. Default: (0.8, 1.25).
+    """
+
+    def __init__(
+        self,
+        short_side: tuple[float, float] = (224, 340),
+        aspect: tuple[float, float] = (0.8, 1.25),
+    ) -> None:
+        self.short_side = short_side
+        self.aspect = aspect
+
+    def transform(self, results: dict) -> dict:
+        """Rescale `imgs`."""
+        height, width = results['img_shape']
+        factor = np.random.uniform(*self.aspect, size=2).mean()
+        if np.random.rand() < 0.5:
+            factor = 1 / factor
+        scale = np.random.uniform(*self.short_side)
+        scale /= min(width * factor, height / factor)
+        # up, so that a crop of the smallest size fits
+        new_width = math.ceil(width * factor * scale)
+        new_height = math.ceil(height / factor * scale)
+        results['imgs'] = [
+            mmcv.imresize(image, (new_width, new_height)) for image in results['imgs']
+        ]
+        results['img_shape'] = new_height, new_width
+        results['keep_ratio'] = False
+        results['scale_factor'] = results.get('scale_factor', 1) * np.array(
+            [new_width / width, new_height / height], dtype=np.float32
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(short_side={self.short_side}, aspect={self.aspect})'
+        )
+
+
+@TRANSFORMS.register_module()
+class HLSJitter(BaseTransform):
+    """Shift hue, lightness and saturation of a clip, clamped at their limits.
+
+    Required and modified keys: imgs, uint8, RGB.
+
+    Args:
+        hue (float): The largest shift, in OpenCV's unit of 2°. Default: 15.
+        lightness (float): The largest shift, of 255. Default: 35.
+        saturation (float): The largest shift, of 255. Default: 25.
+    """
+
+    def __init__(
+        self, hue: float = 15, lightness: float = 35, saturation: float = 25
+    ) -> None:
+        self.largest = np.array([hue, lightness, saturation])
+
+    def transform(self, results: dict) -> dict:
+        """Shift the colours of `imgs`."""
+        # whole numbers; fractions are cut off
+        shift = np.random.uniform(-self.largest, self.largest).astype(np.int16)
+        results['imgs'] = [self._shifted(image, shift) for image in results['imgs']]
+        return results
+
+    @staticmethod
+    def _shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        hls = cv2.cvtColor(image, cv2.COLOR_RGB2HLS) + shift
+        hls = hls.clip(0, (180, 255, 255)).astype(np.uint8)
+        return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
+
+    def __repr__(self) -> str:
+        hue, lightness, saturation = self.largest.tolist()
+        return (
+            f'{type(self).__name__}(hue={hue}, lightness={lightness}, '
+            f'saturation={saturation})'
+        )
+
+
+@TRANSFORMS.register_module()
+class PixelJitter(BaseTransform):
+    """Add noise to every pixel and channel of every frame, not clamped.
+
+    It is uniform between two limits, drawn uniformly from [low, 0] and [0, high].
+
+    Required and modified keys: imgs, which become float32.
+
+    Args:
+        low (float): Of 255. Default: -20.
+        high (float): Of 255. Default: 20.
+    """
+
+    def __init__(self, low: float = -20, high: float = 20) -> None:
+        self.low = low
+        self.high = high
+
+    def transform(self, results: dict) -> dict:
+        """Add noise to `imgs`."""
+        low, high = np.random.uniform([self.low, 0], [0, self.high])
+        results['imgs'] = [
+            (image + np.random.uniform(low, high, image.shape)).astype(np.float32)
+            for image in results['imgs']
+        ]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(low={self.low}, high={self.high})'

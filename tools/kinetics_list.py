@@ -1,0 +1,27 @@
+"""Write the list file of a downloaded Kinetics-400 split.
+
+python tools/kinetics_list.py train.csv data/kinetics400/videos_train \
+    data/kinetics400/kinetics400_train_list_videos.txt
+"""
+
+import argparse
+
+from glore_mm.datasets.kinetics_list import write_kinetics_list
+from glore_mm.engine import plain_errors
+
+
+@plain_errors
+def main() -> None:
+    """Parse, write, say how many videos are missing."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('annotations', help='CSV file of the split')
+    parser.add_argument('videos', help='folder of its videos')
+    parser.add_argument('output', help='list file to write')
+    args = parser.parse_args()
+
+    listed, missing = write_kinetics_list(args.annotations, args.videos, args.output)
+    print(f'{args.output}: {listed} videos; {missing} of the CSV are not there')
+
+
+if __name__ == '__main__':
+    main()
