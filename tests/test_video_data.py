@@ -228,11 +228,11 @@ def test_nothing_is_left_open_and_results_can_be_pickled(videos, reader):
 
 
 def test_reader_is_one_of_three_and_installed(monkeypatch):
-    with pytest.raises(UserError, match="'torchcodec'; expected one of decord, pyav"):
+    with pytest.raises(UserError, match="'torchcodec'; expected one of pyav, opencv"):
         TRANSFORMS.build(dict(type='OpenVideo', reader='torchcodec'))
-    monkeypatch.setitem(sys.modules, 'av', None)
-    with pytest.raises(UserError, match='needs av: .* pip install av'):
-        TRANSFORMS.build(dict(type='OpenVideo', reader='pyav'))
+    monkeypatch.setitem(sys.modules, 'decord', None)
+    with pytest.raises(UserError, match='needs decord: .* pip install decord'):
+        TRANSFORMS.build(dict(type='OpenVideo', reader='decord'))
     TRANSFORMS.build(dict(type='OpenVideo'))
 
 

@@ -14,7 +14,6 @@ from glore_mm.video.pictures import strip
 from glore_mm.video.tools import add_outputs
 
 NETWORKS = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # by their name in the table
-PICTURED = 6  # clips
 
 
 def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
@@ -73,7 +72,7 @@ def _picture(
 ) -> Image.Image:
     """Frames of one clip of each class, under its truth and the predictions."""
     rows = []
-    for label in range(min(PICTURED, len(CLASSES))):
+    for label in range(len(CLASSES)):
         index = int(np.argmax(labels == label))
         sample = read(dict(filename=str(clips[index]), start_index=0))
         found = ' | '.join(f'{n}: {CLASSES[p[index]]}' for n, p in predicted.items())

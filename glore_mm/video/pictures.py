@@ -80,13 +80,13 @@ def strip(frames: Sequence[np.ndarray], text: str, height: int = 96) -> Image.Im
         Image.Image: RGB.
     """
     width = round(frames[0].shape[1] * height / frames[0].shape[0])
-    line = 20
-    sheet = Image.new('RGB', (width * len(frames), height + line), color='white')
+    step, line = width + 3, 20
+    sheet = Image.new('RGB', (step * len(frames), height + line), color='white')
     font = ImageFont.load_default(13)
     ImageDraw.Draw(sheet).text((4, 2), text, fill='black', font=font)
     for column, frame in enumerate(frames):
         image = Image.fromarray(frame).resize((width, height))
-        sheet.paste(image, (column * width, line))
+        sheet.paste(image, (column * step, line))
     return sheet
 
 

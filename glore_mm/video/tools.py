@@ -96,17 +96,13 @@ def infer(
 
 def example_inputs(cfg: Config) -> dict:
     """A clip of the size that a config tests on, as the network's arguments."""
-    frames = next(
-        step['clip_len']
-        for step in cfg.test_dataloader.dataset.pipeline
-        if 'clip_len' in step
-    )
-    crop = next(
-        step['crop_size']
-        for step in cfg.test_dataloader.dataset.pipeline
-        if 'crop_size' in step
-    )
-    height, width = np.broadcast_to(crop, 2).tolist()
+    size = frames = 1
+    for step in cfg.test_dataloader.dataset.pipeline:
+        frames = step.get('clip_len', frames)
+        if step['type'] == 'Resize' and not step.get('keep_ratio', True):
+            size = step['scale'][::-1]
+        size = step.get('crop_size', size)
+    height, width = np.broadcast_to(size, 2).tolist()
     return dict(inputs=torch.zeros(1, 1, 3, frames, height, width), stage='head')
 
 

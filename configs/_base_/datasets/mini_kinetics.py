@@ -16,7 +16,7 @@ val_pipeline = [*_base_.val_pipeline[:3], small, *_base_.val_pipeline[-2:]]
 val_pipeline[1].update(frame_interval=4)
 train_dataloader = dict(
     batch_size=32,
-    num_workers=1,
+    num_workers=2,
     dataset=dict(data_root=data_root, classes=classes, pipeline=train_pipeline),
 )
 val_dataloader = dict(
