@@ -120,6 +120,9 @@ def test_video_builds(path):
     glore = path.stem.startswith('glore')
     assert bool(units) == glore and (mini or len(units) in (0, 5))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        if mini:
+            assert loader.dataset.classes == 'label_map.txt'
+            loader.dataset.classes = ['a', 'b', 'c', 'd']
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
         assert len(dataset.metainfo['classes']) == model.cls_head.num_classes
     sampled = [

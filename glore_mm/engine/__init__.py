@@ -1,7 +1,7 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
-from glore_mm.engine.reporting import plain_errors, write_csv, write_json
+from glore_mm.engine.reporting import plain_errors, write_csv, write_json, write_npz
 from glore_mm.engine.running import (
     build_model,
     check_checkpoint,
@@ -38,4 +38,5 @@ __all__ = [
     'train',
     'write_csv',
     'write_json',
+    'write_npz',
 ]

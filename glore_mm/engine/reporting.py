@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
+import numpy as np
 import torch
 from mmengine.utils import mkdir_or_exist
 
@@ -61,3 +62,10 @@ def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_npz(path: str, **arrays: np.ndarray) -> None:
+    """Write arrays by name as a compressed .npz."""
+    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
+    with open(path, 'wb') as file:  # savez adds .npz to a bare name
+        np.savez_compressed(file, **arrays)

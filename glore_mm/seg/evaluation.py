@@ -11,6 +11,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from glore_mm.datasets.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
+from glore_mm.engine import write_npz
 from glore_mm.seg.datasets import CityscapesFolders
 
 
@@ -63,14 +64,12 @@ class PerImageConfusion(BaseMetric):
     def compute_metrics(self, results: list) -> dict:
         """Write the file; there is nothing to add to the scores."""
         names, matrices = zip(*results, strict=True)
-        mkdir_or_exist(osp.dirname(osp.abspath(self.path)))
-        with open(self.path, 'wb') as file:  # savez adds .npz to a bare name
-            np.savez_compressed(
-                file,
-                names=np.array(names),
-                classes=np.array(self.dataset_meta['classes']),
-                confusion=np.stack(matrices),
-            )
+        write_npz(
+            self.path,
+            names=np.array(names),
+            classes=np.array(self.dataset_meta['classes']),
+            confusion=np.stack(matrices),
+        )
         return {}
 
 

@@ -1,12 +1,12 @@
 """What a test can write beside its accuracy."""
 
-import os.path as osp
 from collections.abc import Sequence
 
 import numpy as np
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
-from mmengine.utils import mkdir_or_exist
+
+from glore_mm.engine import write_npz
 
 
 @METRICS.register_module()
@@ -35,13 +35,11 @@ class PerVideoScores(BaseMetric):
     def compute_metrics(self, results: list) -> dict:
         """Write the file; there is nothing to add to the accuracy."""
         names, labels, scores = zip(*results, strict=True)
-        mkdir_or_exist(osp.dirname(osp.abspath(self.path)))
-        with open(self.path, 'wb') as file:  # savez adds .npz to a bare name
-            np.savez_compressed(
-                file,
-                names=np.array(names),
-                classes=np.array(self.dataset_meta['classes']),
-                labels=np.array(labels),
-                scores=np.stack(scores),
-            )
+        write_npz(
+            self.path,
+            names=np.array(names),
+            classes=np.array(self.dataset_meta['classes']),
+            labels=np.array(labels),
+            scores=np.stack(scores),
+        )
         return {}

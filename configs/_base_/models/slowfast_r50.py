@@ -1,4 +1,6 @@
 # SlowFast 8×8 with ResNet-50, as mmaction2 has it: of 32 frames the slow path sees 8.
+_base_ = './slowonly_r50.py'
+
 path = dict(
     type='resnet3d',
     depth=50,
@@ -8,8 +10,8 @@ path = dict(
     norm_eval=False,
 )
 model = dict(
-    type='Recognizer3D',
     backbone=dict(
+        _delete_=True,
         type='ResNet3dSlowFast',
         pretrained=None,
         resample_rate=4,
@@ -26,17 +28,5 @@ model = dict(
             lateral=False, base_channels=8, conv1_kernel=(5, 7, 7), **path
         ),
     ),
-    cls_head=dict(
-        type='SlowFastHead',
-        num_classes=400,
-        in_channels=2304,
-        dropout_ratio=0.5,
-        average_clips='prob',
-    ),
-    data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCTHW',
-    ),
+    cls_head=dict(type='SlowFastHead', in_channels=2304),
 )

@@ -1,7 +1,9 @@
 # SlowOnly with a ResNet-50, as mmaction2 has it.
+_base_ = './plain_r50_3d.py'
+
 model = dict(
-    type='Recognizer3D',
     backbone=dict(
+        _delete_=True,
         type='ResNet3dSlowOnly',
         depth=50,
         # 2D weights from ImageNet, inflated by mmaction2
@@ -14,17 +16,5 @@ model = dict(
         inflate=(0, 0, 1, 1),
         norm_eval=False,
     ),
-    cls_head=dict(
-        type='I3DHead',
-        num_classes=400,
-        in_channels=2048,
-        dropout_ratio=0.5,
-        average_clips='prob',
-    ),
-    data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCTHW',
-    ),
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
 )
