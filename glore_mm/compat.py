@@ -398,6 +398,24 @@ def shift_of_the_hue_in_bytes(processing):
     processing.ColorJitter.adjust_hue = staticmethod(adjust_hue)
 
 
+# mmaction/models/heads/base.py:129 turns the scores of a training batch into NumPy's,
+# which has no bfloat16. Wanted until mmaction2 converts them first.
+@after_import('mmaction.models.heads.base')
+def accuracy_of_scores_in_bfloat16(base):
+    """Lets heads train under autocast to bfloat16; their loss is in float32 then."""
+    import torch
+
+    loss_by_feat = base.BaseHead.loss_by_feat
+
+    @functools.wraps(loss_by_feat)
+    def wrapper(self, cls_scores, data_samples):
+        if getattr(cls_scores, 'dtype', None) is torch.bfloat16:
+            cls_scores = cls_scores.float()
+        return loss_by_feat(self, cls_scores, data_samples)
+
+    base.BaseHead.loss_by_feat = wrapper
+
+
 # ---------------------------------------------------------------------- evaluation
 
 

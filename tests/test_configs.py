@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (
@@ -141,6 +143,43 @@ def test_video_builds(path):
         )
     for hook in cfg.custom_hooks:
         HOOKS.build({k: v for k, v in hook.items() if k != 'priority'})
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['glore_r50_8x8', 'nl_r50_8x8', 'glore_slowonly_r50_8x8', 'glore_slowfast_r50_8x8'],
+)
+def test_a_video_network_starts_as_its_baseline_and_learns(name):
+    """After the Runner's own initialisation; one step changes what stands behind it."""
+    cfg = read(f'{name}_kinetics400', 'video')
+    import_modules_from_strings(**cfg.custom_imports)
+    if 'slowonly' in name:
+        cfg.model.backbone.backbone.pretrained = None  # nothing is downloaded here
+    model = build(cfg)
+    model.init_weights()
+    model.train()
+    units = [
+        m for n, m in model.named_modules() if n.rpartition('.')[2].startswith('glore')
+    ]
+    assert len(units) == 5
+    for unit in units:
+        x = torch.randn(2, unit.in_channels, 2, 16, 16)
+        assert torch.equal(unit(x), x)
+    closing = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if name.endswith(('blocker.weight', 'conv_out.bn.weight'))
+    ]
+    assert len(closing) == 5 and not any(parameter.any() for parameter in closing)
+    frames = 32 if 'fast' in name else 8
+    shape = (1, 3, frames, 64, 64)
+    data = dict(
+        inputs=[torch.randint(256, shape, dtype=torch.uint8) for _ in range(2)],
+        data_samples=[ActionDataSample().set_gt_label(label) for label in (3, 399)],
+    )
+    loss = model.train_step(data, build_optim_wrapper(model, cfg.optim_wrapper))['loss']
+    assert loss.isfinite()
+    assert all(parameter.any() for parameter in closing)
 
 
 def test_the_main_video_config_is_the_release_s():

@@ -87,6 +87,43 @@ def test_training_goes_on_without_a_bad_clip(tool, videos, tmp_path):
     assert told[1:] == ['epoch 1 left out 1 clip(s)', 'epoch 2 left out 1 clip(s)']
 
 
+def test_mixed_precision(tool, videos, tmp_path):
+    one = options(videos, **{'train_cfg.max_epochs': 1})
+    done = tool('train', CONFIG, '--amp', *one, cwd=tmp_path)
+    assert re.search(r'loss: \d+\.\d+', done.stdout)
+    state = torch.load(tmp_path / 'work_dirs/glore_mini/epoch_1.pth', weights_only=True)
+    assert state['state_dict']['cls_head.fc_cls.weight'].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            {'model.cls_head.num_classes': 5},
+            'has 4 classes, but model.cls_head.num_classes is 5',
+        ),
+        (
+            {'train_dataloader.batch_size': 32},
+            'train_dataloader.dataset has 16 samples, but a batch takes 32',
+        ),
+        (
+            {'load_from': 'released.pth'},
+            'Its names are those of the GloRe release: convert it first',
+        ),
+        ({'reader': 'tape'}, "reader='tape'; expected one of pyav, opencv, decord"),
+    ],
+)
+def test_train_refuses_before_it_starts(change, message, tool, videos, tmp_path):
+    torch.save(
+        {'conv2.B01.conv_m1.bn.weight': torch.ones(4)}, tmp_path / 'released.pth'
+    )
+    changed = options(videos, **change)
+    done = tool('train', CONFIG, *changed, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: ') and message in done.stderr
+    assert not (tmp_path / 'work_dirs').exists()
+
+
 def test_testing_stops_at_a_bad_clip(tool, videos, checkpoint, tmp_path):
     root = damaged(videos, tmp_path, 'val')
     done = tool('test', CONFIG, checkpoint, *options(root), cwd=tmp_path, check=False)

@@ -1,6 +1,6 @@
 """Train and compare baseline and GloRe on a small generated data set.
 
-python tools/demo.py seg
+python tools/demo.py seg | video
 """
 
 import argparse

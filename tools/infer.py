@@ -1,4 +1,4 @@
-"""Run a checkpoint on pictures.
+"""Run a checkpoint on pictures or clips.
 
 python tools/infer.py CONFIG CHECKPOINT street.jpg
 """
@@ -21,7 +21,9 @@ def main() -> None:
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
-    parser.add_argument('--out-dir', help='write pictures of the results here')
+    parser.add_argument(
+        '--out-dir', help='write the inputs with the results drawn in here'
+    )
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON')
     parser.add_argument('--csv', metavar='FILE', help='write the results as CSV')
     parser.add_argument('--top-k', type=int, default=5, help='classes to report')
@@ -34,19 +36,21 @@ def main() -> None:
     task = task_of(cfg)
     records = []
     files = expand_inputs(args.inputs, task.INPUT_SUFFIXES)
-    for record in task.infer(cfg, args.checkpoint, files, args.out_dir, args.top_k):
-        found = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
-        print(f'{record["input"]}: {", ".join(found)}', flush=True)
-        records.append(record)
-    if args.json:
-        write_json(args.json, records)
-    if args.csv:
-        rows = [
-            dict(input=record['input'], rank=rank, **found)
-            for record in records
-            for rank, found in enumerate(record['classes'], start=1)
-        ]
-        write_csv(args.csv, ['input', 'rank', 'label', 'score'], rows)
+    try:
+        for record in task.infer(cfg, args.checkpoint, files, args.out_dir, args.top_k):
+            found = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
+            print(f'{record["input"]}: {", ".join(found)}', flush=True)
+            records.append(record)
+    finally:  # what was found before an input that cannot be read
+        if args.json and records:
+            write_json(args.json, records)
+        if args.csv and records:
+            rows = [
+                dict(input=record['input'], rank=rank, **found)
+                for record in records
+                for rank, found in enumerate(record['classes'], start=1)
+            ]
+            write_csv(args.csv, ['input', 'rank', 'label', 'score'], rows)
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ def main() -> None:
     parser.add_argument(
         '--dump',
         metavar='FILE.npz',
-        help='write what a comparison of two models needs: names and, for '
-        'segmentation, the confusion matrix of every image',
+        help='write what a comparison of two models needs: the confusion matrix of '
+        'every image, the scores of every video',
     )
     parser.add_argument(
         '--views',

@@ -17,7 +17,7 @@ Inside a block and inside a unit the names are the same.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -112,6 +112,11 @@ def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversi
     if kind == 'ours':
         ours = {_released_name(name): value for name, value in ours.items()}
     return Conversion(kind, ours, dropped, untouched)
+
+
+def is_released(names: Iterable[str]) -> bool:
+    """Whether weights of these names are a 3D or 2D network of the release."""
+    return any(re.match(r'conv[2-5]\.B\d\d\.', name) for name in names)
 
 
 def _our_name(name: str) -> str | None:

@@ -76,7 +76,11 @@ def write_kinetics_list(
             f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
             + (f'; expected names such as {missing[0]}.mp4' if missing else '')
         )
-    Path(output).write_text(''.join(lines))
+    try:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_text(''.join(lines), encoding='utf-8')
+    except OSError as error:
+        raise UserError(f'{output} cannot be written: {error.strerror}') from error
     return len(lines), len(missing)
 
 

@@ -2,7 +2,8 @@
 
 import copy
 import logging
-import os.path as osp
+import os
+from collections.abc import Mapping
 
 import torch
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from glore_mm.checkpoints import (
     Conversion,
     convert,
+    is_released,
     read_checkpoint,
     weights_of,
     write_checkpoint,
@@ -84,9 +86,15 @@ def train(
     if cfg.get('resume') and cfg.get('load_from'):
         check_checkpoint(cfg, cfg.load_from)
     else:
-        build_model(cfg)
+        network = build_model(cfg).state_dict()
         if cfg.get('load_from'):  # to fine-tune from; its network may differ in part
-            _read_weights(cfg.load_from)
+            state = _read_weights(cfg.load_from)
+            if not any(name in network for name in state):
+                raise UserError(
+                    f'{cfg.load_from} has no weights for the network that '
+                    f'{cfg.filename} builds, such as {next(iter(network))}; it has '
+                    f'{next(iter(state))}.{_advice(state)}'
+                )
     runner = QuietRunner.from_cfg(cfg)
     runner.train()
     return runner
@@ -125,7 +133,7 @@ def check_checkpoint(cfg: Config, path: str) -> None:
     Raises:
         UserError: The file is missing, cannot be read, or holds other weights.
     """
-    state = {key: value.shape for key, value in _read_weights(path).items()}
+    state = {name: value.shape for name, value in _read_weights(path).items()}
     own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
 
     differences = {
@@ -142,6 +150,7 @@ def check_checkpoint(cfg: Config, path: str) -> None:
         raise UserError(
             f'{path} is the checkpoint of another network than {cfg.filename} builds: '
             f'{"; ".join(found)}. Give the config that it was trained with.'
+            + _advice(state)
         )
 
 
@@ -169,12 +178,22 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
     Raises:
         UserError: The file cannot be read, or is of another network.
     """
-    if osp.realpath(source) == osp.realpath(output):
+    if os.path.realpath(source) == os.path.realpath(output):
         raise UserError(f'{output} would be written over its own source')
     network = build_model(cfg).state_dict()
     done = convert(read_checkpoint(source), network, source)
     write_checkpoint(dict(state_dict=done.state_dict), output)
     return done
+
+
+def _advice(state: Mapping[str, object]) -> str:
+    """What else to try with the weights of another network."""
+    if not is_released(state):
+        return ''
+    return (
+        ' Its names are those of the GloRe release: convert it first, with '
+        'tools/convert_checkpoint.py.'
+    )
 
 
 def _read_weights(path: str) -> dict[str, torch.Tensor]:
@@ -192,7 +211,27 @@ def _check_data(cfg: Config, *loops: str) -> None:
     for loop in loops:
         loader = cfg.get(f'{loop}_dataloader')
         if loader is not None:
-            _building(cfg, f'{loop}_dataloader.dataset', DATASETS, loader.dataset)
+            key = f'{loop}_dataloader.dataset'
+            dataset = _building(cfg, key, DATASETS, loader.dataset)
+            _check_size(cfg, key, dataset)
+
+
+def _check_size(cfg: Config, key: str, dataset) -> None:
+    """Make sure that a data set fills a batch and fits the head."""
+    loader = cfg[key.partition('.')[0]]
+    batch = loader.get('batch_size', 1) * int(os.environ.get('WORLD_SIZE', 1))
+    if loader.get('drop_last') and len(dataset) < batch:
+        raise UserError(
+            f'{cfg.filename}: {key} has {len(dataset)} samples, but a batch takes '
+            f'{batch} and what does not fill one is dropped. Lower batch_size.'
+        )
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    head = cfg.model.get('cls_head') or {}
+    if classes and head.get('num_classes', len(classes)) != len(classes):
+        raise UserError(
+            f'{cfg.filename}: {key} has {len(classes)} classes, but '
+            f'model.cls_head.num_classes is {head.num_classes}. They must be the same.'
+        )
 
 
 def build_model(cfg: Config) -> torch.nn.Module:

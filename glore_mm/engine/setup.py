@@ -72,7 +72,7 @@ def load_config(
     Args:
         path (str): The config file.
         options (dict, optional): Keys to override, dotted. `data_root` is that of every
-            data set.
+            data set, `reader` what decodes the videos of each.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
             ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -94,6 +94,9 @@ def load_config(
         ) from error
     if options and 'data_root' in options:
         _move_data(cfg, options['data_root'])
+    if options and 'reader' in options:
+        for node in _with_key(_loaders(cfg), 'reader'):
+            node['reader'] = options['reader']
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
@@ -115,9 +118,10 @@ def load_config(
         try:
             import_modules_from_strings(**cfg.custom_imports)
         except ImportError as error:
+            extra = 'cls' if 'mmpretrain' in str(error) else _task(cfg)
             raise UserError(
-                f'{path}: custom_imports failed: {error}. Install what the task needs: '
-                f"pip install 'glore-mm[{_task(cfg)}]', and mmcv or mmcv-lite."
+                f'{path}: custom_imports failed: {error}. Install what it needs: '
+                f"pip install 'glore-mm[{extra}]', and mmcv or mmcv-lite."
             ) from error
     init_default_scope(cfg.default_scope)
     return cfg
@@ -225,8 +229,7 @@ def _device() -> str:
 
 def _move_data(cfg: Config, root: str) -> None:
     """Give all data sets another root, which must have been one and the same."""
-    loaders = [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
-    datasets = [node for loader in loaders for node in _with_key(loader, 'data_root')]
+    datasets = list(_with_key(_loaders(cfg), 'data_root'))
     roots = {node['data_root'] for node in datasets}
     if len(roots) != 1:
         raise UserError(
@@ -236,6 +239,10 @@ def _move_data(cfg: Config, root: str) -> None:
         )
     for node in datasets:
         node['data_root'] = root
+
+
+def _loaders(cfg: Config) -> list[dict | None]:
+    return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
 
 
 def _with_key(node: object, key: str) -> Iterator[dict]:

@@ -240,10 +240,12 @@ def _lines(path: str, what: str) -> list[tuple[int, str]]:
     """The lines of a text file that are not blank, with their numbers."""
     try:
         text = fileio.get_text(path, encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path}, the {what}, is not UTF-8 text: {error}') from error
+    except OSError as error:
         raise UserError(
-            f'no {what} at {path}: {error}. Put it there, or correct data_root or its '
-            'name in the config.'
+            f'no {what} at {path}: {error.strerror}. Put it there, or correct '
+            'data_root or its name in the config.'
         ) from error
     lines = [line.strip() for line in text.split('\n')]
     return [(number, line) for number, line in enumerate(lines, 1) if line]

@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from glore_mm.engine import load_weights, output_files
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
+from glore_mm.video.readers import UnreadableClip
 from glore_mm.video.views import set_views
 
 __all__ = ['INPUT_SUFFIXES', 'add_outputs', 'example_inputs', 'infer', 'set_views']
@@ -81,7 +82,11 @@ def infer(
     model = init_recognizer(cfg, device=get_device())
     load_weights(model, checkpoint)
     for path in inputs:
-        scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
+        try:
+            scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
+        except UnreadableClip as error:
+            advice = ', or take it out of the list'  # there is none
+            raise UserError(str(error).replace(advice, '')) from error
         best = torch.argsort(scores, descending=True)[:top_k].tolist()
         if outputs:
             text = f'{classes[best[0]]} {scores[best[0]]:.0%}'

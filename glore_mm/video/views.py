@@ -69,10 +69,11 @@ def set_views(cfg: Config, clips: int, crops: int) -> None:
             f'--views {clips}x{crops}: expected at least 1 clip, and 1, 3 or 5 crops'
         )
     steps = {step['type']: step for step in cfg.test_dataloader.dataset.pipeline}
-    for needed in ('SampleClips', 'Resize', 'CenterCrop'):
+    changed = ('SampleClips', 'Resize', 'CenterCrop') if crops > 1 else ('SampleClips',)
+    for needed in changed:
         if needed not in steps:
             raise UserError(
-                f'{cfg.filename}: --views changes SampleClips, Resize and CenterCrop '
+                f'{cfg.filename}: --views {clips}x{crops} changes {", ".join(changed)} '
                 f'of the test pipeline, but there is no {needed} in it'
             )
     steps['SampleClips']['num_clips'] = clips
