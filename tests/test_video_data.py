@@ -565,8 +565,11 @@ def test_wrong_list(tmp_path, kind, text, problem):
 
 def test_list_that_cannot_be_read(tmp_path):
     (tmp_path / 'latin.txt').write_bytes('é.mp4 0'.encode('latin1'))
-    for name in ('nothing.txt', 'latin.txt'):
-        with pytest.raises(UserError, match=f'no list of clips at .*{name}'):
+    for name, message in (
+        ('nothing.txt', r'no list of clips at .*nothing.txt: No such file'),
+        ('latin.txt', r'latin.txt, the list of clips, is not UTF-8 text'),
+    ):
+        with pytest.raises(UserError, match=message):
             listed(tmp_path, 'a 0', ann_file=name)
 
 
