@@ -27,6 +27,7 @@ from PIL import Image
 import glore_mm.video  # noqa: F401  (registers)
 from glore_mm.errors import UserError
 from glore_mm.video import UnreadableClip
+from glore_mm.video.pictures import write_captioned
 
 READERS = ('decord', 'pyav', 'opencv')
 SIZE = (96, 64)
@@ -214,6 +215,19 @@ def test_frames_are_those_that_were_written(videos):
     for index, image in enumerate(images):
         assert np.abs(image.astype(int) - picture(index)).mean() < 6
     assert reference(videos / 'rotated90.mp4')[0].shape == (96, 64, 3)
+
+
+@pytest.mark.parametrize('name', ['h264.mp4', 'rotated90.mp4', 'rotated270.mp4'])
+def test_a_captioned_copy_is_upright_and_whole(name, videos, tmp_path):
+    """What tools/infer.py --out-dir writes, below the bar with the caption."""
+    write_captioned(str(videos / name), str(tmp_path / 'copy.mp4'), 'a label')
+    copy, source = reference(tmp_path / 'copy.mp4'), reference(videos / name)
+    assert len(copy) == len(source)
+    for drawn, frame in zip(copy, source, strict=True):
+        assert drawn.shape == frame.shape
+        assert np.abs(drawn[20:].astype(int) - frame[20:]).mean() < 6
+        assert np.abs(drawn[:8].astype(int) - frame[:8]).mean() > 20
+    assert [path.name for path in tmp_path.iterdir()] == ['copy.mp4']
 
 
 @pytest.mark.parametrize('reader', READERS)

@@ -31,6 +31,7 @@ _KINDS = {
     'released 2D': '2D weights of the GloRe release',
     'ours': 'a checkpoint of this project',
 }
+_RELEASED = re.compile(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)')  # in a block or unit
 _SHOWN = 20  # keys listed in a message
 
 
@@ -116,7 +117,7 @@ def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversi
 
 def is_released(names: Iterable[str]) -> bool:
     """Whether weights of these names are a 3D or 2D network of the release."""
-    return any(re.match(r'conv[2-5]\.B\d\d\.', name) for name in names)
+    return any(_RELEASED.fullmatch(name) for name in names)
 
 
 def _our_name(name: str) -> str | None:
@@ -125,7 +126,7 @@ def _our_name(name: str) -> str | None:
         return name.replace('classifier', 'cls_head.fc_cls', 1)
     if name.startswith(('conv1.', 'tail.')):
         return f'backbone.{name}'
-    match = re.fullmatch(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)', name)
+    match = _RELEASED.fullmatch(name)
     if match is None:
         return None
     stage, block, unit, rest = match.groups()

@@ -1,7 +1,13 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
-from glore_mm.engine.reporting import plain_errors, write_csv, write_json, write_npz
+from glore_mm.engine.reporting import (
+    plain_errors,
+    stacked,
+    write_csv,
+    write_json,
+    write_npz,
+)
 from glore_mm.engine.running import (
     build_model,
     check_checkpoint,
@@ -9,12 +15,16 @@ from glore_mm.engine.running import (
     load_weights,
     test,
     train,
+    train_and_dump,
 )
 from glore_mm.engine.setup import (
     add_cfg_options,
+    add_evaluator,
+    add_hook,
     config_parser,
     expand_inputs,
     load_config,
+    metainfo_of,
     output_files,
     runner_parser,
     task_of,
@@ -23,6 +33,8 @@ from glore_mm.engine.setup import (
 __all__ = [
     'CPUAmpOptimWrapper',
     'add_cfg_options',
+    'add_evaluator',
+    'add_hook',
     'build_model',
     'check_checkpoint',
     'config_parser',
@@ -30,12 +42,15 @@ __all__ = [
     'expand_inputs',
     'load_config',
     'load_weights',
+    'metainfo_of',
     'output_files',
     'plain_errors',
     'runner_parser',
+    'stacked',
     'task_of',
     'test',
     'train',
+    'train_and_dump',
     'write_csv',
     'write_json',
     'write_npz',

@@ -21,6 +21,7 @@ from glore_mm.checkpoints import (
     write_checkpoint,
 )
 from glore_mm.engine.reporting import message_of
+from glore_mm.engine.setup import load_config, task_of
 from glore_mm.errors import UserError
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -127,6 +128,30 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
     return QuietRunner.from_cfg(cfg).test()
 
 
+def train_and_dump(
+    path: str, options: dict | None = None, seed: int = 0
+) -> tuple[Config, str]:
+    """Train a config, test what came out, keep what two models are compared by.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Keys to override, dotted.
+        seed (int): Of the weights and of the order of the samples.
+
+    Returns:
+        tuple[Config, str]: The config that was tested, its checkpoint in `load_from`,
+        and the path of the dump, which is that of tools/test.py.
+    """
+    checkpoint = train(load_config(path, options), seed=seed).message_hub.get_info(
+        'last_ckpt'
+    )
+    cfg = load_config(path, options)  # training has changed the first
+    dump = os.path.join(cfg.work_dir, 'dump.npz')
+    task_of(cfg).add_outputs(cfg, dump=dump)
+    test(cfg, checkpoint)
+    return cfg, dump
+
+
 def check_checkpoint(cfg: Config, path: str) -> None:
     """Make sure that a checkpoint is of the network that a config builds.
 
@@ -213,10 +238,10 @@ def _check_data(cfg: Config, *loops: str) -> None:
         if loader is not None:
             key = f'{loop}_dataloader.dataset'
             dataset = _building(cfg, key, DATASETS, loader.dataset)
-            _check_size(cfg, key, dataset)
+            _check_fit(cfg, key, dataset)
 
 
-def _check_size(cfg: Config, key: str, dataset) -> None:
+def _check_fit(cfg: Config, key: str, dataset) -> None:
     """Make sure that a data set fills a batch and fits the head."""
     loader = cfg[key.partition('.')[0]]
     batch = loader.get('batch_size', 1) * int(os.environ.get('WORLD_SIZE', 1))

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 from glore_mm.engine.reporting import is_first_process, message_of
@@ -125,6 +125,23 @@ def load_config(
             ) from error
     init_default_scope(cfg.default_scope)
     return cfg
+
+
+def add_evaluator(cfg: Config, evaluator: dict) -> None:
+    """Let a test evaluate, or write, one thing more."""
+    present = cfg.test_evaluator
+    present = present if isinstance(present, list) else [present]
+    cfg.test_evaluator = [*present, evaluator]
+
+
+def add_hook(cfg: Config, hook: dict) -> None:
+    """Let a Runner call one hook more."""
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+
+
+def metainfo_of(cfg: Config) -> dict:
+    """What a config's test set says of itself, its classes among it; reads no data."""
+    return DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
 
 
 def task_of(cfg: Config) -> ModuleType:

@@ -7,12 +7,12 @@ from PIL import Image
 from prettytable import PrettyTable
 
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
-from glore_mm.engine import load_config, test, train
+from glore_mm.engine import load_config, stacked, train_and_dump
 from glore_mm.errors import UserError
 from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.seg.evaluation import class_iou
 from glore_mm.seg.pictures import colorize, panels, read_rgb
-from glore_mm.seg.tools import add_outputs, infer
+from glore_mm.seg.tools import infer
 
 NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the table
 PICTURED = 3  # images
@@ -35,18 +35,12 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
     scores, segmented = {}, {}
     for name, config in NETWORKS.items():
         path = osp.join(configs, 'seg', f'{config}.py')
-        cfg = load_config(path, options)
-        checkpoint = train(cfg, seed=seed).message_hub.get_info('last_ckpt')
-        dump = osp.join(cfg.work_dir, 'confusion.npz')
+        cfg, dump = train_and_dump(path, options, seed)
         masks = osp.join(cfg.work_dir, 'masks')
-
-        cfg = load_config(path, options)
-        add_outputs(cfg, dump=dump)
-        test(cfg, checkpoint)
         with np.load(dump) as arrays:
             scores[name] = class_iou(arrays['confusion'].sum(axis=0))
             images = arrays['names'][:PICTURED].tolist()
-        for _ in infer(load_config(path, options), checkpoint, images, masks):
+        for _ in infer(load_config(path, options), cfg.load_from, images, masks):
             pass
         segmented[name] = masks
 
@@ -81,11 +75,7 @@ def _picture(images: list[str], segmented: dict[str, str]) -> Image.Image:
         for name, folder in segmented.items():
             row[name] = _colours(osp.join(folder, osp.basename(path)), palette)
         rows.append(panels(row))
-    width, height = rows[0].size
-    picture = Image.new('RGB', (width, height * len(rows)))
-    for index, row in enumerate(rows):
-        picture.paste(row, (0, index * height))
-    return picture
+    return stacked(rows)
 
 
 def _colours(path: str, palette: list) -> np.ndarray:

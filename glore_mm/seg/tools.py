@@ -8,10 +8,15 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmseg.apis import inference_model, init_model
-from mmseg.registry import DATASETS
 from PIL import Image
 
-from glore_mm.engine import load_weights, output_files
+from glore_mm.engine import (
+    add_evaluator,
+    add_hook,
+    load_weights,
+    metainfo_of,
+    output_files,
+)
 from glore_mm.errors import UserError
 from glore_mm.seg.pictures import overlay, read_rgb
 
@@ -25,16 +30,12 @@ def add_outputs(
     dump: str | None = None,
 ) -> None:
     """Let a test write more than its mIoU; the arguments are those of tools/test.py."""
-    evaluators = cfg.test_evaluator
-    evaluators = list(evaluators) if isinstance(evaluators, list) else [evaluators]
     if format_dir:
-        evaluators.append(dict(type='CityscapesSubmission', folder=format_dir))
+        add_evaluator(cfg, dict(type='CityscapesSubmission', folder=format_dir))
     if dump:
-        evaluators.append(dict(type='PerImageConfusion', path=dump))
-    cfg.test_evaluator = evaluators
+        add_evaluator(cfg, dict(type='PerImageConfusion', path=dump))
     if show_dir:
-        hook = dict(type='SavePictures', folder=show_dir)
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+        add_hook(cfg, dict(type='SavePictures', folder=show_dir))
 
 
 def set_views(cfg: Config, clips: int, crops: int) -> None:
@@ -70,7 +71,7 @@ def infer(
     outputs = output_files(inputs, out_dir, _names) if out_dir else {}
     model = init_model(cfg, device=get_device())
     load_weights(model, checkpoint)
-    meta = _meta_of(cfg)
+    meta = metainfo_of(cfg)
     classes, palette = meta['classes'], meta['palette']
     for path in inputs:
         try:
@@ -100,12 +101,6 @@ def example_inputs(cfg: Config) -> dict:
     """An image of the size that a config trains on, as the network's arguments."""
     size = cfg.model.data_preprocessor.size
     return dict(inputs=torch.zeros(1, 3, *size))
-
-
-def _meta_of(cfg: Config) -> dict:
-    """Names and colours of the classes, as the config's test set has them."""
-    dataset = dict(cfg.test_dataloader.dataset, lazy_init=True)  # reads no files
-    return DATASETS.build(dataset).metainfo
 
 
 def _names(path: Path) -> list[str]:

@@ -83,14 +83,15 @@ class ListedClips(BaseActionDataset):
             UserError: The clip cannot be used and this is a test, or training has found
                 no clip that it could use.
         """
-        path = self.get_data_info(idx)[self.path_key]
+        clip = self.get_data_info(idx)
+        path = clip[self.path_key]
         try:
-            data = super().prepare_data(idx)
+            data = self.pipeline(clip)
         except UnreadableClip as error:
             # the class that plain_errors looks for in what a worker reports
             if self.test_mode:
-                raise UserError(str(error)) from None
-            self._skipped[idx] = path, str(error)
+                raise UserError(error.listed) from None
+            self._skipped[idx] = path, error.listed
             if len(self._skipped) >= min(len(self), _PATIENCE):
                 reasons = [reason for _, reason in self._skipped.values()]
                 raise UserError(
@@ -99,11 +100,11 @@ class ListedClips(BaseActionDataset):
                 ) from None
             return None
         if data and 'data_samples' in data:
-            data['data_samples'].set_metainfo(dict(filename=path))
+            told = dict(filename=path)
             if self._skipped:
-                skipped = list(self._skipped.values())
-                data['data_samples'].set_metainfo(dict(skipped=skipped))
+                told['skipped'] = list(self._skipped.values())
                 self._skipped = {}
+            data['data_samples'].set_metainfo(told)
         return data
 
     def _rand_another(self) -> int:

@@ -8,10 +8,9 @@ from PIL import Image
 from prettytable import PrettyTable
 
 from glore_mm.datasets.mini_kinetics import CLASSES, write_mini_kinetics
-from glore_mm.engine import load_config, test, train
+from glore_mm.engine import stacked, train_and_dump
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import strip
-from glore_mm.video.tools import add_outputs
 
 NETWORKS = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # by their name in the table
 
@@ -33,13 +32,7 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
     predicted = {}
     for name, config in NETWORKS.items():
         path = osp.join(configs, 'video', f'{config}.py')
-        cfg = load_config(path, options)
-        checkpoint = train(cfg, seed=seed).message_hub.get_info('last_ckpt')
-        dump = osp.join(cfg.work_dir, 'scores.npz')
-
-        cfg = load_config(path, options)
-        add_outputs(cfg, dump=dump)
-        test(cfg, checkpoint)
+        cfg, dump = train_and_dump(path, options, seed)
         with np.load(dump) as arrays:
             predicted[name] = arrays['scores'].argmax(axis=1)
             labels, clips = arrays['labels'], arrays['names']
@@ -77,11 +70,4 @@ def _picture(
         sample = read(dict(filename=str(clips[index]), start_index=0))
         found = ' | '.join(f'{n}: {CLASSES[p[index]]}' for n, p in predicted.items())
         rows.append(strip(sample['imgs'], f'truth: {CLASSES[label]} | {found}'))
-    sheet = Image.new(
-        'RGB', (max(r.width for r in rows), sum(r.height for r in rows)), 'white'
-    )
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
+    return stacked(rows)

@@ -12,6 +12,7 @@ from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.errors import UserError
+from glore_mm.video.readers import upright
 
 
 def caption(frame: Image.Image, text: str) -> None:
@@ -50,9 +51,7 @@ def write_captioned(source: str, target: str, text: str) -> None:
             out = copy.add_stream('libx264', rate=track.average_rate or 25)
             out.pix_fmt = 'yuv420p'
             for frame in video.decode(track):
-                image = frame.to_image()
-                if frame.rotation:  # the file says how it is to be shown
-                    image = image.rotate(frame.rotation, expand=True)
+                image = Image.fromarray(upright(frame))
                 if not out.codec_context.is_open:
                     # H.264 in this form wants even sides
                     out.width, out.height = image.width & ~1, image.height & ~1

@@ -136,18 +136,19 @@ class PreActResNet3d(BaseModule):
                 max_pool=nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
             )
         )
-        # Which blocks look along time, counted from 0: the release's choice.
-        in_time = (lambda i: True, _is_even, _is_even, lambda i: i == 1)
         strides = ((1, 1, 1), (2, 2, 2), (1, 2, 2), (1, 2, 2))
         for stage, number in enumerate(blocks):
             mid_channels = base_channels * 2**stage
+            # the blocks that look along time, counted from 0, as the release has them
+            even = range(0, number, 2)
+            in_time = (range(number), even, even, [1])[stage]
             layers = []
             for i in range(number):
                 layers.append(
                     PreActBlock3d(
                         channels,
                         mid_channels,
-                        kernel_t=3 if in_time[stage](i) else 1,
+                        kernel_t=3 if i in in_time else 1,
                         stride=strides[stage] if i == 0 else None,
                         norm_cfg=norm_cfg,
                     )
@@ -180,7 +181,3 @@ class PreActResNet3d(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
-
-
-def _is_even(i: int) -> bool:
-    return i % 2 == 0

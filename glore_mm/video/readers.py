@@ -17,12 +17,26 @@ from glore_mm.video.containers import container_of
 class UnreadableClip(UserError):  # noqa: N818
     """A clip that cannot be used: training goes on without it, testing stops."""
 
+    @property
+    def listed(self) -> str:
+        """What to say where a list names the clip."""
+        return f'{str(self).removesuffix(".")}, or take it out of the list.'
+
 
 def unreadable(
     path: str, problem: str, advice: str = 'Fetch it again'
 ) -> UnreadableClip:
-    """The error for a clip: what is wrong with it, and what else than this can help."""
-    return UnreadableClip(f'{path}: {problem}. {advice}, or take it out of the list.')
+    """The error for a clip: what is wrong with it, and what can help."""
+    return UnreadableClip(f'{path}: {problem}. {advice}.')
+
+
+def upright(frame) -> np.ndarray:
+    """A frame of PyAV's as the file says that it is to be shown, by quarters of a turn.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), RGB.
+    """
+    return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
 
 
 class PyAV:
@@ -78,18 +92,18 @@ class PyAV:
                         break  # and those that follow are computed from it
                     last = index
                     if index in wanted:
-                        frames[index] = self._upright(frame)
+                        frames[index] = self._checked(frame)
                     if index >= wanted[-1]:
                         break
             except self._av.FFmpegError:
                 pass
         return frames
 
-    def _upright(self, frame) -> np.ndarray:
+    def _checked(self, frame) -> np.ndarray:
         if frame.rotation % 90:
             problem = f'rotated by {frame.rotation}°, no multiple of 90°'
             raise unreadable(self._path, problem, 'Re-encode it')
-        return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
+        return upright(frame)
 
 
 class OpenCV:

@@ -59,12 +59,11 @@ class OpenVideo(BaseTransform):
         path = results['filename']
         if not osp.isfile(path):
             raise unreadable(path, 'no such file', 'Correct data_root or the path')
-        size = osp.getsize(path)
+        size, stated = osp.getsize(path), stated_size(path)
         if size == 0:
             raise unreadable(path, 'empty (0 bytes)')
-        if size < stated_size(path):
-            problem = f'truncated, {size} of {stated_size(path)} bytes'
-            raise unreadable(path, problem)
+        if size < stated:
+            raise unreadable(path, f'truncated, {size} of {stated} bytes')
         try:
             video = self._open(path)
             if video.num_frames < 1:

@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
-from mmaction.registry import DATASETS
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from glore_mm.engine import load_weights, output_files
+from glore_mm.engine import (
+    add_evaluator,
+    add_hook,
+    load_weights,
+    metainfo_of,
+    output_files,
+)
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
-from glore_mm.video.readers import UnreadableClip
 from glore_mm.video.views import set_views
 
 __all__ = ['INPUT_SUFFIXES', 'add_outputs', 'example_inputs', 'infer', 'set_views']
@@ -32,12 +36,9 @@ def add_outputs(
     if format_dir:
         raise UserError('--format-dir: Kinetics has no server to submit predictions to')
     if dump:
-        evaluators = cfg.test_evaluator
-        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-        cfg.test_evaluator = [*evaluators, dict(type='PerVideoScores', path=dump)]
+        add_evaluator(cfg, dict(type='PerVideoScores', path=dump))
     if show_dir:
-        hook = dict(type='SaveStrips', folder=show_dir)
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+        add_hook(cfg, dict(type='SaveStrips', folder=show_dir))
 
 
 def infer(
@@ -77,16 +78,11 @@ def infer(
         for step in dataset.pipeline
     ]
     pipeline = Compose(steps)
-    # the names of the classes; reads no files of the set
-    classes = DATASETS.build(dict(dataset, lazy_init=True)).metainfo['classes']
+    classes = metainfo_of(cfg)['classes']
     model = init_recognizer(cfg, device=get_device())
     load_weights(model, checkpoint)
     for path in inputs:
-        try:
-            scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
-        except UnreadableClip as error:
-            advice = ', or take it out of the list'  # there is none
-            raise UserError(str(error).replace(advice, '')) from error
+        scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
         best = torch.argsort(scores, descending=True)[:top_k].tolist()
         if outputs:
             text = f'{classes[best[0]]} {scores[best[0]]:.0%}'
