@@ -9,13 +9,14 @@ import copy
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-_UNIT_NAME = re.compile(r'glore\d+')
+_UNIT_NAME = re.compile(r'glore(\d+|_.+)')
 
 
 @MODELS.register_module()
@@ -24,6 +25,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
     placement: Mapping[str, int | Sequence[int]],
     unit: dict | None = None,
     freeze_units: bool = False,
+    stages: Mapping[str, str] | None = None,
     **kwargs,
 ) -> nn.Module:
     """Build a backbone with global reasoning units between its blocks.
@@ -40,6 +42,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
         placement: As for `insert_glore`.
         unit: As for `insert_glore`.
         freeze_units: As for `insert_glore`.
+        stages: As for `insert_glore`.
         kwargs: What a model adds to the config of its backbone, as mmsegmentation does
             with `pretrained`: given to the backbone.
 
@@ -55,7 +58,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
             f"WithGloRe: backbone must be a config with a 'type', got {backbone!r}"
         )
     built = MODELS.build({**backbone, **kwargs})
-    return insert_glore(built, placement, unit, freeze_units)
+    return insert_glore(built, placement, unit, freeze_units, stages)
 
 
 def insert_glore(
@@ -63,8 +66,12 @@ def insert_glore(
     placement: Mapping[str, int | Sequence[int]],
     unit: dict | None = None,
     freeze_units: bool = False,
+    stages: Mapping[str, str] | None = None,
 ) -> nn.Module:
     """Insert units behind blocks of a network, in place.
+
+    A unit is named after its block: `glore0` behind `0`, `glore_conv4_3` behind
+    `conv4_3`.
 
     Args:
         model (nn.Module): A network whose stages are `nn.Sequential`s of blocks. Units
@@ -80,6 +87,11 @@ def insert_glore(
             need.
         freeze_units (bool): Whether units in stages that the backbone freezes
             (`frozen_stages`) are frozen with them. Default: False, they train.
+        stages (Mapping[str, str], optional): Names for stages that have no module of
+            their own, as where all blocks of a network stand in one `nn.Sequential`: a
+            path whose last part is a pattern of the names of their blocks, `*`, `?` and
+            `[0-9]` as in file names. With dict(res4='features.conv4_*') `placement`
+            knows a stage 'res4'.
 
     Returns:
         nn.Module: `model`.
@@ -94,9 +106,12 @@ def insert_glore(
             f'dict(layer3=(0, 2, 4)); got {placement!r}'
         )
     # All of the placement is read before the first unit goes in.
-    places = {path: _blocks(model, path, where) for path, where in placement.items()}
-    for path, blocks in places.items():
-        _insert(model.get_submodule(path), path, blocks, unit or {})
+    places = [
+        _place(model, path, where, (stages or {}).get(path))
+        for path, where in placement.items()
+    ]
+    for sequence, path, blocks in places:
+        _insert(sequence, path, blocks, unit or {})
     if hasattr(type(model), 'init_weights'):
         model.init_weights = partial(_init_weights, model)
     if hasattr(type(model), 'get_layer_depth'):
@@ -106,28 +121,50 @@ def insert_glore(
     return model
 
 
-def _blocks(model: nn.Module, path: str, where: int | Sequence[int]) -> list[int]:
-    """The blocks of a stage, from 0, that a unit shall follow."""
+def _place(
+    model: nn.Module,
+    path: str,
+    where: int | Sequence[int],
+    pattern: str | None,
+) -> tuple[nn.Sequential, str, list[str]]:
+    """The sequence that holds a stage, its path, and the blocks that get a unit."""
     name = type(model).__name__
+    if pattern is None:
+        parent, names = path, '*'
+    else:
+        parent, _, names = pattern.rpartition('.')
     try:
-        stage = model.get_submodule(path)
+        sequence = model.get_submodule(parent)
     except AttributeError:
-        stage = None
-    if not isinstance(stage, nn.Sequential) or not path:
-        stages = [
-            path
-            for path, module in model.named_modules()
-            if isinstance(module, nn.Sequential)
-            and path
-            and _names(module)
-            # a stage holds blocks, a block holds layers
-            and any(True for _ in module[0].children())
-        ]
+        sequence = None
+    if not isinstance(sequence, nn.Sequential) or sequence is model:
+        said = f'placement names {path!r}'
+        if pattern is not None:
+            said = f'stages has {path!r} in {parent!r}'
         raise ValueError(
-            f'placement names {path!r}, which is no stage of {name}; '
-            f'its stages are: {", ".join(stages) or "none"}'
+            f'{said}, which is no stage of {name}; '
+            f'its stages are: {", ".join(_sequences(model)) or "none"}'
         )
-    count = len(_names(stage))
+    blocks = [block for block in _names(sequence) if fnmatchcase(block, names)]
+    if not blocks:
+        raise ValueError(
+            f'stages has {path!r} as {pattern!r}, but no block of {parent!r} in '
+            f'{name} is so named; they are: {", ".join(_names(sequence))}'
+        )
+    chosen = [blocks[i] for i in _indices(where, len(blocks), path, name)]
+    for block in chosen:
+        if _unit_name(block) in sequence._modules or chosen.count(block) > 1:
+            raise ValueError(
+                f'placement asks for a second unit behind block {blocks.index(block)} '
+                f'of {path!r} of {name}; there is room for one'
+            )
+    return sequence, parent, chosen
+
+
+def _indices(
+    where: int | Sequence[int], count: int, path: str, name: str
+) -> Sequence[int]:
+    """The blocks, from 0, behind which a stage of so many gets its units."""
     if isinstance(where, int) and not isinstance(where, bool):
         if not 0 <= where <= count:
             raise ValueError(
@@ -146,12 +183,19 @@ def _blocks(model: nn.Module, path: str, where: int | Sequence[int]) -> list[int
                 f'placement asks for a unit behind block {block} of {path!r} of '
                 f'{name}, whose blocks are 0 to {count - 1}'
             )
-        if where.count(block) > 1 or f'glore{block}' in stage._modules:
-            raise ValueError(
-                f'placement asks for a second unit behind block {block} of {path!r} of '
-                f'{name}; there is room for one'
-            )
-    return sorted(where)
+    return where
+
+
+def _sequences(model: nn.Module) -> list[str]:
+    """The paths of what may be a stage: it holds blocks, and a block holds layers."""
+    return [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Sequential)
+        and module is not model
+        and _names(module)
+        and any(True for _ in module[0].children())
+    ]
 
 
 def _names(stage: nn.Sequential) -> list[str]:
@@ -159,19 +203,21 @@ def _names(stage: nn.Sequential) -> list[str]:
     return [name for name in stage._modules if not _UNIT_NAME.fullmatch(name)]
 
 
-def _insert(stage: nn.Sequential, path: str, blocks: list[int], cfg: dict) -> None:
+def _unit_name(block: str) -> str:
+    return f'glore{block}' if block.isdigit() else f'glore_{block}'
+
+
+def _insert(stage: nn.Sequential, path: str, blocks: list[str], cfg: dict) -> None:
     children = OrderedDict()
-    for index, name in enumerate(_names(stage)):
-        block = children[name] = stage._modules[name]
-        if f'glore{index}' in stage._modules:
-            children[f'glore{index}'] = stage._modules[f'glore{index}']
-        if index in blocks:
-            shape = _output_shape(block, f'{path}.{name}')
+    for name, module in stage._modules.items():
+        children[name] = module
+        if name in blocks:
+            shape = _output_shape(module, f'{path}.{name}')
             default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
-            weight = next(block.parameters())
+            weight = next(module.parameters())
             unit = MODELS.build({**default, **cfg})
             unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
-            children[f'glore{index}'] = unit
+            children[_unit_name(name)] = unit
     stage._modules = children
 
 
@@ -260,5 +306,5 @@ def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module
 
 def _get_layer_depth(model: nn.Module, param_name: str, *args, **kwargs):
     """Depth for layer-wise learning-rate decay: a unit counts as its block."""
-    param_name = re.sub(r'\.glore(\d+)\.', r'.\1.', param_name)
+    param_name = re.sub(r'\.glore_?([^.]+)\.', r'.\1.', param_name)
     return type(model).get_layer_depth(model, param_name, *args, **kwargs)

@@ -25,8 +25,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import glore_mm.video  # noqa: F401  (registers)
+from glore_mm.engine import Unreadable
 from glore_mm.errors import UserError
-from glore_mm.video import UnreadableClip
 from glore_mm.video.pictures import write_captioned
 
 READERS = ('decord', 'pyav', 'opencv')
@@ -336,7 +336,7 @@ def test_pyav_does_not_conceal_damage(tmp_path):
         for wanted in (index, index + 1):
             try:
                 image = read(path, 'pyav', [wanted])['imgs'][0]
-            except UnreadableClip:
+            except Unreadable:
                 refused += 1
             else:
                 wrong += np.abs(image.astype(int) - expected[wanted]).mean() > 1
@@ -355,7 +355,7 @@ def test_pyav_notices_a_lost_frame(tmp_path):
     path.write_bytes(content)
     assert len(reference(path)) == NUM_FRAMES - 1
     assert len(read(path, 'pyav', [12, 13])['imgs']) == 2
-    with pytest.raises(UnreadableClip, match='damaged, frame 15 of 40'):
+    with pytest.raises(Unreadable, match='damaged, frame 15 of 40'):
         read(path, 'pyav', [13, 15])
 
 
@@ -417,7 +417,7 @@ def train(work_dir, dataset, train_cfg=None, hooks=(), **kwargs):
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         default_hooks=dict(checkpoint=None, logger=None),
-        custom_hooks=[dict(type='SkippedClips'), *hooks],
+        custom_hooks=[dict(type='SkippedSamples'), *hooks],
         default_scope='mmaction',
         experiment_name=str(work_dir).replace('/', '_'),
     ).train()
@@ -441,10 +441,10 @@ def test_training_warns_once_and_counts(damaged, tmp_path, workers):
     assert log.count('left out of training: ') == 2
     for name in ('empty.mp4', 'damaged.mp4'):
         assert log.count(f'left out of training: {root / name}: ') == 1
-    assert re.findall(r'epoch \d left out \d+ clip', log) == [
-        'epoch 1 left out 2 clip',
-        'epoch 2 left out 1 clip',
-        'epoch 3 left out 1 clip',
+    assert re.findall(r'epoch \d left out \d+ sample', log) == [
+        'epoch 1 left out 2 sample',
+        'epoch 2 left out 1 sample',
+        'epoch 3 left out 1 sample',
     ]
 
 
@@ -453,7 +453,7 @@ def test_training_by_iterations_counts_at_its_end(damaged, tmp_path):
     train(tmp_path, dataset, dict(by_epoch=False, max_iters=2))
     log = log_of(tmp_path)
     assert log.count(f'left out of training: {damaged / "empty.mp4"}: ') == 1
-    assert log.count('training left out 1 clip(s)') == 1
+    assert log.count('training left out 1 sample(s)') == 1
 
 
 def test_training_on_good_clips_says_nothing(damaged, tmp_path):
@@ -515,7 +515,7 @@ def test_processes_warn_once_together(damaged, tmp_path):
         for text in (log, done.stdout + done.stderr):
             assert text.count(f'left out of training: {root / name}: ') == 1
     for epoch in (1, 2, 3):
-        assert f'epoch {epoch} left out 2 clip(s)' in log
+        assert f'epoch {epoch} left out 2 sample(s)' in log
 
 
 # ------------------------------------------------------------------------- lists
@@ -630,7 +630,7 @@ def test_clips_are_those_of_mmaction2_and_never_loop(more, needed):
         assert (np.diff(found.reshape(-1, 8)) > 0).all()
         assert found.min() >= 1 and found.max() <= total
     short = dict(total_frames=needed - 1, start_index=1, frame_dir='some/frames')
-    with pytest.raises(UnreadableClip, match=f'some/frames: {needed - 1} frames, but'):
+    with pytest.raises(Unreadable, match=f'some/frames: {needed - 1} frames, but'):
         sample(dict(short))
     for option in ('loop', 'repeat_last'):
         settings['out_of_bound_opt'] = option
@@ -643,7 +643,7 @@ def test_short_video_at_another_frame_rate():
     sample = TRANSFORMS.build(dict(type='SampleClips', **settings))
     clip = dict(total_frames=16, start_index=0, avg_fps=15, filename='a.mp4')
     assert sample(dict(clip))['frame_inds'].max() <= 15
-    with pytest.raises(UnreadableClip, match='15 frames, but a clip spans 16'):
+    with pytest.raises(Unreadable, match='15 frames, but a clip spans 16'):
         sample(dict(clip, total_frames=15))
 
 

@@ -84,7 +84,7 @@ def test_training_goes_on_without_a_bad_clip(tool, videos, tmp_path):
     assert told[0].startswith(
         f'left out of training: {first(root, "train")}: truncated'
     )
-    assert told[1:] == ['epoch 1 left out 1 clip(s)', 'epoch 2 left out 1 clip(s)']
+    assert told[1:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
 
 
 def test_mixed_precision(tool, videos, tmp_path):

@@ -15,4 +15,4 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
 )
-custom_hooks = [dict(type='SkippedClips')]  # says which clips training cannot use
+custom_hooks = [dict(type='SkippedSamples')]  # says which clips training cannot use

@@ -1,9 +1,9 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
+from glore_mm.engine.pictures import caption, stacked
 from glore_mm.engine.reporting import (
     plain_errors,
-    stacked,
     write_csv,
     write_json,
     write_npz,
@@ -17,6 +17,7 @@ from glore_mm.engine.running import (
     train,
     train_and_dump,
 )
+from glore_mm.engine.scores import PerSampleScores
 from glore_mm.engine.setup import (
     add_cfg_options,
     add_evaluator,
@@ -29,13 +30,19 @@ from glore_mm.engine.setup import (
     runner_parser,
     task_of,
 )
+from glore_mm.engine.skipping import SkippedSamples, SkipUnreadable, Unreadable
 
 __all__ = [
     'CPUAmpOptimWrapper',
+    'PerSampleScores',
+    'SkipUnreadable',
+    'SkippedSamples',
+    'Unreadable',
     'add_cfg_options',
     'add_evaluator',
     'add_hook',
     'build_model',
+    'caption',
     'check_checkpoint',
     'config_parser',
     'convert_checkpoint',

@@ -10,7 +10,6 @@ from functools import wraps
 import numpy as np
 import torch
 from mmengine.utils import mkdir_or_exist
-from PIL import Image
 
 from glore_mm.errors import UserError
 
@@ -47,20 +46,6 @@ def message_of(error: Exception) -> str:
     """What an exception says; a KeyError would quote it."""
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     return text or type(error).__name__
-
-
-def stacked(pictures: list[Image.Image]) -> Image.Image:
-    """Set pictures below one another, on white."""
-    sheet = Image.new(
-        'RGB',
-        (max(p.width for p in pictures), sum(p.height for p in pictures)),
-        'white',
-    )
-    top = 0
-    for picture in pictures:
-        sheet.paste(picture, (0, top))
-        top += picture.height
-    return sheet
 
 
 def write_json(path: str, records: list[dict]) -> None:

@@ -1,12 +1,10 @@
 """Video with mmaction2: the released 3D network, clips, evaluation."""
 
 from glore_mm.video.augmentation import HLSJitter, PixelJitter, RandomScaleAspect
-from glore_mm.video.datasets import KineticsFrames, KineticsVideos, SkippedClips
-from glore_mm.video.evaluation import PerVideoScores
+from glore_mm.video.datasets import KineticsFrames, KineticsVideos
 from glore_mm.video.non_local import NonLocal3d
 from glore_mm.video.pictures import SaveStrips
 from glore_mm.video.preact_resnet3d import PreActResNet3d
-from glore_mm.video.readers import UnreadableClip
 from glore_mm.video.reading import DecodeFrames, DecodeVideo, OpenVideo, SampleClips
 from glore_mm.video.views import MixedCrops
 
@@ -19,12 +17,9 @@ __all__ = [
     'MixedCrops',
     'NonLocal3d',
     'OpenVideo',
-    'PerVideoScores',
     'PixelJitter',
     'PreActResNet3d',
     'RandomScaleAspect',
     'SampleClips',
     'SaveStrips',
-    'SkippedClips',
-    'UnreadableClip',
 ]

@@ -1,28 +1,21 @@
-"""Lists of clips, checked before training, and training that survives bad clips."""
+"""Lists of clips, checked before training."""
 
 from collections.abc import Sequence
 from os import path as osp
 
 from mmaction.datasets import BaseActionDataset
-from mmaction.registry import DATASETS, HOOKS
+from mmaction.registry import DATASETS
 from mmengine import fileio
-from mmengine.dist import all_gather_object, get_world_size
-from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from glore_mm.datasets.kinetics_list import kinetics400_classes
+from glore_mm.engine import SkipUnreadable
 from glore_mm.errors import UserError
-from glore_mm.video.readers import UnreadableClip
-
-_PATIENCE = 100  # clips in a row that cannot be used before training gives up
 
 
-class ListedClips(BaseActionDataset):
+class ListedClips(SkipUnreadable, BaseActionDataset):
     """Clips that a text file lists: a path, which may hold spaces, and numbers.
 
-    A sample's metainfo has its path, `filename`. In training another clip takes the
-    place of one that cannot be used, and the next sample tells: its metainfo `skipped`
-    lists path and reason of each. In test mode a clip that cannot be used is an error.
+    Clips that cannot be used are handled as in SkipUnreadable.
 
     Args:
         ann_file (str): The list.
@@ -38,8 +31,9 @@ class ListedClips(BaseActionDataset):
         UserError: The list or the file of classes cannot be read, or a line is wrong.
     """
 
+    what = 'clips'
+    place = 'the list'
     prefix_key: str  # of data_prefix
-    path_key: str  # of a sample
     numbers: tuple[str, ...]  # that follow the path
 
     def __init__(
@@ -52,7 +46,6 @@ class ListedClips(BaseActionDataset):
         **kwargs,
     ) -> None:
         names = _class_names(classes, data_root)
-        self._skipped: dict[int, tuple[str, str]] = {}
         super().__init__(
             ann_file,
             pipeline,
@@ -75,42 +68,6 @@ class ListedClips(BaseActionDataset):
                 f'{self.ann_file} is empty; expected one clip a line: {self._layout}'
             )
         return [self._clip(number, line) for number, line in lines]
-
-    def prepare_data(self, idx: int) -> dict | None:
-        """Run the pipeline on a clip; None asks for another one in its place.
-
-        Raises:
-            UserError: The clip cannot be used and this is a test, or training has found
-                no clip that it could use.
-        """
-        clip = self.get_data_info(idx)
-        path = clip[self.path_key]
-        try:
-            data = self.pipeline(clip)
-        except UnreadableClip as error:
-            # the class that plain_errors looks for in what a worker reports
-            if self.test_mode:
-                raise UserError(error.listed) from None
-            self._skipped[idx] = path, error.listed
-            if len(self._skipped) >= min(len(self), _PATIENCE):
-                reasons = [reason for _, reason in self._skipped.values()]
-                raise UserError(
-                    f'{self.ann_file}: {len(reasons)} clips in a row cannot be used, '
-                    f'among them: {" ".join(reasons[:3])}'
-                ) from None
-            return None
-        if data and 'data_samples' in data:
-            told = dict(filename=path)
-            if self._skipped:
-                told['skipped'] = list(self._skipped.values())
-                self._skipped = {}
-            data['data_samples'].set_metainfo(told)
-        return data
-
-    def _rand_another(self) -> int:
-        while (idx := super()._rand_another()) in self._skipped:
-            pass
-        return idx
 
     @property
     def _layout(self) -> str:
@@ -176,54 +133,6 @@ class KineticsFrames(ListedClips):
     def get_data_info(self, idx: int) -> dict:
         """What the pipeline gets for a clip."""
         return dict(super().get_data_info(idx), filename_tmpl=self.filename_tmpl)
-
-
-@HOOKS.register_module()
-class SkippedClips(Hook):
-    """Say which clips training goes on without: each once, and how many in an epoch.
-
-    Args:
-        interval (int): After how many iterations several processes tell each other.
-            Default: 50.
-    """
-
-    def __init__(self, interval: int = 50) -> None:
-        self.interval = interval
-        self._new: dict[str, str] = {}  # reasons by path
-        self._reported: set[str] = set()
-        self._in_epoch: set[str] = set()
-
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
-    ) -> None:
-        """Collect what the samples of a batch tell."""
-        for sample in data_batch['data_samples']:
-            self._new.update(sample.get('skipped', ()))
-        # all processes come here equally often
-        if get_world_size() == 1 or self.every_n_train_iters(runner, self.interval):
-            self._report(runner)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Log how many clips were left out; training by iterations is one epoch."""
-        self._report(runner)
-        if self._in_epoch:
-            by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-            when = f'epoch {runner.epoch + 1}' if by_epoch else 'training'
-            runner.logger.warning(f'{when} left out {len(self._in_epoch)} clip(s)')
-        self._in_epoch = set()
-
-    def _report(self, runner: Runner) -> None:
-        for found in all_gather_object(self._new):
-            self._in_epoch.update(found)
-            for path, reason in found.items():
-                if path not in self._reported:
-                    self._reported.add(path)
-                    runner.logger.warning(f'left out of training: {reason}')
-        self._new = {}
 
 
 def _class_names(classes: str | Sequence[str], data_root: str) -> tuple[str, ...]:

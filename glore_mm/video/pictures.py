@@ -11,26 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw, ImageFont
 
+from glore_mm.engine import caption
 from glore_mm.errors import UserError
 from glore_mm.video.readers import upright
-
-
-def caption(frame: Image.Image, text: str) -> None:
-    """Draw text on a dark bar along the upper edge of a frame, in place.
-
-    The letters shrink until the text fits, at the least to 8 pixels.
-
-    Args:
-        frame (Image.Image): RGB.
-        text (str): One line.
-    """
-    draw = ImageDraw.Draw(frame)
-    for size in range(max(frame.height // 14, 8), 7, -1):
-        font = ImageFont.load_default(size)
-        if draw.textlength(text, font) + size <= frame.width:
-            break
-    draw.rectangle((0, 0, frame.width, size * 1.5), fill=(0, 0, 0))
-    draw.text((size // 2, size * 0.2), text, fill=(255, 255, 255), font=font)
 
 
 def write_captioned(source: str, target: str, text: str) -> None:

@@ -10,24 +10,8 @@ import os
 import cv2
 import numpy as np
 
-from glore_mm.errors import UserError
+from glore_mm.engine import Unreadable
 from glore_mm.video.containers import container_of
-
-
-class UnreadableClip(UserError):  # noqa: N818
-    """A clip that cannot be used: training goes on without it, testing stops."""
-
-    @property
-    def listed(self) -> str:
-        """What to say where a list names the clip."""
-        return f'{str(self).removesuffix(".")}, or take it out of the list.'
-
-
-def unreadable(
-    path: str, problem: str, advice: str = 'Fetch it again'
-) -> UnreadableClip:
-    """The error for a clip: what is wrong with it, and what can help."""
-    return UnreadableClip(f'{path}: {problem}. {advice}.')
 
 
 def upright(frame) -> np.ndarray:
@@ -102,7 +86,7 @@ class PyAV:
     def _checked(self, frame) -> np.ndarray:
         if frame.rotation % 90:
             problem = f'rotated by {frame.rotation}°, no multiple of 90°'
-            raise unreadable(self._path, problem, 'Re-encode it')
+            raise Unreadable(self._path, problem, 'Re-encode it')
         return upright(frame)
 
 
@@ -120,7 +104,7 @@ class OpenCV:
         if not video.grab():
             raise ValueError('it finds no video that it can decode')
         if video.get(cv2.CAP_PROP_ORIENTATION_META) % 90:
-            raise unreadable(path, 'rotated by no multiple of 90°', 'Re-encode it')
+            raise Unreadable(path, 'rotated by no multiple of 90°', 'Re-encode it')
         self.fps = video.get(cv2.CAP_PROP_FPS)
         self.num_frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         if container_of(path) not in ('mp4', 'avi'):  # which state it; others guess

@@ -14,9 +14,10 @@ from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from glore_mm.engine import Unreadable
 from glore_mm.errors import UserError
 from glore_mm.video.containers import stated_size
-from glore_mm.video.readers import READERS, unreadable
+from glore_mm.video.readers import READERS
 
 
 @TRANSFORMS.register_module()
@@ -53,17 +54,17 @@ class OpenVideo(BaseTransform):
         """Add the reader and what it knows to `results`.
 
         Raises:
-            UnreadableClip: The file is missing, empty or truncated, or holds no video
+            Unreadable: The file is missing, empty or truncated, or holds no video
                 that the reader can decode.
         """
         path = results['filename']
         if not osp.isfile(path):
-            raise unreadable(path, 'no such file', 'Correct data_root or the path')
+            raise Unreadable(path, 'no such file', 'Correct data_root or the path')
         size, stated = osp.getsize(path), stated_size(path)
         if size == 0:
-            raise unreadable(path, 'empty (0 bytes)')
+            raise Unreadable(path, 'empty (0 bytes)')
         if size < stated:
-            raise unreadable(path, f'truncated, {size} of {stated} bytes')
+            raise Unreadable(path, f'truncated, {size} of {stated} bytes')
         try:
             video = self._open(path)
             if video.num_frames < 1:
@@ -72,7 +73,7 @@ class OpenVideo(BaseTransform):
             raise
         except Exception as error:  # each library has its own
             others = ' or '.join(repr(r) for r in READERS if r != self.reader)
-            raise unreadable(
+            raise Unreadable(
                 path,
                 f'{self.reader} cannot open it: {_first_line(error)}',
                 f'Fetch it again, try OpenVideo with reader={others}',
@@ -99,7 +100,7 @@ class DecodeVideo(BaseTransform):
         """Add the frames to `results`.
 
         Raises:
-            UnreadableClip: A frame cannot be read, or has another size than the first.
+            Unreadable: A frame cannot be read, or has another size than the first.
         """
         path, video = results['filename'], results['video_reader']
         results['video_reader'] = None  # keeps the file open and cannot be pickled
@@ -108,7 +109,7 @@ class DecodeVideo(BaseTransform):
         for index in wanted:
             if index not in frames:
                 problem = f'damaged, frame {index} of {video.num_frames} cannot be read'
-                raise unreadable(path, problem)
+                raise Unreadable(path, problem)
         return _with_frames(results, frames, path)
 
 
@@ -124,7 +125,7 @@ class DecodeFrames(BaseTransform):
         """Add the frames to `results`.
 
         Raises:
-            UnreadableClip: An image cannot be read, or has another size than the first.
+            Unreadable: An image cannot be read, or has another size than the first.
         """
         frames = {}
         for index in np.unique(results['frame_inds']).tolist():
@@ -133,10 +134,10 @@ class DecodeFrames(BaseTransform):
             try:  # pillow refuses more damaged images than OpenCV
                 frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
             except FileNotFoundError as error:
-                raise unreadable(path, 'no such file') from error
+                raise Unreadable(path, 'no such file') from error
             except (OSError, SyntaxError) as error:
                 problem = f'cannot be read as an image: {_first_line(error)}'
-                raise unreadable(path, problem) from error
+                raise Unreadable(path, problem) from error
         return _with_frames(results, frames, results['frame_dir'])
 
 
@@ -171,7 +172,7 @@ class SampleClips(SampleFrames):
         """Add the indices of the frames to `results`.
 
         Raises:
-            UnreadableClip: The video is too short.
+            Unreadable: The video is too short.
         """
         needed = (self.clip_len - 1) * self.frame_interval + 1
         if self.temporal_jitter:  # moves each frame by less than the interval
@@ -180,7 +181,7 @@ class SampleClips(SampleFrames):
             ratio = results['avg_fps'] / self.target_fps
             needed = int(self._get_ori_clip_len(ratio))
         if self.refuse and results['total_frames'] < needed:
-            raise unreadable(
+            raise Unreadable(
                 results.get('filename') or results['frame_dir'],
                 f'{results["total_frames"]} frames, but a clip spans {needed} '
                 f'({self.clip_len} frames, {self.frame_interval} apart)',
@@ -196,7 +197,7 @@ def _with_frames(results: dict, frames: dict[int, np.ndarray], path: str) -> dic
         if (height, width) != first:
             sizes = f'{first[1]}×{first[0]} to {width}×{height}'
             problem = f'the size changes from {sizes} at frame {index}'
-            raise unreadable(path, problem, 'Re-encode it')
+            raise Unreadable(path, problem, 'Re-encode it')
     # copies, as mmaction2 flips in place and a frame may have been asked for twice
     images = [frames[index].copy() for index in np.ravel(results['frame_inds'])]
     results.update(imgs=images, original_shape=first, img_shape=first)

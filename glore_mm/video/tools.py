@@ -36,7 +36,7 @@ def add_outputs(
     if format_dir:
         raise UserError('--format-dir: Kinetics has no server to submit predictions to')
     if dump:
-        add_evaluator(cfg, dict(type='PerVideoScores', path=dump))
+        add_evaluator(cfg, dict(type='PerSampleScores', path=dump))
     if show_dir:
         add_hook(cfg, dict(type='SaveStrips', folder=show_dir))
 

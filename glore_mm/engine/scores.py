@@ -1,20 +1,21 @@
-"""What a test can write beside its accuracy."""
+"""What a test of a classifier can write beside its accuracy."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
 
-from glore_mm.engine import write_npz
+from glore_mm.engine.reporting import write_npz
 
 
 @METRICS.register_module()
-class PerVideoScores(BaseMetric):
-    """Write the scores of every video, so that two models can be compared.
+class PerSampleScores(BaseMetric):
+    """Write the scores of every image or video, so that two models can be compared.
 
-    The file holds plain arrays: `names` (n,), paths of the videos; `classes` (C,);
-    `labels` (n,), int64, the truth; `scores` (n, C), float32, averaged over the views.
+    The file holds plain arrays: `names` (n,), paths of the files; `classes` (C,);
+    `labels` (n,), int64, the truth; `scores` (n, C), float32, those of a video averaged
+    over its views.
 
     Args:
         path (str): The `.npz` to write.
@@ -30,7 +31,9 @@ class PerVideoScores(BaseMetric):
         """Keep the scores of each sample."""
         for sample in data_samples:
             scores = sample['pred_score'].cpu().numpy().astype(np.float32)
-            self.results.append((sample['filename'], int(sample['gt_label']), scores))
+            # mmpretrain's own data sets have img_path only
+            name = sample.get('filename') or sample['img_path']
+            self.results.append((name, int(sample['gt_label']), scores))
 
     def compute_metrics(self, results: list) -> dict:
         """Write the file; there is nothing to add to the accuracy."""
