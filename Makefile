@@ -1,4 +1,4 @@
-# make demo · demo-video · test · lint: each sets up .venv by itself.
+# make demo · demo-cls · demo-video · test · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -7,10 +7,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-video test lint clean
+.PHONY: demo demo-cls demo-video test lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
+
+demo-cls: $(READY)
+	$(BIN)/python tools/demo.py cls
 
 demo-video: $(READY)
 	$(BIN)/python tools/demo.py video
@@ -24,7 +27,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv work_dirs data/mini_cityscapes data/mini_kinetics
+	rm -rf .venv work_dirs data/mini_cityscapes data/mini_imagenet data/mini_kinetics
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11, 3.12 or 3.13 found;' \

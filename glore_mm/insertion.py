@@ -107,9 +107,12 @@ def insert_glore(
         )
     # All of the placement is read before the first unit goes in.
     places = [
-        _place(model, path, where, (stages or {}).get(path))
-        for path, where in placement.items()
+        _place(model, path, where, stages or {}) for path, where in placement.items()
     ]
+    chosen = [f'{path}.{block}' for _, path, blocks in places for block in blocks]
+    for block in chosen:
+        if chosen.count(block) > 1:
+            raise ValueError(f'placement asks for two units behind {block}')
     for sequence, path, blocks in places:
         _insert(sequence, path, blocks, unit or {})
     if hasattr(type(model), 'init_weights'):
@@ -125,25 +128,24 @@ def _place(
     model: nn.Module,
     path: str,
     where: int | Sequence[int],
-    pattern: str | None,
+    stages: Mapping[str, str],
 ) -> tuple[nn.Sequential, str, list[str]]:
     """The sequence that holds a stage, its path, and the blocks that get a unit."""
     name = type(model).__name__
-    if pattern is None:
-        parent, names = path, '*'
-    else:
-        parent, _, names = pattern.rpartition('.')
+    pattern = stages.get(path, f'{path}.*')
+    parent, _, names = pattern.rpartition('.')
     try:
         sequence = model.get_submodule(parent)
     except AttributeError:
         sequence = None
     if not isinstance(sequence, nn.Sequential) or sequence is model:
         said = f'placement names {path!r}'
-        if pattern is not None:
+        if path in stages:
             said = f'stages has {path!r} in {parent!r}'
+        known = [*stages, *_sequences(model)]
         raise ValueError(
             f'{said}, which is no stage of {name}; '
-            f'its stages are: {", ".join(_sequences(model)) or "none"}'
+            f'its stages are: {", ".join(known) or "none"}'
         )
     blocks = [block for block in _names(sequence) if fnmatchcase(block, names)]
     if not blocks:
@@ -153,7 +155,7 @@ def _place(
         )
     chosen = [blocks[i] for i in _indices(where, len(blocks), path, name)]
     for block in chosen:
-        if _unit_name(block) in sequence._modules or chosen.count(block) > 1:
+        if _unit_name(block) in sequence._modules:
             raise ValueError(
                 f'placement asks for a second unit behind block {blocks.index(block)} '
                 f'of {path!r} of {name}; there is room for one'

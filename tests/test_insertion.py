@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import glore_mm
+import glore_mm.preact_resnet
 
 IMAGE = (1, 3, 64, 64)
 CLIP = (1, 3, 8, 64, 64)
@@ -54,6 +55,13 @@ BACKBONES = [
             'layer3.glore2',
         )
         for kind in ('ResNet', 'ResNeXt', 'SEResNet')
+    ),
+    (
+        'mmpretrain',
+        dict(type='PreActResNet', depth=50, stage_blocks=(1, 2, 3, 1)),
+        dict(layer2=1, layer3=3),
+        IMAGE,
+        'layer2.glore0 layer3.glore0 layer3.glore1 layer3.glore2',
     ),
     (
         'mmpretrain',
@@ -138,6 +146,99 @@ def test_every_backbone(library, backbone, placement, size, paths):
         nn.init.ones_(unit.blocker.weight)
     with pytest.raises(AssertionError):
         assert_same(net, plain, size)
+
+
+@pytest.mark.parametrize(
+    ('library', 'backbone', 'stages', 'placement', 'names'),
+    [
+        (  # channels grow from block to block
+            'mmpretrain',
+            dict(type='TIMMBackbone', model_name='dpn68'),
+            dict(
+                res3='timm_model.features.conv3_*', res4='timm_model.features.conv4_*'
+            ),
+            dict(res3=2, res4=3),
+            'conv3_1 conv3_3 conv4_3 conv4_6 conv4_9',
+        ),
+        (  # torchvision's, numbered through
+            None,
+            'mobilenet_v2',
+            dict(middle='features.1[1-3]', last='features.1[4-6]'),
+            dict(middle=1, last=(0, 2)),
+            '12 14 16',
+        ),
+    ],
+    ids=['dpn', 'mobilenet'],
+)
+def test_stages_named_by_a_pattern(library, backbone, stages, placement, names):
+    """Where all blocks of a network stand in one sequence."""
+    if library:
+        init_default_scope(library)
+        cfg = dict(backbone=backbone, stages=stages, placement=placement)
+        plain, net = MODELS.build(backbone), MODELS.build(dict(type='WithGloRe', **cfg))
+        sequence = net.timm_model.features
+    else:
+        from torchvision.models import get_model
+
+        plain = get_model(backbone)
+        net = glore_mm.insert_glore(
+            copy.deepcopy(plain), placement, dict(num_nodes=4), stages=stages
+        )
+        sequence = net.features
+    children = [name for name, _ in sequence.named_children()]
+    for block in names.split():  # right behind its block, and named after it
+        unit = children[children.index(block) + 1]
+        assert unit == (f'glore{block}' if block.isdigit() else f'glore_{block}')
+    assert len(units(net)) == len(names.split())
+    _, unexpected = net.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected
+    assert_same(net, plain, IMAGE)
+    if library:
+        net.init_weights()
+        plain.load_state_dict(net.state_dict(), strict=False)
+        assert_same(net, plain, IMAGE)
+    with pytest.raises(ValueError, match='a second unit behind block [012] of'):
+        glore_mm.insert_glore(net, placement, stages=stages)
+
+
+@pytest.mark.parametrize(
+    ('stages', 'message'),
+    [
+        (
+            dict(res3='features.conv*'),
+            "stages has 'res3' as 'features.conv.', but no block of 'features' in "
+            'MobileNetV2 is so named; they are: 0, 1, 2',
+        ),
+        (
+            dict(res3='layers.conv*'),
+            "stages has 'res3' in 'layers', which is no stage of MobileNetV2; its "
+            'stages are: res3, features',
+        ),
+        (
+            dict(res9='features.1*'),
+            "placement names 'res3', which is no stage of MobileNetV2; its stages are: "
+            'res9, features',
+        ),
+        (dict(res3='features.1[0-1]'), "3 units in 'res3' of MobileNetV2, which has 2"),
+    ],
+)
+def test_wrong_stages(stages, message):
+    from torchvision.models import get_model
+
+    net = get_model('mobilenet_v2')
+    with pytest.raises(ValueError, match=message):
+        glore_mm.insert_glore(net, dict(res3=3), stages=stages)
+    assert not units(net)
+
+
+def test_stages_that_share_a_block():
+    from torchvision.models import get_model
+
+    net = get_model('mobilenet_v2')
+    stages = dict(a='features.1[0-3]', b='features.1[3-5]')
+    with pytest.raises(ValueError, match=r'two units behind features\.13'):
+        glore_mm.insert_glore(net, dict(a=(3,), b=(0,)), stages=stages)
+    assert not units(net)
 
 
 @pytest.mark.parametrize(
@@ -500,7 +601,7 @@ def test_sync_bn_in_units_reverts_with_the_rest():
         (dict(layer3=3), "3 units in 'layer3' of ResNet, which has 2 blocks: 0 to 2"),
         (dict(layer3=-1), '-1 units'),
         (dict(layer3=(2,)), "block 2 of 'layer3' of ResNet, whose blocks are 0 to 1"),
-        (dict(layer3=(0, 0)), 'a second unit behind block 0'),
+        (dict(layer3=(0, 0)), 'two units behind layer3.0'),
         (dict(layer3='all'), "a number of units or a sequence of blocks.* got 'all'"),
     ],
 )  # fmt: skip

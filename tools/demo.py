@@ -1,6 +1,6 @@
 """Train and compare baseline and GloRe on a small generated data set.
 
-python tools/demo.py seg | video
+python tools/demo.py seg | cls | video
 """
 
 import argparse
@@ -14,7 +14,7 @@ from glore_mm.engine import add_cfg_options, plain_errors
 def main() -> None:
     """Parse, run the demo of the task."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('task', choices=['seg', 'video'])
+    parser.add_argument('task', choices=['seg', 'cls', 'video'])
     add_cfg_options(parser)
     args = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""The Kinetics checkpoints of the GloRe release, and its 2D weights.
+"""The Kinetics checkpoints of the GloRe release, and 2D weights to begin with.
 
 The same network has two sets of names:
 
@@ -30,6 +30,7 @@ _KINDS = {
     'released': 'a Kinetics checkpoint of the GloRe release',
     'released 2D': '2D weights of the GloRe release',
     'ours': 'a checkpoint of this project',
+    'ours 2D': 'the checkpoint of a 2D network of this project',
 }
 _RELEASED = re.compile(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)')  # in a block or unit
 _SHOWN = 20  # keys listed in a message
@@ -40,7 +41,7 @@ class Conversion:
     """What became of a checkpoint.
 
     Attributes:
-        kind (str): What it was: 'released', 'released 2D' or 'ours'.
+        kind (str): What it was: 'released', 'released 2D', 'ours' or 'ours 2D'.
         state_dict (dict[str, Tensor]): The weights under their new names.
         dropped (list[str]): What was in the file and is not in `state_dict`.
         untouched (list[str]): Parts of the network that `state_dict` says nothing of.
@@ -56,8 +57,9 @@ def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversi
     """Convert a released checkpoint into ours, or ours into the released form.
 
     2D weights are inflated, as the release does it: a kernel is repeated along time and
-    divided by its length. They know nothing of the classifier's new classes and, as a
-    rule, of the units; all else is accounted for, key by key.
+    divided by its length. They may be the release's or those of a `PreActResNet` with
+    stem='lite'. Their classifier is left out, and ours' units are, whose form is
+    another; all else is accounted for, key by key.
 
     Args:
         content (dict): Of the checkpoint file, see `read_checkpoint`.
@@ -75,23 +77,25 @@ def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversi
     dropped = [
         key for key in content if 'state_dict' in content and key != 'state_dict'
     ]
+    flat = any(value.dim() == 4 for value in state.values())
     if any(name.startswith('backbone.') for name in state):
-        kind, names = 'ours', {name: name for name in state}
+        kind = 'ours'
+        names = {name: name for name in state}
+        left_out = [n for n in state if n.startswith('head.') or _unit_of(n)]
     else:
-        flat = any(value.dim() == 4 for value in state.values())
-        kind = 'released 2D' if flat else 'released'
+        kind = 'released'
         names = {name: _our_name(name) for name in state}
-    unknown = [name for name in state if names[name] not in network]
-    ours = {names[n]: value for n, value in state.items() if n not in unknown}
+        left_out = [n for n in state if n.startswith('classifier.')]
+    if flat:
+        kind += ' 2D'
+        dropped += left_out
+        names = {name: names[name] for name in state if name not in left_out}
+    unknown = [name for name in names if names[name] not in network]
+    ours = {names[name]: state[name] for name in names if name not in unknown}
 
     untouched = []
-    if kind == 'released 2D':
-        ours = {
-            name: _inflate(value, network[name])
-            for name, value in ours.items()
-            if not name.startswith('cls_head.')
-        }
-        dropped += [name for name in state if name.startswith('classifier.')]
+    if flat:
+        ours = {name: _inflate(value, network[name]) for name, value in ours.items()}
         units = {_unit_of(name) for name in network} - {_unit_of(name) for name in ours}
         untouched = [*sorted(units), 'cls_head']
     absent = [

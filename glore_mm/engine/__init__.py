@@ -4,6 +4,7 @@ from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.pictures import caption, stacked
 from glore_mm.engine.reporting import (
     plain_errors,
+    ranked,
     write_csv,
     write_json,
     write_npz,
@@ -11,6 +12,7 @@ from glore_mm.engine.reporting import (
 from glore_mm.engine.running import (
     build_model,
     check_checkpoint,
+    classes_of,
     convert_checkpoint,
     load_weights,
     test,
@@ -44,6 +46,7 @@ __all__ = [
     'build_model',
     'caption',
     'check_checkpoint',
+    'classes_of',
     'config_parser',
     'convert_checkpoint',
     'expand_inputs',
@@ -52,6 +55,7 @@ __all__ = [
     'metainfo_of',
     'output_files',
     'plain_errors',
+    'ranked',
     'runner_parser',
     'stacked',
     'task_of',

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 import numpy as np
@@ -46,6 +46,12 @@ def message_of(error: Exception) -> str:
     """What an exception says; a KeyError would quote it."""
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     return text or type(error).__name__
+
+
+def ranked(scores: Sequence[float], classes: Sequence[str], top_k: int) -> list[dict]:
+    """The classes with the highest scores, the highest first: `label`, `score`."""
+    best = np.argsort(-np.asarray(scores), kind='stable')[:top_k]
+    return [dict(label=classes[i], score=round(float(scores[i]), 4)) for i in best]
 
 
 def write_json(path: str, records: list[dict]) -> None:

@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import Config
@@ -21,7 +21,7 @@ from glore_mm.checkpoints import (
     write_checkpoint,
 )
 from glore_mm.engine.reporting import message_of
-from glore_mm.engine.setup import load_config, task_of
+from glore_mm.engine.setup import load_config, metainfo_of, task_of
 from glore_mm.errors import UserError
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -189,6 +189,26 @@ def load_weights(model: torch.nn.Module, path: str) -> None:
     model.load_state_dict(_read_weights(path), strict=False)
 
 
+def classes_of(cfg: Config, path: str) -> Sequence[str]:
+    """The names of the classes that a checkpoint tells apart.
+
+    Args:
+        cfg (Config): From `load_config`; its test set names them if the file does not.
+        path (str): The checkpoint.
+
+    Raises:
+        UserError: Neither does.
+    """
+    trained_on = (_read(path).get('meta') or {}).get('dataset_meta') or {}
+    classes = trained_on.get('classes') or metainfo_of(cfg).get('classes')
+    if not classes:
+        raise UserError(
+            f'neither {path} nor the test set of {cfg.filename} names the classes. '
+            'Give test_dataloader.dataset.classes.'
+        )
+    return classes
+
+
 def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
     """Convert a released checkpoint for the network of a config, or back.
 
@@ -222,13 +242,16 @@ def _advice(state: Mapping[str, object]) -> str:
 
 
 def _read_weights(path: str) -> dict[str, torch.Tensor]:
+    return weights_of(_read(path), path)
+
+
+def _read(path: str) -> dict:
     if '://' not in path:
-        return weights_of(read_checkpoint(path), path)
+        return read_checkpoint(path)
     try:
-        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:  # whatever the loader of that address raises
         raise UserError(f'{path} cannot be loaded: {message_of(error)}') from error
-    return weights_of(content, path)
 
 
 def _check_data(cfg: Config, *loops: str) -> None:
@@ -251,12 +274,13 @@ def _check_fit(cfg: Config, key: str, dataset) -> None:
             f'{batch} and what does not fill one is dropped. Lower batch_size.'
         )
     classes = getattr(dataset, 'metainfo', {}).get('classes')
-    head = cfg.model.get('cls_head') or {}
-    if classes and head.get('num_classes', len(classes)) != len(classes):
-        raise UserError(
-            f'{cfg.filename}: {key} has {len(classes)} classes, but '
-            f'model.cls_head.num_classes is {head.num_classes}. They must be the same.'
-        )
+    for name in ('cls_head', 'head'):  # mmaction2's, mmpretrain's
+        head = cfg.model.get(name) or {}
+        if classes and head.get('num_classes', len(classes)) != len(classes):
+            raise UserError(
+                f'{cfg.filename}: {key} has {len(classes)} classes, but model.{name}.'
+                f'num_classes is {head.num_classes}. They must be the same.'
+            )
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
@@ -265,10 +289,14 @@ def build_model(cfg: Config) -> torch.nn.Module:
     Raises:
         UserError: It cannot be built.
     """
-    return _building(cfg, 'model', MODELS, cfg.model)
+    model = dict(cfg.model)
+    if 'data_preprocessor' in cfg:  # where mmpretrain's configs have it
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return _building(cfg, 'model', MODELS, model)
 
 
 def _building(cfg: Config, key: str, registry, part: dict):
+    logging.disable(logging.WARNING)  # a Runner builds it again, and logs
     try:
         return registry.build(copy.deepcopy(part))  # mmseg's models write into it
     except UserError:
@@ -277,3 +305,5 @@ def _building(cfg: Config, key: str, registry, part: dict):
         raise UserError(
             f'{cfg.filename}: {key} cannot be built: {message_of(error)}'
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)

@@ -5,10 +5,10 @@ import os.path as osp
 import numpy as np
 from mmcv.transforms import Compose
 from PIL import Image
-from prettytable import PrettyTable
 
-from glore_mm.datasets.mini_kinetics import CLASSES, write_mini_kinetics
-from glore_mm.engine import stacked, train_and_dump
+from glore_mm.datasets.mini_kinetics import write_mini_kinetics
+from glore_mm.engine import stacked
+from glore_mm.engine.comparison import Comparison, compare
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import strip
 
@@ -29,45 +29,21 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
         data = write_mini_kinetics('data/mini_kinetics', num_train=1280, scale=0.3)
     except FileExistsError as error:
         raise UserError(str(error)) from error
-    predicted = {}
-    for name, config in NETWORKS.items():
-        path = osp.join(configs, 'video', f'{config}.py')
-        cfg, dump = train_and_dump(path, options, seed)
-        with np.load(dump) as arrays:
-            predicted[name] = arrays['scores'].argmax(axis=1)
-            labels, clips = arrays['labels'], arrays['names']
-
-    print(_table(labels, predicted))
+    paths = {n: osp.join(configs, 'video', f'{c}.py') for n, c in NETWORKS.items()}
+    found = compare(paths, options, seed)
+    print(found.table())
     picture = 'work_dirs/demo_video.png'
-    read = Compose(cfg.test_dataloader.dataset.pipeline[:3])
-    _picture(read, labels, clips, predicted).save(picture)
-    scores = ', '.join(f'{n} {np.mean(p == labels):.2%}' for n, p in predicted.items())
-    print(f'top-1: {scores} (chance: {1 / len(CLASSES):.2%})')
+    _picture(found).save(picture)
+    print(found.summary())
     print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')
 
 
-def _table(labels: np.ndarray, predicted: dict[str, np.ndarray]) -> PrettyTable:
-    table = PrettyTable(['right in %', *predicted])
-    table.align = 'r'
-    table.align['right in %'] = 'l'
-    for label, name in enumerate(CLASSES):
-        these = labels == label
-        row = (100 * np.mean(found[these] == label) for found in predicted.values())
-        table.add_row([name, *(f'{value:.1f}' for value in row)])
-    table.add_divider()
-    rows = (100 * np.mean(found == labels) for found in predicted.values())
-    table.add_row(['all', *(f'{value:.2f}' for value in rows)])
-    return table
-
-
-def _picture(
-    read: Compose, labels: np.ndarray, clips: np.ndarray, predicted: dict
-) -> Image.Image:
+def _picture(found: Comparison) -> Image.Image:
     """Frames of one clip of each class, under its truth and the predictions."""
+    read = Compose(found.cfg.test_dataloader.dataset.pipeline[:3])
     rows = []
-    for label in range(len(CLASSES)):
-        index = int(np.argmax(labels == label))
-        sample = read(dict(filename=str(clips[index]), start_index=0))
-        found = ' | '.join(f'{n}: {CLASSES[p[index]]}' for n, p in predicted.items())
-        rows.append(strip(sample['imgs'], f'truth: {CLASSES[label]} | {found}'))
+    for label in range(len(found.classes)):
+        index = int(np.argmax(found.labels == label))
+        sample = read(dict(filename=str(found.names[index]), start_index=0))
+        rows.append(strip(sample['imgs'], found.about(index)))
     return stacked(rows)

@@ -13,9 +13,10 @@ from mmengine.device import get_device
 from glore_mm.engine import (
     add_evaluator,
     add_hook,
+    classes_of,
     load_weights,
-    metainfo_of,
     output_files,
+    ranked,
 )
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
@@ -78,21 +79,16 @@ def infer(
         for step in dataset.pipeline
     ]
     pipeline = Compose(steps)
-    classes = metainfo_of(cfg)['classes']
+    classes = classes_of(cfg, checkpoint)
     model = init_recognizer(cfg, device=get_device())
     load_weights(model, checkpoint)
     for path in inputs:
         scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
-        best = torch.argsort(scores, descending=True)[:top_k].tolist()
+        best = ranked(scores, classes, top_k)
         if outputs:
-            text = f'{classes[best[0]]} {scores[best[0]]:.0%}'
+            text = f'{best[0]["label"]} {best[0]["score"]:.0%}'
             write_captioned(path, str(outputs[path][0]), text)
-        yield dict(
-            input=path,
-            classes=[
-                dict(label=classes[i], score=round(float(scores[i]), 4)) for i in best
-            ],
-        )
+        yield dict(input=path, classes=best)
 
 
 def example_inputs(cfg: Config) -> dict:

@@ -1,0 +1,11 @@
+# Photographs of your own, data/custom/{train,val}/<class>/*: the folders of train are
+# the classes. --cfg-options data_root=… model.head.num_classes=…
+_base_ = './imagenet.py'
+
+data_root = 'data/custom'
+folders = dict(type='ClassFolders', data_root=data_root)
+train_dataloader = dict(num_workers=2, dataset=folders)
+val_dataloader = dict(num_workers=2, dataset=folders)
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1,))  # there may be fewer than five classes
+test_evaluator = val_evaluator

@@ -1,0 +1,13 @@
+# The recipe that a co-author of GloRe published later for such ResNets, with
+# ClassyVision: 95 epochs, 8 GPUs of 32 images. The release's own is not public.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),
+)
+param_scheduler = [
+    dict(type='MultiStepLR', milestones=[30, 60, 90], gamma=0.1, by_epoch=True)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=95, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -1,0 +1,11 @@
+# The same with three units on Res4, in the form with a closing norm.
+_base_ = './postact_r50_rsb-a3_imagenet.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer3=3),
+    )
+)

@@ -1,0 +1,4 @@
+# R50 (0, 5).
+_base_ = './glore_r50_imagenet.py'
+
+model = dict(backbone=dict(placement=dict(layer3=5)))

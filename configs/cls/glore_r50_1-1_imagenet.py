@@ -1,0 +1,4 @@
+# R50 (1, 1).
+_base_ = './glore_r50_imagenet.py'
+
+model = dict(backbone=dict(placement=dict(layer2=1, layer3=1)))

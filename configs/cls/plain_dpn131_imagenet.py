@@ -1,0 +1,3 @@
+_base_ = './plain_dpn98_imagenet.py'
+
+model = dict(backbone=dict(model_name='dpn131'))

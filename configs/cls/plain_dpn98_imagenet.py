@@ -1,0 +1,7 @@
+# DPN-98, timm's.
+_base_ = './plain_r50_imagenet.py'
+
+model = dict(
+    backbone=dict(_delete_=True, type='TIMMBackbone', model_name='dpn98'),
+    head=dict(in_channels=2688),
+)

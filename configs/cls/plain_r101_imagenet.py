@@ -1,0 +1,3 @@
+_base_ = './plain_r50_imagenet.py'
+
+model = dict(backbone=dict(depth=101))

@@ -1,0 +1,159 @@
+"""Folders of photographs, checked before training."""
+
+from collections.abc import Sequence
+from os import path as osp
+
+from mmengine.logging import print_log
+from mmpretrain.datasets import CustomDataset, ImageNet
+from mmpretrain.datasets.custom import find_folders, get_samples
+from mmpretrain.registry import DATASETS
+
+from glore_mm.engine import SkipUnreadable
+from glore_mm.errors import UserError
+
+_SHOWN = 5  # names in a message
+
+
+class Photographs(SkipUnreadable, CustomDataset):
+    """Photographs, in class folders or listed in a text file, `path label` a line.
+
+    Those that cannot be used are handled as in SkipUnreadable. A class folder without
+    images is an error in a test; in training it is said and left out.
+
+    Raises:
+        UserError: The folder or the list is missing or empty or does not fit the
+            classes.
+    """
+
+    what = 'images'
+    path_key = 'img_path'
+
+    @property
+    def source(self) -> str:
+        """Where the samples are named: a list or a folder."""
+        return self.ann_file or self.img_prefix
+
+    def load_data_list(self) -> list[dict]:
+        """The photographs, in the order of their names or of the list."""
+        if not self.ann_file and not osp.isdir(self.img_prefix):
+            raise UserError(
+                f'no folder at {self.img_prefix}; expected one with a folder of images '
+                'for each class. Put it there, or correct data_root or split in the '
+                'config.'
+            )
+        try:
+            samples = super().load_data_list()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f'{self.source} cannot be read as a list of images, path and label a '
+                f'line: {error}'
+            ) from error
+        for sample in samples if self.with_label else ():
+            if not 0 <= sample['gt_label'] < len(self.CLASSES):
+                raise UserError(
+                    f'{self.source}: {sample["img_path"]} has label '
+                    f'{sample["gt_label"]}; the classes are 0 to '
+                    f'{len(self.CLASSES) - 1}'
+                )
+        return samples
+
+    def label_of(self, folders: list[str]) -> dict[str, int]:
+        """The label of each class folder of this split.
+
+        Raises:
+            UserError: The folders are not those of the classes.
+        """
+        raise NotImplementedError
+
+    def _find_samples(self) -> list[tuple[str, int]]:
+        folder = self.img_prefix
+        names = [n for n in find_folders(folder)[0] if not n.startswith('.')]
+        images = f'images ({", ".join(sorted(self.extensions))})'
+        if self.with_label:
+            labels = self.label_of(names)
+            samples, empty = get_samples(folder, labels, self.is_valid_file)
+        else:
+            samples, empty = get_samples(folder, None, self.is_valid_file)
+        if not samples:
+            where = 'in the class folders of ' if self.with_label else 'in '
+            raise UserError(f'there are no {images} {where}{folder}')
+        if empty:
+            problem = f'{folder}: no {images} in {_some(empty)}'
+            if self.test_mode:
+                raise UserError(f'{problem}. Fill or remove what is empty.')
+            print_log(f'left out of training: {problem}', 'current', level='WARNING')
+        return samples
+
+
+@DATASETS.register_module()
+class ClassFolders(Photographs):
+    """Any photographs: `<data_root>/<split>/<class>/*`, the folders being the classes.
+
+    Args:
+        data_root (str): The folder of the splits.
+        split (str): The folder of this one.
+        classes (str | Sequence[str], optional): The names of the class folders, in the
+            order of their labels, or a text file with one a line. Default: the folders
+            of `train_split`, sorted.
+        train_split (str): The split whose folders are the classes. Default: 'train'.
+        kwargs: As for mmpretrain's CustomDataset.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        classes: str | Sequence[str] | None = None,
+        train_split: str = 'train',
+        **kwargs,
+    ) -> None:
+        self._named = 'classes of the config'
+        if classes is None:
+            self._named = osp.join(data_root, train_split)
+            if osp.isdir(self._named):
+                found, _ = find_folders(self._named)
+                classes = [name for name in found if not name.startswith('.')]
+        super().__init__(
+            data_root=data_root, data_prefix=split, classes=classes, **kwargs
+        )
+
+    def label_of(self, folders: list[str]) -> dict[str, int]:
+        """The label of each class folder of this split."""
+        if not self.CLASSES:
+            raise UserError(
+                f'no class folders in {self._named}, which says what the classes are. '
+                'Put them there, or give the data sets `classes` in the config.'
+            )
+        unknown = sorted(set(folders) - set(self.CLASSES))
+        if unknown:
+            raise UserError(
+                f'{self.img_prefix} has {_some(unknown)}, which {self._named} lacks '
+                f'(it has {_some(self.CLASSES)}). Remove what is unknown, or add it '
+                'there and train anew.'
+            )
+        return {name: self.CLASSES.index(name) for name in folders}
+
+
+@DATASETS.register_module()
+class ImageNetFolders(Photographs, ImageNet):
+    """ImageNet-1k as mmpretrain reads it: 1000 folders a split, or a list.
+
+    The arguments are those of mmpretrain's ImageNet.
+    """
+
+    def label_of(self, folders: list[str]) -> dict[str, int]:
+        """The label of each class folder: its place among their sorted names."""
+        expected = len(self.CLASSES)
+        if len(folders) != expected:
+            raise UserError(
+                f'{self.img_prefix} has {len(folders)} class folders, expected '
+                f'{expected}: docs/imagenet.md leads from the archives to them. For '
+                'other classes take configs/cls/*_custom.py.'
+            )
+        return {name: label for label, name in enumerate(sorted(folders))}
+
+
+def _some(names: Sequence[str] | set[str]) -> str:
+    names = sorted(names)
+    rest = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
+    return ', '.join(map(repr, names[:_SHOWN])) + rest

@@ -1,0 +1,67 @@
+"""Photographs with what a network sees in them."""
+
+import os.path as osp
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.utils import mkdir_or_exist
+from mmpretrain.registry import HOOKS
+from PIL import Image, ImageDraw, ImageFont
+
+from glore_mm.cls.reading import read_photograph
+from glore_mm.engine import caption
+
+_BAR = (170, 200, 235)
+
+
+def with_scores(picture: Image.Image, classes: list[dict]) -> Image.Image:
+    """Set the most likely classes below a photograph, a bar each.
+
+    Args:
+        picture (Image.Image): RGB.
+        classes (list[dict]): `label` and `score` of each, in their order.
+
+    Returns:
+        Image.Image: RGB, as wide as the photograph, and wider where that is narrow.
+    """
+    line = max(16, picture.height // 20)
+    font = ImageFont.load_default(line * 0.7)
+    texts = [f'{found["score"]:.1%}  {found["label"]}' for found in classes]
+    width = max(picture.width, 8 * line)
+    sheet = Image.new('RGB', (width, picture.height + line * len(texts)), color='white')
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for row, (text, found) in enumerate(zip(texts, classes, strict=True)):
+        top = picture.height + row * line
+        bar = (0, top + 1, found['score'] * (width - 1), top + line - 2)
+        draw.rectangle(bar, fill=_BAR)
+        while draw.textlength(text, font) > width - line and len(text) > 8:
+            text = f'{text[:-2]}…'
+        draw.text((line // 4, top + line * 0.08), text, fill='black', font=font)
+    return sheet
+
+
+@HOOKS.register_module()
+class SavePhotographs(Hook):
+    """While testing, write the photographs with prediction and truth.
+
+    Args:
+        folder (str): Where to write: a folder for each true class, in it a JPEG for
+            each photograph.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write the photographs of a batch."""
+        classes = runner.test_dataloader.dataset.metainfo['classes']
+        for sample in outputs:
+            picture = read_photograph(sample.img_path)
+            truth, found = int(sample.gt_label), int(sample.pred_label)
+            mark = 'right' if truth == found else f'wrong: it is {classes[truth]}'
+            caption(picture, f'{classes[found]} – {mark}')
+            folder = osp.join(self.folder, classes[truth].replace('/', '_'))
+            mkdir_or_exist(folder)
+            # the whole name: a.png and a.jpg may stand side by side
+            picture.save(osp.join(folder, f'{Path(sample.img_path).name}.jpg'))

@@ -1,0 +1,101 @@
+"""What classification adds to the tools."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+
+from glore_mm.cls.pictures import with_scores
+from glore_mm.cls.reading import read_photograph
+from glore_mm.engine import (
+    add_evaluator,
+    add_hook,
+    build_model,
+    classes_of,
+    load_weights,
+    output_files,
+    ranked,
+)
+from glore_mm.errors import UserError
+
+INPUT_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff')
+
+
+def add_outputs(
+    cfg: Config,
+    format_dir: str | None = None,
+    show_dir: str | None = None,
+    dump: str | None = None,
+) -> None:
+    """Let a test write more than its accuracy; the arguments of tools/test.py."""
+    if format_dir:
+        raise UserError('--format-dir: ImageNet has no server to submit predictions to')
+    if dump:
+        add_evaluator(cfg, dict(type='PerSampleScores', path=dump))
+    if show_dir:
+        add_hook(cfg, dict(type='SavePhotographs', folder=show_dir))
+
+
+def set_views(cfg: Config, clips: int, crops: int) -> None:
+    """Refuse --views, which is for videos."""
+    raise UserError(f'--views is for video; {cfg.filename} is for images: try --tta')
+
+
+def infer(
+    cfg: Config,
+    checkpoint: str,
+    inputs: list[str],
+    out_dir: str | None = None,
+    top_k: int = 5,
+) -> Iterator[dict]:
+    """Classify images.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        inputs (list[str]): Paths of images.
+        out_dir (str, optional): Where to write each image with the most likely classes
+            below it (`<name>.jpg`; `<name>.png.jpg` if it was no JPEG).
+        top_k (int): How many classes to report.
+
+    Yields:
+        dict: `input` and `classes`, the most likely first: `label`, `score`.
+
+    Raises:
+        UserError: An image cannot be read, or a result would replace a file of the
+            inputs or of another result.
+    """
+    outputs = output_files(inputs, out_dir, _names) if out_dir else {}
+    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    classes = classes_of(cfg, checkpoint)
+    model = build_model(cfg).to(get_device()).eval()
+    load_weights(model, checkpoint)
+    for path in inputs:
+        sample = pipeline(dict(img_path=path))
+        with torch.no_grad():
+            (result,) = model.test_step(pseudo_collate([sample]))
+        best = ranked(result.pred_score.cpu(), classes, top_k)
+        if outputs:
+            with_scores(read_photograph(path), best).save(outputs[path][0])
+        yield dict(input=path, classes=best)
+
+
+def example_inputs(cfg: Config) -> dict:
+    """An image of the size that a config tests on, as the network's arguments."""
+    size = 1
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'Resize':
+            size = step['scale'][::-1]
+        size = step.get('crop_size', size)
+    height, width = np.broadcast_to(size, 2).tolist()
+    return dict(inputs=torch.zeros(1, 3, height, width))
+
+
+def _names(path: Path) -> list[str]:
+    is_jpeg = path.suffix.lower() in ('.jpg', '.jpeg')
+    return [path.name if is_jpeg else f'{path.name}.jpg']

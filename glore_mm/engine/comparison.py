@@ -1,0 +1,75 @@
+"""Two classifiers, trained and tested alike, side by side: what the demos print."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mmengine.config import Config
+from prettytable import PrettyTable
+
+from glore_mm.engine.running import train_and_dump
+
+
+@dataclass
+class Comparison:
+    """What several networks say of one test set of n samples.
+
+    Attributes:
+        cfg (Config): Of the last of the networks.
+        names (np.ndarray): Files of the samples, (n,).
+        labels (np.ndarray): The truth, (n,).
+        classes (Sequence[str]): Names of the labels.
+        predicted (dict[str, np.ndarray]): Labels (n,) by the name of the network.
+    """
+
+    cfg: Config
+    names: np.ndarray
+    labels: np.ndarray
+    classes: Sequence[str]
+    predicted: dict[str, np.ndarray]
+
+    def table(self) -> PrettyTable:
+        """Right answers in per cent, a row a class."""
+        table = PrettyTable(['right in %', *self.predicted])
+        table.align = 'r'
+        table.align['right in %'] = 'l'
+        for label, name in enumerate(self.classes):
+            these = self.labels == label
+            row = (100 * np.mean(p[these] == label) for p in self.predicted.values())
+            table.add_row([name, *(f'{value:.1f}' for value in row)])
+        table.add_divider()
+        rows = (100 * np.mean(p == self.labels) for p in self.predicted.values())
+        table.add_row(['all', *(f'{value:.2f}' for value in rows)])
+        return table
+
+    def summary(self) -> str:
+        """The accuracies, and that of guessing, in a line."""
+        scores = ', '.join(
+            f'{n} {np.mean(p == self.labels):.2%}' for n, p in self.predicted.items()
+        )
+        return f'top-1: {scores} (chance: {1 / len(self.classes):.2%})'
+
+    def about(self, index: int) -> str:
+        """Truth and predictions of a sample, in a line."""
+        truth = self.classes[self.labels[index]]
+        found = (f'{n}: {self.classes[p[index]]}' for n, p in self.predicted.items())
+        return ' | '.join([f'truth: {truth}', *found])
+
+
+def compare(
+    configs: dict[str, str], options: dict | None = None, seed: int = 0
+) -> Comparison:
+    """Train and test the networks of several configs, one after another.
+
+    Args:
+        configs (dict[str, str]): Paths of the configs, by the name of the network.
+        options (dict, optional): Keys of all configs to override, dotted.
+        seed (int): Of the weights and of the order of the samples.
+    """
+    predicted = {}
+    for name, path in configs.items():
+        cfg, dump = train_and_dump(path, options, seed)
+        with np.load(dump) as arrays:
+            predicted[name] = arrays['scores'].argmax(axis=1)
+            shared = {key: arrays[key] for key in ('names', 'labels', 'classes')}
+    return Comparison(cfg, predicted=predicted, **shared)
