@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(base_channels=16, stage_blocks=(1, 1, 1, 1), stem='lite'),
+    backbone=dict(base_channels=16, stage_blocks=(1, 1, 1, 1)),
     head=dict(num_classes=10, in_channels=512, topk=(1,)),
 )
 # AdamW: SGD needs longer from scratch than a demo has

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import path as osp
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset, ImageNet
 from mmpretrain.datasets.custom import find_folders, get_samples
 from mmpretrain.registry import DATASETS
@@ -81,7 +81,8 @@ class Photographs(SkipUnreadable, CustomDataset):
             problem = f'{folder}: no {images} in {_some(empty)}'
             if self.test_mode:
                 raise UserError(f'{problem}. Fill or remove what is empty.')
-            print_log(f'left out of training: {problem}', 'current', level='WARNING')
+            logger = MMLogger.get_current_instance()
+            logger.warning(f'left out of training: {problem}')
         return samples
 
 

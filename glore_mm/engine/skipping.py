@@ -77,7 +77,10 @@ class SkipUnreadable(BaseDataset):
             if self._skipped:
                 told['skipped'] = list(self._skipped.values())
                 self._skipped = {}
-            data['data_samples'].set_metainfo(told)
+            samples = data['data_samples']
+            # augmented for a test, there is one of each view
+            for sample in samples if isinstance(samples, list) else [samples]:
+                sample.set_metainfo(told)
         return data
 
     @property

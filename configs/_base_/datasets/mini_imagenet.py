@@ -1,12 +1,17 @@
-# The generated photographs of `make demo-cls` in data/mini_imagenet, made small, so
-# that a few layers see the whole picture. No crops and no flips: they change the class.
+# The generated photographs of `make demo-cls` in data/mini_imagenet, made small. No
+# random crops and no flips: they would lose or change the class.
 _base_ = './class_folders.py'
 
 data_root = 'data/mini_imagenet'
 train_pipeline = [
     dict(type='LoadPhotograph'),
-    dict(type='Resize', scale=(32, 32), interpolation='area'),
+    dict(type='ResizeEdge', scale=48, edge='short', interpolation='area'),
+    dict(type='CenterCrop', crop_size=48),
     dict(type='PackInputs'),
+]
+tta_pipeline = [
+    *train_pipeline[:-1],
+    dict(type='TestTimeAug', transforms=[[dict(type='PackInputs')]]),
 ]
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
