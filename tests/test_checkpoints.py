@@ -4,6 +4,8 @@ The transcription follows ../shared facts of the released network: its names, it
 and its functions, written down a second time without a module of ours.
 """
 
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -20,6 +22,22 @@ PLACES = {R50: {3: (1, 3), 4: (1, 3, 5)}, R101: {3: (1, 3), 4: (6, 12, 18)}}
 SMALL = (1, 2, 2, 2)  # for what does not depend on the size
 PLACES[SMALL] = {3: (1,), 4: (2,)}
 EPS = 1e-4
+
+
+def test_a_runner_s_checkpoint_is_read_in_a_fresh_process(tmp_path):
+    """Where nothing has imported a Runner yet."""
+    from mmengine.logging import HistoryBuffer
+
+    content = dict(state_dict={'a': torch.ones(1)}, message_hub=HistoryBuffer([1], [1]))
+    torch.save(content, tmp_path / 'a.pth')
+    script = (
+        'from glore_mm.checkpoints import read_checkpoint\n'
+        "print(read_checkpoint('a.pth')['state_dict'])"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "{'a': tensor([1.])}\n", done.stderr
 
 
 def released_shapes(blocks, classes, base=64, places=None):

@@ -17,10 +17,12 @@ from mmengine.registry import (
 from mmengine.utils import import_modules_from_strings
 
 import glore_mm
+from glore_mm.analysis import cost_of
+from glore_mm.cls.tools import example_inputs
 
 ROOT = Path(__file__).parent.parent
-SEG, VIDEO = (
-    sorted((ROOT / 'configs' / task).glob('*.py')) for task in ('seg', 'video')
+SEG, CLS, VIDEO = (
+    sorted((ROOT / 'configs' / task).glob('*.py')) for task in ('seg', 'cls', 'video')
 )
 
 
@@ -240,6 +242,243 @@ def test_a_video_config_differs_in_nothing_else(name, baseline, keys):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
 
 
+# Millions of parameters as SOURCES of the project have them, for the release's R50s.
+PUBLISHED = {
+    'glore_r50_0-1_imagenet': 27.20,
+    'glore_r50_imagenet': 30.48,
+    'glore_r50_0-5_imagenet': 33.76,
+    'glore_r50_1-1_imagenet': 27.61,
+    'glore_r50_2-3_imagenet': 31.30,
+}
+# The network that a config adds its units to.
+PLAIN = {
+    **{name: 'plain_r50_imagenet' for name in PUBLISHED},
+    'glore_se_r50_imagenet': 'se_r50_imagenet',
+    'glore_r101_2-3_imagenet': 'plain_r101_imagenet',
+    'glore_r200_imagenet': 'plain_r200_imagenet',
+    'glore_r200_2-3_imagenet': 'plain_r200_imagenet',
+    'glore_x101_32x4d_2-3_imagenet': 'plain_x101_32x4d_imagenet',
+    'glore_dpn98_2-3_imagenet': 'plain_dpn98_imagenet',
+    'glore_dpn131_2-3_imagenet': 'plain_dpn131_imagenet',
+    'glore_postact_r50_8xb32_imagenet': 'postact_r50_8xb32_imagenet',
+    'glore_postact_r50_rsb-a3_imagenet': 'postact_r50_rsb-a3_imagenet',
+    'glore_r18_custom': 'plain_r18_custom',
+    'glore_mini': 'plain_mini',
+}
+
+
+def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
+    """Parameters and MACs in the direct order of a unit on so many positions."""
+    c, s, k = unit.in_channels, unit.num_states, unit.num_nodes
+    weights = c * s + c * k + k * k + s * s + s * c
+    norms = 2 * (2 * c + k + 2 * s) if unit.pre_act else 2 * c
+    biases = 0 if unit.pre_act else s + 2 * k
+    products = 2 * s * k * length  # V, and Z B
+    macs = (c * s + c * k + s * c) * length + k * k * s + s * s * k + products
+    return weights + norms + biases, macs
+
+
+def built(name: str):
+    cfg = read(name, 'cls')
+    return cfg, build(cfg)
+
+
+@pytest.mark.parametrize('path', CLS, ids=lambda path: path.stem)
+def test_classification_builds(path):
+    """Every part of it: the network, what it reads, how it is trained."""
+    cfg, model = built(path.stem)
+    units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
+    assert bool(units) == path.stem.startswith('glore')
+    classes = model.head.num_classes
+    mini, custom = path.stem.endswith('mini'), path.stem.endswith('custom')
+    assert classes == (10 if mini else 2 if custom else 1000)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
+        assert dataset.pipeline.transforms[0].__class__.__name__ == 'LoadPhotograph'
+        assert mini or custom or len(dataset.metainfo['classes']) == 1000
+        assert dataset.test_mode == (loader is not cfg.train_dataloader)
+    assert any(hook.type == 'SkippedSamples' for hook in cfg.custom_hooks)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    schedules = cfg.param_scheduler
+    for schedule in schedules if isinstance(schedules, list) else [schedules]:
+        length = dict(epoch_length=10) if 'convert_to_iter_based' in schedule else {}
+        PARAM_SCHEDULERS.build(dict(schedule, optimizer=wrapper, **length))
+
+
+@pytest.mark.parametrize('name', PLAIN)
+def test_costs_the_plain_network_and_its_units(name):
+    """With every unit in the direct order of its products; a cheaper one is allowed."""
+    (cfg, model), (_, plain) = built(name), built(PLAIN[name])
+    inputs = example_inputs(cfg)
+    positions = {}  # of each unit
+
+    def note(unit, args):
+        positions[unit] = args[0].shape[2:].numel()
+
+    units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
+    for unit in units:
+        unit.register_forward_pre_hook(note)
+    cost, base = cost_of(model, **inputs), cost_of(plain, **inputs)
+    parameters, macs = zip(*(unit_cost(u, positions[u]) for u in units), strict=True)
+    assert cost.parameters == base.parameters + sum(parameters)
+    assert cost.unit_parameters == sum(parameters)
+    assert cost.macs <= base.macs + sum(macs)
+    assert cost.macs - cost.unit_macs == base.macs
+    if name in PUBLISHED:
+        assert cost.parameters / 1e6 == pytest.approx(PUBLISHED[name], abs=0.04)
+    if name.startswith('glore_r50'):  # published to two digits: 0.32 G and 0.41 G
+        assert sum(macs) / 1e9 == pytest.approx(
+            sum(0.321 if unit.in_channels == 512 else 0.409 for unit in units),
+            abs=0.003,
+        )
+
+
+def test_units_stand_where_the_release_has_them():
+    places = {
+        'glore_r50_2-3_imagenet': '2.0 2.2 3.0 3.2 3.4',
+        'glore_r50_0-1_imagenet': '3.2',
+        'glore_r50_0-5_imagenet': '3.0 3.1 3.2 3.3 3.4',
+        'glore_r101_2-3_imagenet': '2.0 2.2 3.5 3.11 3.17',
+        'glore_r200_2-3_imagenet': '2.7 2.15 3.8 3.17 3.26',
+        'glore_r18_512_imagenet': '3.0',
+    }
+    for name, expected in places.items():
+        with torch.device('meta'):
+            backbone = build_backbone_names(name)
+        assert backbone == expected, name
+
+
+def build_backbone_names(name: str) -> str:
+    placement = read(name, 'cls').model.backbone
+    init_default_scope('mmpretrain')
+    net = MODELS.build(dict(placement))
+    return ' '.join(
+        n.removeprefix('layer').replace('glore', '')
+        for n, m in net.named_modules()
+        if isinstance(m, glore_mm.GloRe2d)
+    )
+
+
+def test_the_network_of_the_paper_s_figure():
+    cfg, model = built('glore_r18_512_imagenet')
+    unit = model.backbone.layer3.glore0
+    assert (unit.num_nodes, unit.pre_act) == (128, True)
+    sizes = []
+    unit.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape[2:]))
+    inputs = example_inputs(cfg)
+    model(**inputs)
+    assert inputs['inputs'].shape[2:] == (512, 512)
+    assert sizes == [(32, 32)]
+    assert cfg.train_pipeline[1].scale == 512
+
+
+def test_deeper_instead_costs_no_less():
+    cfg, deeper = built('deeper_r50_imagenet')
+    inputs = example_inputs(cfg)
+    deep = cost_of(deeper, **inputs)
+    glore = cost_of(built('glore_r50_imagenet')[1], **inputs)
+    assert 1 <= deep.macs / (glore.macs - glore.unit_macs + 3 * 408_944_640) < 1.03
+    assert 1 <= deep.parameters / glore.parameters < 1.06
+
+
+def test_a_classification_network_starts_as_its_baseline_and_learns():
+    """After the Runner's own initialisation; the Non-local one, too."""
+    from mmpretrain.structures import DataSample
+
+    for name in ('glore_r50_imagenet', 'nl_r50_imagenet', 'glore_dpn98_2-3_imagenet'):
+        cfg, model = built(name)
+        model.init_weights()
+        model.train()
+        units = [
+            m for n, m in model.named_modules() if n.rsplit('.')[-1].startswith('glore')
+        ]
+        assert len(units) == (5 if 'dpn' in name else 3)
+        for unit in units:
+            x = torch.randn(2, unit.in_channels, 20, 20)
+            assert torch.equal(unit(x), x)
+        inputs = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+        samples = [DataSample().set_gt_label(label) for label in (3, 999)]
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        data = dict(inputs=inputs, data_samples=samples)
+        assert model.train_step(data, wrapper)['loss'].isfinite()
+        closing = [
+            n
+            for n, p in before.items()
+            if n.endswith(('conv_extend.conv.weight', 'conv_out.bn.weight'))
+        ]
+        assert len(closing) == len(units)
+        assert all(
+            model.get_parameter(n).any() and not before[n].any() for n in closing
+        )
+
+
+@pytest.mark.parametrize(
+    ('name', 'baseline', 'keys'),
+    [
+        ('glore_r50_imagenet', 'plain_r50_imagenet', {'model.backbone'}),
+        (
+            'glore_r50_2-3_imagenet',
+            'glore_r50_imagenet',
+            {'model.backbone.placement.layer2'},
+        ),
+        ('nl_r50_imagenet', 'glore_r50_imagenet', {'model.backbone.unit'}),
+        (
+            'deeper_r50_imagenet',
+            'plain_r50_imagenet',
+            {'model.backbone.stage_blocks'},
+        ),
+        (
+            'glore_se_r50_imagenet',
+            'glore_r50_imagenet',
+            {'model.backbone.backbone.se_ratio'},
+        ),
+        (
+            'glore_postact_r50_8xb32_imagenet',
+            'postact_r50_8xb32_imagenet',
+            {'model.backbone'},
+        ),
+        ('glore_r18_custom', 'plain_r18_custom', {'model.backbone'}),
+        ('glore_mini', 'plain_mini', {'model.backbone'}),
+    ],
+)
+def test_a_classification_config_differs_in_nothing_else(name, baseline, keys):
+    a, b = (read(n, 'cls')._cfg_dict.to_dict() for n in (name, baseline))
+    for found in differences(a, b):
+        assert any(found == key or found.startswith(f'{key}.') for key in keys), found
+
+
+@pytest.mark.parametrize(
+    ('name', 'theirs'),
+    [
+        ('postact_r50_8xb32_imagenet', 'resnet50_8xb32_in1k'),
+        ('postact_r50_rsb-a3_imagenet', 'resnet50_8xb256-rsb-a3-100e_in1k'),
+    ],
+)
+def test_recipes_of_mmpretrain_are_its_own(name, theirs):
+    """But for who reads the photographs."""
+    a = read(name, 'cls')._cfg_dict.to_dict()
+    path = f'mmpretrain::resnet/{theirs}.py'
+    b = Config._get_cfg_path(path, '')[0]
+    b = Config.fromfile(b)._cfg_dict.to_dict()
+
+    def stripped(node):
+        if isinstance(node, dict):
+            return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
+        return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
+
+    a, b = stripped(a), stripped(b)
+    for key in ('custom_imports', 'custom_hooks'):
+        del a[key]
+    for cfg in (a, b):
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            del cfg[loader]['dataset']['type'], cfg[loader]['dataset']['pipeline'][0]
+            cfg[loader]['dataset'].pop('test_mode', None)
+        for pipeline in ('train_pipeline', 'test_pipeline'):
+            del cfg[pipeline][0]
+    assert differences(a, b) == set()
+
+
 def test_metafile_lists_every_config():
     from mmengine.fileio import load
 
@@ -249,5 +488,5 @@ def test_metafile_lists_every_config():
         for path in index['Import']
         for model in load(ROOT / path)['Models']
     ]
-    own = [path.relative_to(ROOT).as_posix() for path in SEG + VIDEO]
+    own = [path.relative_to(ROOT).as_posix() for path in SEG + CLS + VIDEO]
     assert sorted(listed) == sorted(own)

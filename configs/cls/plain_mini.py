@@ -16,9 +16,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=12, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=8, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=12, val_interval=12)
+train_cfg = dict(max_epochs=8, val_interval=8)
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=12, save_best=None)
+    logger=dict(interval=20), checkpoint=dict(interval=8, save_best=None)
 )

@@ -7,6 +7,7 @@ import re
 import tarfile
 import tempfile
 
+import mmengine.runner.checkpoint  # noqa: F401, lets compat allow what Runners save
 import torch
 from torch import Tensor
 
