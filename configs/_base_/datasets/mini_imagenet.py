@@ -1,13 +1,12 @@
-# The generated photographs of `make demo-cls` in data/mini_imagenet, made small, but
-# larger than what the last convolutions of a small network see. No random crops and no
-# flips: they would lose or change the class.
+# The generated photographs of `make demo-cls` in data/mini_imagenet, made small. No
+# random crops and no flips: they would lose or change the class.
 _base_ = './class_folders.py'
 
 data_root = 'data/mini_imagenet'
 train_pipeline = [
     dict(type='LoadPhotograph'),
-    dict(type='ResizeEdge', scale=96, edge='short', interpolation='area'),
-    dict(type='CenterCrop', crop_size=96),
+    dict(type='ResizeEdge', scale=64, edge='short', interpolation='area'),
+    dict(type='CenterCrop', crop_size=64),
     dict(type='PackInputs'),
 ]
 tta_pipeline = [
