@@ -152,7 +152,7 @@ def test_flips_are_averaged(tool, photographs, checkpoint, tmp_path):
     scores = {}
     pipeline = [
         dict(type='LoadPhotograph'),
-        dict(type='Resize', scale=(64, 64)),
+        dict(type='Resize', scale=(80, 80)),
         dict(
             type='TestTimeAug',
             transforms=[

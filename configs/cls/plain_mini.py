@@ -16,9 +16,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=8, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=6, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=6, val_interval=6)
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=8, save_best=None)
+    logger=dict(interval=20), checkpoint=dict(interval=6, save_best=None)
 )

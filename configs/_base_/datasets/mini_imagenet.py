@@ -5,8 +5,8 @@ _base_ = './class_folders.py'
 data_root = 'data/mini_imagenet'
 train_pipeline = [
     dict(type='LoadPhotograph'),
-    dict(type='ResizeEdge', scale=64, edge='short', interpolation='area'),
-    dict(type='CenterCrop', crop_size=64),
+    dict(type='ResizeEdge', scale=80, edge='short', interpolation='area'),
+    dict(type='CenterCrop', crop_size=80),
     dict(type='PackInputs'),
 ]
 tta_pipeline = [
