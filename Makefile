@@ -1,4 +1,4 @@
-# make demo · demo-cls · demo-video · test · lint: each sets up .venv by itself.
+# make demo · demo-cls · demo-video · test · test-slow · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test lint clean
+.PHONY: demo demo-cls demo-video test test-slow lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -20,7 +20,11 @@ demo-video: $(READY)
 
 # Two processes of one thread each: faster than two threads on the many small networks.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow'
+
+# The demos as they are, and whatever else takes a minute or so by itself.
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,10 +1,10 @@
 """Pre-activation ResNets as the GloRe release has them.
 
 He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks. ECCV 2016,
-https://arxiv.org/abs/1603.05027. Blocks, stem, tail and their names follow the code
-released with GloRe (https://github.com/facebookresearch/GloRe, network/), less the
-units, which `WithGloRe` puts in. Of its 2D networks that code holds the "lite" one; the
-others are its blocks in the usual sizes.
+https://arxiv.org/abs/1603.05027. Blocks, "lite" stem, tail and their names follow the
+3D networks of the code released with GloRe (https://github.com/facebookresearch/GloRe),
+less the units, which `WithGloRe` puts in; the 2D networks are these blocks, flat, in
+the usual sizes.
 """
 
 from collections import OrderedDict

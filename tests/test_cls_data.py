@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image, ImageCms
+from torch.utils.data import DataLoader
 
 import glore_mm.cls  # noqa: F401  (registers)
 from glore_mm.engine import Unreadable
@@ -226,6 +228,9 @@ def test_a_listed_split(folders):
         data(folders, 'val', ann_file='val.txt')
     with pytest.raises(UserError, match='gone.txt cannot be read as a list of images'):
         data(folders, 'val', ann_file='gone.txt')
+    shutil.rmtree(folders / 'train')
+    with pytest.raises(UserError, match='no class folders in .*/train, which says'):
+        data(folders, 'val', ann_file='val.txt')
 
 
 def test_wrong_folders(folders):
@@ -288,6 +293,24 @@ def test_training_takes_another_image_and_testing_stops(folders):
     assert 'truncated' in told[str(bad)]
     with pytest.raises(UserError, match='cat/0.jpg: .*, or take it out of the data'):
         data(folders, 'train', test_mode=True)[0]
+
+
+def test_another_data_set_s_worker_names_what_cannot_be_read(folders):
+    """mmpretrain's own data set with our transform, in a process of its own."""
+    bad = folders / 'val' / 'dog' / '0.jpg'
+    bad.write_bytes(truncated('jpg'))
+    stock = DATASETS.build(
+        dict(
+            type='CustomDataset',
+            data_root=str(folders),
+            data_prefix='val',
+            test_mode=True,
+            pipeline=[dict(type='LoadPhotograph'), dict(type='PackInputs')],
+        )
+    )
+    loader = DataLoader(stock, num_workers=1, collate_fn=pseudo_collate)
+    with pytest.raises(Unreadable, match='dog/0.jpg: cannot be read as an image'):
+        list(loader)
 
 
 def test_training_gives_up_where_nothing_can_be_read(folders):

@@ -108,6 +108,7 @@ def test_pretrained_weights(tool, mini, tmp_path):
     assert 'mIoU' in done.stdout
 
 
+@pytest.mark.slow
 def test_demo(tool, tmp_path):
     """What `make demo` runs, with less training."""
     less = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2',

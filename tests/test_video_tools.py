@@ -307,6 +307,7 @@ def test_frames_on_disk(tool, videos, checkpoint, tmp_path):
     np.testing.assert_allclose(*found, atol=0.02)
 
 
+@pytest.mark.slow
 def test_demo(tool, tmp_path):
     """What `make demo-video` runs, with less training."""
     less = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1',

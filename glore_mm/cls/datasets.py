@@ -118,13 +118,17 @@ class ClassFolders(Photographs):
             data_root=data_root, data_prefix=split, classes=classes, **kwargs
         )
 
-    def label_of(self, folders: list[str]) -> dict[str, int]:
-        """The label of each class folder of this split."""
+    def load_data_list(self) -> list[dict]:
+        """The photographs, in the order of their names or of the list."""
         if not self.CLASSES:
             raise UserError(
                 f'no class folders in {self._named}, which says what the classes are. '
                 'Put them there, or give the data sets `classes` in the config.'
             )
+        return super().load_data_list()
+
+    def label_of(self, folders: list[str]) -> dict[str, int]:
+        """The label of each class folder of this split."""
         unknown = sorted(set(folders) - set(self.CLASSES))
         if unknown:
             raise UserError(

@@ -36,11 +36,11 @@ def read_photograph(path: str) -> Image.Image:
             raise ValueError('its pixels have 32 bits; save it with 8 or 16')
         return image.convert('RGB')
     except FileNotFoundError as error:
-        raise Unreadable(path, 'no such file') from error
+        raise Unreadable.of(path, 'no such file') from error
     except Exception as error:  # each format has its own
         # what Pillow says of a stream that it was given names the stream
         reason = str(error).split(' <_io')[0] or type(error).__name__
-        raise Unreadable(path, f'cannot be read as an image: {reason}') from error
+        raise Unreadable.of(path, f'cannot be read as an image: {reason}') from error
 
 
 @TRANSFORMS.register_module()

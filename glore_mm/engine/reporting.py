@@ -28,7 +28,7 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
             # from a data loader's worker it arrives with that worker's traceback
-            message = str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
+            message = str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
             # until they have found each other all processes make the same mistakes
             if is_first_process() or torch.distributed.is_initialized():
                 print(f'error: {message}', file=sys.stderr, flush=True)

@@ -12,20 +12,14 @@ _PATIENCE = 100  # samples in a row that cannot be used before training gives up
 
 
 class Unreadable(UserError):  # noqa: N818
-    """A sample that cannot be used, for its file is missing, damaged or too short.
+    """A sample that cannot be used, for its file is missing, damaged or too short."""
 
-    Args:
-        path (str): The file.
-        problem (str): What is wrong with it.
-        advice (str): What can help.
-    """
-
-    def __init__(self, path: str, problem: str, advice: str = 'Fetch it again') -> None:
-        super().__init__(f'{path}: {problem}. {advice}.')
-        self._parts = path, problem, advice
-
-    def __reduce__(self):  # across processes: by its parts, not by its message
-        return type(self), self._parts
+    @classmethod
+    def of(
+        cls, path: str, problem: str, advice: str = 'Fetch it again'
+    ) -> 'Unreadable':
+        """The error for a file: what is wrong with it, and what can help."""
+        return cls(f'{path}: {problem}. {advice}.')
 
     def or_out_of(self, place: str) -> str:
         """The message, with the advice to take the sample out of a place."""

@@ -86,7 +86,7 @@ class PyAV:
     def _checked(self, frame) -> np.ndarray:
         if frame.rotation % 90:
             problem = f'rotated by {frame.rotation}°, no multiple of 90°'
-            raise Unreadable(self._path, problem, 'Re-encode it')
+            raise Unreadable.of(self._path, problem, 'Re-encode it')
         return upright(frame)
 
 
@@ -104,7 +104,7 @@ class OpenCV:
         if not video.grab():
             raise ValueError('it finds no video that it can decode')
         if video.get(cv2.CAP_PROP_ORIENTATION_META) % 90:
-            raise Unreadable(path, 'rotated by no multiple of 90°', 'Re-encode it')
+            raise Unreadable.of(path, 'rotated by no multiple of 90°', 'Re-encode it')
         self.fps = video.get(cv2.CAP_PROP_FPS)
         self.num_frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         if container_of(path) not in ('mp4', 'avi'):  # which state it; others guess

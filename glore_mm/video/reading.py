@@ -59,12 +59,12 @@ class OpenVideo(BaseTransform):
         """
         path = results['filename']
         if not osp.isfile(path):
-            raise Unreadable(path, 'no such file', 'Correct data_root or the path')
+            raise Unreadable.of(path, 'no such file', 'Correct data_root or the path')
         size, stated = osp.getsize(path), stated_size(path)
         if size == 0:
-            raise Unreadable(path, 'empty (0 bytes)')
+            raise Unreadable.of(path, 'empty (0 bytes)')
         if size < stated:
-            raise Unreadable(path, f'truncated, {size} of {stated} bytes')
+            raise Unreadable.of(path, f'truncated, {size} of {stated} bytes')
         try:
             video = self._open(path)
             if video.num_frames < 1:
@@ -73,7 +73,7 @@ class OpenVideo(BaseTransform):
             raise
         except Exception as error:  # each library has its own
             others = ' or '.join(repr(r) for r in READERS if r != self.reader)
-            raise Unreadable(
+            raise Unreadable.of(
                 path,
                 f'{self.reader} cannot open it: {_first_line(error)}',
                 f'Fetch it again, try OpenVideo with reader={others}',
@@ -109,7 +109,7 @@ class DecodeVideo(BaseTransform):
         for index in wanted:
             if index not in frames:
                 problem = f'damaged, frame {index} of {video.num_frames} cannot be read'
-                raise Unreadable(path, problem)
+                raise Unreadable.of(path, problem)
         return _with_frames(results, frames, path)
 
 
@@ -134,10 +134,10 @@ class DecodeFrames(BaseTransform):
             try:  # pillow refuses more damaged images than OpenCV
                 frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
             except FileNotFoundError as error:
-                raise Unreadable(path, 'no such file') from error
+                raise Unreadable.of(path, 'no such file') from error
             except (OSError, SyntaxError) as error:
                 problem = f'cannot be read as an image: {_first_line(error)}'
-                raise Unreadable(path, problem) from error
+                raise Unreadable.of(path, problem) from error
         return _with_frames(results, frames, results['frame_dir'])
 
 
@@ -181,7 +181,7 @@ class SampleClips(SampleFrames):
             ratio = results['avg_fps'] / self.target_fps
             needed = int(self._get_ori_clip_len(ratio))
         if self.refuse and results['total_frames'] < needed:
-            raise Unreadable(
+            raise Unreadable.of(
                 results.get('filename') or results['frame_dir'],
                 f'{results["total_frames"]} frames, but a clip spans {needed} '
                 f'({self.clip_len} frames, {self.frame_interval} apart)',
@@ -197,7 +197,7 @@ def _with_frames(results: dict, frames: dict[int, np.ndarray], path: str) -> dic
         if (height, width) != first:
             sizes = f'{first[1]}×{first[0]} to {width}×{height}'
             problem = f'the size changes from {sizes} at frame {index}'
-            raise Unreadable(path, problem, 'Re-encode it')
+            raise Unreadable.of(path, problem, 'Re-encode it')
     # copies, as mmaction2 flips in place and a frame may have been asked for twice
     images = [frames[index].copy() for index in np.ravel(results['frame_inds'])]
     results.update(imgs=images, original_shape=first, img_shape=first)
