@@ -241,6 +241,7 @@ def test_resume_goes_on(tool, photographs, trained, tmp_path):
     assert 'Epoch(train) [2]' not in done.stdout and '[3][4/5]' in done.stdout
 
 
+@pytest.mark.slow
 def test_recipe_of_mixed_images_trains(tool, photographs, tmp_path):
     """RandAugment, Mixup, CutMix, LAMB: mmpretrain's A3 recipe on our data sets."""
     config = tmp_path / 'mixed.py'

@@ -70,6 +70,7 @@ def test_train_says_what_runs_and_how_far_it_is(trained):
     assert 'train_cfg' in log.read_text()
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_and_resumes(trained, tool, mini, tmp_path):
     """A run of 2 + 2 iterations ends where it says, and goes on rather than anew."""
     folder, _ = trained
@@ -209,6 +210,7 @@ def test_infer(checkpoint, tool, mini, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes(tool, mini, tmp_path):
     """Torchrun on CPUs: train, validate, save, resume, test; one warning of SyncBN."""
     args = ('dist_train.sh', CONFIG, 2, '--work-dir', 'run')

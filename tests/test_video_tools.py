@@ -161,6 +161,7 @@ def test_test_writes_scores_and_strips(tool, videos, checkpoint, tmp_path):
     assert (frames[..., 0] - frames[..., 2]).max() > 60  # the red disc, in its colour
 
 
+@pytest.mark.slow
 def test_views_run(tool, videos, checkpoint, tmp_path):
     """Ten clips and crops of every video, from files, through the real Runner."""
     crop = dict(type='CenterCrop', crop_size=24)

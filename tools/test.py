@@ -5,7 +5,14 @@ python tools/test.py configs/seg/glore_cityscapes.py CHECKPOINT
 
 import re
 
-from glore_mm.engine import load_config, plain_errors, runner_parser, task_of, test
+from glore_mm.engine import (
+    add_outputs,
+    load_config,
+    plain_errors,
+    runner_parser,
+    set_views,
+    test,
+)
 
 
 @plain_errors
@@ -38,9 +45,9 @@ def main() -> None:
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.format_dir or args.show_dir or args.dump:
-        task_of(cfg).add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
+        add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
     if views:
-        task_of(cfg).set_views(cfg, *map(int, views.groups()))
+        set_views(cfg, *map(int, views.groups()))
     test(cfg, args.checkpoint, tta=args.tta)
 
 

@@ -1,6 +1,7 @@
 """The demo: a small ResNet with and without GloRe on generated photographs."""
 
 import os.path as osp
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -8,34 +9,23 @@ from PIL import Image, ImageDraw, ImageFont
 from glore_mm.cls.reading import read_photograph
 from glore_mm.datasets.mini_imagenet import write_mini_imagenet
 from glore_mm.engine import stacked
-from glore_mm.engine.comparison import Comparison, compare
-from glore_mm.errors import UserError
+from glore_mm.engine.comparison import Comparison, demo
 
-NETWORKS = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # by their name in the table
 _SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photographs
 
 
 def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
     """Train and test both, print their scores, draw what they were shown.
 
-    Writes data/mini_imagenet and work_dirs/ in the current folder.
-
     Args:
         configs (str): The folder of this project's configs.
         options (dict, optional): Keys of both configs to override.
         seed (int): Of the weights and of the order of the samples.
     """
-    try:
-        data = write_mini_imagenet('data/mini_imagenet', num_train=2000, scale=0.4)
-    except FileExistsError as error:
-        raise UserError(str(error)) from error
-    paths = {n: osp.join(configs, 'cls', f'{c}.py') for n, c in NETWORKS.items()}
-    found = compare(paths, options, seed)
-    print(found.table())
-    picture = 'work_dirs/demo_cls.png'
-    _picture(found).save(picture)
-    print(found.summary())
-    print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')
+    write = partial(
+        write_mini_imagenet, 'data/mini_imagenet', num_train=2000, scale=0.4
+    )
+    demo(osp.join(configs, 'cls'), write, _picture, options, seed)
 
 
 def _picture(found: Comparison) -> Image.Image:

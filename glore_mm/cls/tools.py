@@ -13,37 +13,17 @@ from mmengine.device import get_device
 from glore_mm.cls.pictures import with_scores
 from glore_mm.cls.reading import read_photograph
 from glore_mm.engine import (
-    add_evaluator,
-    add_hook,
     build_model,
     classes_of,
     load_weights,
     output_files,
     ranked,
 )
-from glore_mm.errors import UserError
 
 INPUT_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff')
-
-
-def add_outputs(
-    cfg: Config,
-    format_dir: str | None = None,
-    show_dir: str | None = None,
-    dump: str | None = None,
-) -> None:
-    """Let a test write more than its accuracy; the arguments of tools/test.py."""
-    if format_dir:
-        raise UserError('--format-dir: ImageNet has no server to submit predictions to')
-    if dump:
-        add_evaluator(cfg, dict(type='PerSampleScores', path=dump))
-    if show_dir:
-        add_hook(cfg, dict(type='SavePhotographs', folder=show_dir))
-
-
-def set_views(cfg: Config, clips: int, crops: int) -> None:
-    """Refuse --views, which is for videos."""
-    raise UserError(f'--views is for video; {cfg.filename} is for images: try --tta')
+SUBMISSION = None  # no server takes predictions
+DUMP = 'PerSampleScores'
+PICTURES = 'SavePhotographs'
 
 
 def infer(

@@ -22,14 +22,14 @@ from glore_mm.engine.running import (
 from glore_mm.engine.scores import PerSampleScores
 from glore_mm.engine.setup import (
     add_cfg_options,
-    add_evaluator,
-    add_hook,
+    add_outputs,
     config_parser,
     expand_inputs,
     load_config,
     metainfo_of,
     output_files,
     runner_parser,
+    set_views,
     task_of,
 )
 from glore_mm.engine.skipping import SkippedSamples, SkipUnreadable, Unreadable
@@ -41,8 +41,7 @@ __all__ = [
     'SkippedSamples',
     'Unreadable',
     'add_cfg_options',
-    'add_evaluator',
-    'add_hook',
+    'add_outputs',
     'build_model',
     'caption',
     'check_checkpoint',
@@ -57,6 +56,7 @@ __all__ = [
     'plain_errors',
     'ranked',
     'runner_parser',
+    'set_views',
     'stacked',
     'task_of',
     'test',

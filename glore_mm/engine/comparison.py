@@ -1,13 +1,19 @@
-"""Two classifiers, trained and tested alike, side by side: what the demos print."""
+"""Classifiers, trained and tested alike, side by side: what the demos print."""
 
-from collections.abc import Sequence
+import os.path as osp
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from PIL import Image
 from prettytable import PrettyTable
 
 from glore_mm.engine.running import train_and_dump
+from glore_mm.errors import UserError
+
+DEMO = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # configs by name in the table
 
 
 @dataclass
@@ -73,3 +79,37 @@ def compare(
             predicted[name] = arrays['scores'].argmax(axis=1)
             shared = {key: arrays[key] for key in ('names', 'labels', 'classes')}
     return Comparison(cfg, predicted=predicted, **shared)
+
+
+def demo(
+    folder: str,
+    write: Callable[[], Path],
+    draw: Callable[[Comparison], Image.Image],
+    options: dict | None = None,
+    seed: int = 0,
+) -> None:
+    """Train and test a task's two small networks, print their scores, draw a picture.
+
+    Writes data/ and work_dirs/ in the current folder.
+
+    Args:
+        folder (str): Of the task's configs.
+        write (Callable): Generates the data set, unless it is there.
+        draw (Callable): Makes the picture.
+        options (dict, optional): Keys of both configs to override.
+        seed (int): Of the weights and of the order of the samples.
+
+    Raises:
+        UserError: Something else is in the place of the data set.
+    """
+    try:
+        data = write()
+    except FileExistsError as error:
+        raise UserError(str(error)) from error
+    paths = {name: osp.join(folder, f'{config}.py') for name, config in DEMO.items()}
+    found = compare(paths, options, seed)
+    print(found.table())
+    picture = f'work_dirs/demo_{osp.basename(folder)}.png'
+    draw(found).save(picture)
+    print(found.summary())
+    print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')

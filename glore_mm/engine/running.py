@@ -21,7 +21,7 @@ from glore_mm.checkpoints import (
     write_checkpoint,
 )
 from glore_mm.engine.reporting import message_of
-from glore_mm.engine.setup import load_config, metainfo_of, task_of
+from glore_mm.engine.setup import add_outputs, load_config, metainfo_of
 from glore_mm.errors import UserError
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -147,7 +147,7 @@ def train_and_dump(
     )
     cfg = load_config(path, options)  # training has changed the first
     dump = os.path.join(cfg.work_dir, 'dump.npz')
-    task_of(cfg).add_outputs(cfg, dump=dump)
+    add_outputs(cfg, dump=dump)
     test(cfg, checkpoint)
     return cfg, dump
 

@@ -2,7 +2,7 @@
 
 import argparse
 import glob
-import importlib.util
+import importlib
 import os
 import os.path as osp
 import warnings
@@ -139,24 +139,51 @@ def add_hook(cfg: Config, hook: dict) -> None:
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
+def add_outputs(
+    cfg: Config,
+    format_dir: str | None = None,
+    show_dir: str | None = None,
+    dump: str | None = None,
+) -> None:
+    """Let a test write more than its metric; the arguments are those of tools/test.py.
+
+    Raises:
+        UserError: The task's benchmark has no server to submit predictions to.
+    """
+    task = task_of(cfg)
+    if format_dir and task.SUBMISSION is None:
+        raise UserError(
+            f'--format-dir: there is no server that takes predictions of '
+            f'{TASK_NAMES[_task(cfg)]}'
+        )
+    if format_dir:
+        add_evaluator(cfg, dict(type=task.SUBMISSION, folder=format_dir))
+    if dump:
+        add_evaluator(cfg, dict(type=task.DUMP, path=dump))
+    if show_dir:
+        add_hook(cfg, dict(type=task.PICTURES, folder=show_dir))
+
+
+def set_views(cfg: Config, clips: int, crops: int) -> None:
+    """Let a test average over clips and crops, where a task knows how.
+
+    Raises:
+        UserError: It is of images, which have no clips.
+    """
+    task = task_of(cfg)
+    if not hasattr(task, 'set_views'):
+        raise UserError(f'--views is for video; for {cfg.filename} try --tta')
+    task.set_views(cfg, clips, crops)
+
+
 def metainfo_of(cfg: Config) -> dict:
     """What a config's test set says of itself, its classes among it; reads no data."""
     return DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
 
 
 def task_of(cfg: Config) -> ModuleType:
-    """The module with what a task adds to the tools: `glore_mm.<task>.tools`.
-
-    Raises:
-        UserError: The tools have nothing for this task.
-    """
-    name = f'glore_mm.{_task(cfg)}.tools'
-    if importlib.util.find_spec(name.rpartition('.')[0]) is None:
-        raise UserError(
-            f'{cfg.filename}: tools/infer.py and what tools/test.py writes beside its '
-            f'metrics are not there for {TASK_NAMES[_task(cfg)]} yet'
-        )
-    return importlib.import_module(name)
+    """The module with what a task adds to the tools: `glore_mm.<task>.tools`."""
+    return importlib.import_module(f'glore_mm.{_task(cfg)}.tools')
 
 
 def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:

@@ -10,37 +10,14 @@ from mmengine.device import get_device
 from mmseg.apis import inference_model, init_model
 from PIL import Image
 
-from glore_mm.engine import (
-    add_evaluator,
-    add_hook,
-    load_weights,
-    metainfo_of,
-    output_files,
-)
+from glore_mm.engine import load_weights, metainfo_of, output_files
 from glore_mm.errors import UserError
 from glore_mm.seg.pictures import overlay, read_rgb
 
 INPUT_SUFFIXES = ('.png', '.jpg', '.jpeg')
-
-
-def add_outputs(
-    cfg: Config,
-    format_dir: str | None = None,
-    show_dir: str | None = None,
-    dump: str | None = None,
-) -> None:
-    """Let a test write more than its mIoU; the arguments are those of tools/test.py."""
-    if format_dir:
-        add_evaluator(cfg, dict(type='CityscapesSubmission', folder=format_dir))
-    if dump:
-        add_evaluator(cfg, dict(type='PerImageConfusion', path=dump))
-    if show_dir:
-        add_hook(cfg, dict(type='SavePictures', folder=show_dir))
-
-
-def set_views(cfg: Config, clips: int, crops: int) -> None:
-    """Refuse --views, which is for videos."""
-    raise UserError(f'--views is for video; {cfg.filename} segments images: try --tta')
+SUBMISSION = 'CityscapesSubmission'
+DUMP = 'PerImageConfusion'
+PICTURES = 'SavePictures'
 
 
 def infer(

@@ -11,8 +11,6 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from glore_mm.engine import (
-    add_evaluator,
-    add_hook,
     classes_of,
     load_weights,
     output_files,
@@ -22,24 +20,20 @@ from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
 from glore_mm.video.views import set_views
 
-__all__ = ['INPUT_SUFFIXES', 'add_outputs', 'example_inputs', 'infer', 'set_views']
+__all__ = [
+    'DUMP',
+    'INPUT_SUFFIXES',
+    'PICTURES',
+    'SUBMISSION',
+    'example_inputs',
+    'infer',
+    'set_views',
+]
 
 INPUT_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
-
-
-def add_outputs(
-    cfg: Config,
-    format_dir: str | None = None,
-    show_dir: str | None = None,
-    dump: str | None = None,
-) -> None:
-    """Let a test write more than its accuracy; the arguments of tools/test.py."""
-    if format_dir:
-        raise UserError('--format-dir: Kinetics has no server to submit predictions to')
-    if dump:
-        add_evaluator(cfg, dict(type='PerSampleScores', path=dump))
-    if show_dir:
-        add_hook(cfg, dict(type='SaveStrips', folder=show_dir))
+SUBMISSION = None  # no server takes predictions
+DUMP = 'PerSampleScores'
+PICTURES = 'SaveStrips'
 
 
 def infer(
