@@ -97,7 +97,8 @@ def insert_glore(
         nn.Module: `model`.
 
     Raises:
-        TypeError: `placement` is no mapping of paths to numbers or sequences.
+        TypeError: `placement` is no mapping of paths to numbers or sequences, or
+            `stages` none of names to patterns.
         ValueError: A stage or a block does not exist, or has its unit already.
     """
     if not isinstance(placement, Mapping) or not placement:
@@ -105,10 +106,22 @@ def insert_glore(
             'placement must say which stages get units, such as dict(layer3=3) or '
             f'dict(layer3=(0, 2, 4)); got {placement!r}'
         )
+    stages = stages or {}
+    if not isinstance(stages, Mapping):
+        raise TypeError(f'stages must give names to patterns; got {stages!r}')
+    for name, pattern in stages.items():
+        if not isinstance(pattern, str) or '.' not in pattern:
+            raise TypeError(
+                f'stages must give {name!r} the path of a sequence and a pattern of '
+                f"names in it, such as 'features.conv4_*'; got {pattern!r}"
+            )
+        if name not in placement:
+            raise ValueError(
+                f'stages names {name!r}, but placement does not: it has '
+                f'{", ".join(map(repr, placement))}'
+            )
     # All of the placement is read before the first unit goes in.
-    places = [
-        _place(model, path, where, stages or {}) for path, where in placement.items()
-    ]
+    places = [_place(model, path, where, stages) for path, where in placement.items()]
     chosen = [f'{path}.{block}' for _, path, blocks in places for block in blocks]
     for block in chosen:
         if chosen.count(block) > 1:

@@ -120,7 +120,8 @@ class PreActBackbone(BaseModule):
         norm_cfg (dict): The norms, as in mmcv.
         norm_eval (bool): Whether norms keep their running statistics while training.
         with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time.
+            less memory and more time. Norms then count every batch twice in their
+            running statistics.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
@@ -146,10 +147,19 @@ class PreActBackbone(BaseModule):
         frozen_stages: int = -1,
     ) -> None:
         super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
+        name = type(self).__name__
         if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
             raise ValueError(
-                f'{type(self).__name__}: out_indices must be some of the stages 0 to '
-                f'3, got {out_indices!r}'
+                f'{name}: out_indices must be some of the stages 0 to 3, got '
+                f'{out_indices!r}'
+            )
+        if frozen_stages not in range(-1, 5):
+            raise ValueError(
+                f'{name}: frozen_stages must be from -1 to 4, got {frozen_stages!r}'
+            )
+        if len(strides) != 4:
+            raise ValueError(
+                f'{name}: strides must be those of four stages, got {strides!r}'
             )
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
@@ -197,6 +207,7 @@ class PreActBackbone(BaseModule):
                 relu=nn.ReLU(inplace=True),
             )
         )
+        self._freeze()
 
     @classmethod
     def numbers_of_blocks(
@@ -238,13 +249,16 @@ class PreActBackbone(BaseModule):
     def train(self, mode: bool = True) -> 'PreActBackbone':
         """Switch mode; what is frozen, and norms with `norm_eval`, stay as they are."""
         super().train(mode)
-        for part in [self.conv1, *self._stages()][: self.frozen_stages + 1]:
-            part.eval().requires_grad_(False)
+        self._freeze()
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def _freeze(self) -> None:
+        for part in [self.conv1, *self._stages()][: self.frozen_stages + 1]:
+            part.eval().requires_grad_(False)
 
     def _stages(self) -> list[nn.Sequential]:
         return [self.layer1, self.layer2, self.layer3, self.layer4]
@@ -276,10 +290,12 @@ class PreActResNet(PreActBackbone):
             last one has passed norm and ReLU, the others are sums. Default: (3,).
         frozen_stages (int): How many stages, and the stem with them, are not trained;
             −1: the stem is, too. Default: −1.
-        norm_cfg (dict): The norms, as in mmcv. Default: batch norm.
+        norm_cfg (dict): The norms, as in mmcv. Default: batch norm with the eps of the
+            release.
         norm_eval (bool): Whether norms keep their running statistics while training.
         with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time.
+            less memory and more time. Norms then count every batch twice in their
+            running statistics.
         init_cfg: Initialisation, as in mmengine. Default: Kaiming-normal convolutions.
 
     Raises:
@@ -313,7 +329,7 @@ class PreActResNet(PreActBackbone):
         dilations: Sequence[int] = (1, 1, 1, 1),
         out_indices: Sequence[int] = (3,),
         frozen_stages: int = -1,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never written
+        norm_cfg: dict = dict(type='BN', eps=1e-4),  # noqa: B006, never written
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | Sequence[dict] | None = _KAIMING,
@@ -323,6 +339,11 @@ class PreActResNet(PreActBackbone):
         if stem not in stems:
             raise ValueError(
                 f"PreActResNet: stem must be '7x7' or 'lite', got {stem!r}"
+            )
+        if len(dilations) != 4:
+            raise ValueError(
+                'PreActResNet: dilations must be those of four stages, got '
+                f'{dilations!r}'
             )
         if groups > 1 and depth < 50:
             raise ValueError(

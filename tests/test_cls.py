@@ -35,7 +35,7 @@ def transcription(state, x, depth, blocks, groups=1, strides=(1, 2, 2, 2)):
             state[f'{name}.{key}'].view(1, -1, 1, 1)
             for key in ('running_mean', 'running_var', 'weight', 'bias')
         )
-        return ((x - mean) / (var + 1e-5).sqrt() * weight + bias).clamp(min=0)
+        return ((x - mean) / (var + 1e-4).sqrt() * weight + bias).clamp(min=0)
 
     def layer(x, name, **how):
         kernel = state[f'{name}.conv.weight']
@@ -146,6 +146,8 @@ def test_frozen_stages_do_not_learn_and_units_in_them_do():
     net.train()
     learning = {n.split('.')[0] for n, p in net.named_parameters() if p.requires_grad}
     assert learning == {'layer2', 'layer3', 'layer4', 'tail'}
+    plain = tiny(frozen_stages=2)  # frozen as it is built, which DDP looks at
+    assert not any(p.requires_grad for p in plain.layer2.parameters())
     assert all(p.requires_grad for p in net.layer2.glore0.parameters())
     assert not any(p.requires_grad for p in net.layer2[0].parameters())
     assert (
@@ -172,6 +174,9 @@ def test_recomputing_blocks_changes_nothing():
         (dict(stem='3x3'), "stem must be '7x7' or 'lite', got '3x3'"),
         (dict(depth=18, groups=32), 'groups=32 needs bottlenecks'),
         (dict(out_indices=(4,)), r'some of the stages 0 to 3, got \(4,\)'),
+        (dict(frozen_stages=-2), 'frozen_stages must be from -1 to 4, got -2'),
+        (dict(strides=(1, 2)), r'strides must be those of four stages, got \(1, 2\)'),
+        (dict(dilations=(2,)), r'dilations must be those of four stages, got \(2,\)'),
     ],
 )
 def test_wrong_arguments(arguments, message):

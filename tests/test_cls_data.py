@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from torch.utils.data import DataLoader
 
 import glore_mm.cls  # noqa: F401  (registers)
@@ -115,6 +115,31 @@ def test_upright_whichever_way_the_camera_was_held(orientation, tmp_path):
     assert_alike(load(path), scene())
 
 
+def test_a_damaged_note_of_the_camera_leaves_the_photograph(tmp_path):
+    """Among the tags of EXIF one that points nowhere, as phones and editors write."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(scene(), tmp_path / 'a.jpg', quality=95, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b'Exif')
+    for offset in range(start + 6, start + len(exif.tobytes())):  # any byte of it
+        path.write_bytes(content[:offset] + b'\xff' + content[offset + 1 :])
+        found = load(path)
+        assert found.shape[:2] in ((48, 64), (64, 48))
+    profile = PngImagePlugin.PngInfo()
+    profile.add_text('Raw profile type exif', '\nexif\n 8\nno digits')
+    path = save(scene(), tmp_path / 'b.png', pnginfo=profile)
+    assert_alike(load(path), scene(), 1e-9)
+
+
+def test_pgm_of_16_bits(tmp_path):
+    grey = np.asarray(scene().convert('L'))
+    content = b'P5 64 48 65535\n' + (grey.astype('>u2') * 257).astype('>u2').tobytes()
+    (tmp_path / 'a.pgm').write_bytes(content)
+    expected = np.repeat(grey[..., None], 3, axis=-1)
+    assert_alike(load(tmp_path / 'a.pgm'), expected, 1e-9)
+
+
 def test_colour_profile_does_not_stand_in_the_way(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     path = save(scene(), tmp_path / 'a.jpg', quality=95, icc_profile=profile)
@@ -154,7 +179,7 @@ def test_missing_file(tmp_path):
 
 def test_32_bits_are_refused_rather_than_guessed(tmp_path):
     deep = Image.fromarray(np.asarray(scene().convert('L')).astype(np.float32) / 255)
-    with pytest.raises(Unreadable, match='have 32 bits; save it with 8 or 16'):
+    with pytest.raises(Unreadable, match='have 32 bits. Save it with 8 or 16.'):
         load(save(deep, tmp_path / 'a.tif'))
 
 
@@ -206,9 +231,21 @@ def test_a_class_has_its_label_in_every_split(folders):
 def test_classes_may_be_given(folders):
     given = data(folders, 'val', classes=['owl', 'dog', 'cat'])
     assert dict(labels(given)) == dict(owl=0, dog=1)
-    (folders / 'names.txt').write_text('dog\nowl\ncat\n')
-    given = data(folders, 'val', classes=str(folders / 'names.txt'))
+    (folders / 'names.txt').write_text('dog\n\nowl\ncat\n')
+    given = data(folders, 'val', classes='names.txt')
+    assert given.metainfo['classes'] == ('dog', 'owl', 'cat')
     assert dict(labels(given)) == dict(dog=0, owl=1)
+    (folders / 'names.txt').write_text('dog\nowl\ndog\n')
+    with pytest.raises(UserError, match="names.txt has 'dog' more than once"):
+        data(folders, 'val', classes='names.txt')
+    with pytest.raises(UserError, match='no file of classes at .*/gone.txt'):
+        data(folders, 'val', classes='gone.txt')
+
+
+@pytest.mark.parametrize('suffix', ['webp', 'gif', 'tiff', 'JPEG', 'PNG'])
+def test_usual_kinds_of_files_are_found(suffix, folders):
+    save(scene(), folders / 'train' / 'cat' / f'another.{suffix}')
+    assert len(data(folders, 'train')) == 7
 
 
 def test_hidden_folders_are_no_classes(folders):
@@ -225,6 +262,9 @@ def test_a_listed_split(folders):
         data(folders, 'val', ann_file='val.txt')
     (folders / 'val.txt').write_text('dog/0.jpg dog\n')
     with pytest.raises(UserError, match='val.txt cannot be read as a list of images'):
+        data(folders, 'val', ann_file='val.txt')
+    (folders / 'val.txt').write_text('')
+    with pytest.raises(UserError, match='val.txt names no images'):
         data(folders, 'val', ann_file='val.txt')
     with pytest.raises(UserError, match='gone.txt cannot be read as a list of images'):
         data(folders, 'val', ann_file='gone.txt')

@@ -100,17 +100,44 @@ def test_training_goes_on_without_what_cannot_be_read(tool, damaged, tmp_path):
             '/trainn; expected one with a folder of images for each class',
         ),
         (
+            {'train_dataloader.dataset.classes': sorted(CLASSES)[::-1]},
+            r'the classes of val_dataloader.dataset \(ahead_0, .* and 5 more\) are not '
+            r'those of train_dataloader.dataset \(ahead_9, .*Labels would be mistaken',
+        ),
+        (
+            {'load_from': 'alone.pth'},
+            "If it is a backbone alone, such as torchvision's, give it to that: ",
+        ),
+        (
             {'train_dataloader.batch_size': 32},
             'train_dataloader.dataset has 20 samples, but a batch takes 32',
         ),
     ],
 )
-def test_train_refuses_before_it_starts(change, message, photographs, tmp_path):
+def test_train_refuses_before_it_starts(
+    change, message, photographs, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save({'conv1.weight': torch.ones(1)}, 'alone.pth')
     changes = {'data_root': str(photographs), 'train_dataloader.batch_size': 4} | change
     cfg = load_config(str(CONFIG), changes, work_dir=str(tmp_path / 'runs'))
     with pytest.raises(UserError, match=message):
         train(cfg)
     assert not (tmp_path / 'runs').exists()
+
+
+def test_classes_in_another_order(tool, photographs, checkpoint, tmp_path):
+    """Given once they are those of all data sets, and a test knows the checkpoint's."""
+    names = Path(tmp_path / 'names.txt')
+    names.write_text('\n'.join(sorted(CLASSES)[::-1]))
+    other = options(photographs, classes=names)
+    cfg = load_config(str(CONFIG), dict(data_root=str(photographs), classes=str(names)))
+    loaders = cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader
+    assert {loader.dataset.classes for loader in loaders} == {str(names)}
+    done = tool('test', CONFIG, checkpoint, *other, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert 'the classes of test_dataloader.dataset (ahead_9, ahead_8' in done.stderr
+    assert f'are not those of {checkpoint} (ahead_0, ahead_1' in done.stderr
 
 
 def test_testing_stops_at_a_bad_photograph(tool, damaged, checkpoint, tmp_path):
@@ -138,7 +165,8 @@ def test_test_writes_scores_and_pictures(tool, photographs, checkpoint, tmp_path
     assert [Path(name).parent.name for name in names] == truth
     for name in names:
         path = Path(name)
-        shown = Image.open(tmp_path / 'shown' / path.parent.name / f'{path.name}.jpg')
+        shown = tmp_path / 'shown' / path.relative_to(photographs / 'val')
+        shown = Image.open(f'{shown}.jpg')
         assert shown.size == Image.open(path).size
 
 
@@ -181,6 +209,7 @@ def test_infer_classifies_files_folders_and_patterns(
     source = min(photographs.glob('val/*/*'))
     folder = tmp_path / 'mine'
     folder.mkdir()
+    (folder / 'no photograph').mkdir()
     shutil.copy(source, folder / 'a.JPEG')
     Image.open(source).convert('CMYK').save(folder / 'b.jpg', quality=95)
     Image.open(source).convert('L').save(folder / 'c.png')
@@ -189,7 +218,7 @@ def test_infer_classifies_files_folders_and_patterns(
     exif[0x0112] = 6
     turned.save(folder / 'd.jpg', quality=95, exif=exif)
     done = tool(
-        'infer', CONFIG, checkpoint, folder, '--out-dir', 'out', '--json', 'out.json',
+        'infer', CONFIG, checkpoint, 'mine/*', '--out-dir', 'out', '--json', 'out.json',
         '--csv', 'out.csv', '--top-k', 3, *options(tmp_path / 'nowhere'), cwd=tmp_path,
     )  # fmt: skip
     records = json.loads((tmp_path / 'out.json').read_text())

@@ -216,17 +216,18 @@ def test_stages_named_by_a_pattern(library, backbone, stages, placement, names):
         ),
         (
             dict(res9='features.1*'),
-            "placement names 'res3', which is no stage of MobileNetV2; its stages are: "
-            'res9, features',
+            "stages names 'res9', but placement does not: it has 'res3'",
         ),
         (dict(res3='features.1[0-1]'), "3 units in 'res3' of MobileNetV2, which has 2"),
+        (dict(res3='1*'), "names in it, such as 'features.conv4_.*'; got '1.*'"),
+        ('features.1*', "stages must give names to patterns; got 'features.1.*'"),
     ],
 )
 def test_wrong_stages(stages, message):
     from torchvision.models import get_model
 
     net = get_model('mobilenet_v2')
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         glore_mm.insert_glore(net, dict(res3=3), stages=stages)
     assert not units(net)
 

@@ -21,7 +21,7 @@ def main() -> None:
     parser = runner_parser(__doc__)
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument(
-        '--tta', action='store_true', help='average over scales and flips'
+        '--tta', action='store_true', help='average over augmented views: flips, scales'
     )
     parser.add_argument(
         '--format-dir', help='write predictions here as the benchmark server wants them'
@@ -31,7 +31,7 @@ def main() -> None:
         '--dump',
         metavar='FILE.npz',
         help='write what a comparison of two models needs: the confusion matrix of '
-        'every image, the scores of every video',
+        'every segmented image, the scores of every image or video classified',
     )
     parser.add_argument(
         '--views',

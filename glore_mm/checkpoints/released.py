@@ -172,7 +172,10 @@ def _complain(path: str, kind: str, *findings: list[str]) -> None:
         if keys
     ]
     if found:
+        advice = 'Give the config of that network.'
+        if kind == 'ours 2D':
+            advice += " A 2D network for it is a PreActResNet with stem='lite'."
         raise UserError(
             f'{path} looks like {_KINDS[kind]}, but not of the network that the config '
-            f'builds. {"; ".join(found)}. Give the config of that network.'
+            f'builds. {"; ".join(found)}. {advice}'
         )

@@ -8,7 +8,8 @@ from mmpretrain.datasets import CustomDataset, ImageNet
 from mmpretrain.datasets.custom import find_folders, get_samples
 from mmpretrain.registry import DATASETS
 
-from glore_mm.engine import SkipUnreadable
+from glore_mm.cls.reading import SUFFIXES
+from glore_mm.engine import SkipUnreadable, class_names
 from glore_mm.errors import UserError
 
 _SHOWN = 5  # names in a message
@@ -48,6 +49,8 @@ class Photographs(SkipUnreadable, CustomDataset):
                 f'{self.source} cannot be read as a list of images, path and label a '
                 f'line: {error}'
             ) from error
+        if not samples:
+            raise UserError(f'{self.source} names no images')
         for sample in samples if self.with_label else ():
             if not 0 <= sample['gt_label'] < len(self.CLASSES):
                 raise UserError(
@@ -94,8 +97,8 @@ class ClassFolders(Photographs):
         data_root (str): The folder of the splits.
         split (str): The folder of this one.
         classes (str | Sequence[str], optional): The names of the class folders, in the
-            order of their labels, or a text file with one a line. Default: the folders
-            of `train_split`, sorted.
+            order of their labels, or a text file with one a line, relative to
+            `data_root`. Default: the folders of `train_split`, sorted.
         train_split (str): The split whose folders are the classes. Default: 'train'.
         kwargs: As for mmpretrain's CustomDataset.
     """
@@ -114,8 +117,14 @@ class ClassFolders(Photographs):
             if osp.isdir(self._named):
                 found, _ = find_folders(self._named)
                 classes = [name for name in found if not name.startswith('.')]
+        else:
+            classes = class_names(classes, data_root)
         super().__init__(
-            data_root=data_root, data_prefix=split, classes=classes, **kwargs
+            data_root=data_root,
+            data_prefix=split,
+            classes=classes,
+            extensions=SUFFIXES,
+            **kwargs,
         )
 
     def load_data_list(self) -> list[dict]:
@@ -152,8 +161,9 @@ class ImageNetFolders(Photographs, ImageNet):
         if len(folders) != expected:
             raise UserError(
                 f'{self.img_prefix} has {len(folders)} class folders, expected '
-                f'{expected}: docs/imagenet.md leads from the archives to them. For '
-                'other classes take configs/cls/*_custom.py.'
+                f'{expected}: docs/imagenet.md leads from the archives to them. Images '
+                'that lie there without folders need a list, meta/val.txt. For other '
+                'classes take configs/cls/*_custom.py.'
             )
         return {name: label for label, name in enumerate(sorted(folders))}
 

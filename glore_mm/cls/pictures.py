@@ -1,15 +1,14 @@
 """Photographs with what a network sees in them."""
 
 import os.path as osp
-from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
 from mmpretrain.registry import HOOKS
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from glore_mm.cls.reading import read_photograph
-from glore_mm.engine import caption
+from glore_mm.engine import caption, font_for
 
 _BAR = (170, 200, 235)
 
@@ -25,8 +24,8 @@ def with_scores(picture: Image.Image, classes: list[dict]) -> Image.Image:
         Image.Image: RGB, as wide as the photograph, and wider where that is narrow.
     """
     line = max(16, picture.height // 20)
-    font = ImageFont.load_default(line * 0.7)
     texts = [f'{found["score"]:.1%}  {found["label"]}' for found in classes]
+    font = font_for(''.join(texts), line * 0.7)
     width = max(picture.width, 8 * line)
     sheet = Image.new('RGB', (width, picture.height + line * len(texts)), color='white')
     sheet.paste(picture, ((width - picture.width) // 2, 0))
@@ -46,8 +45,8 @@ class SavePhotographs(Hook):
     """While testing, write the photographs with prediction and truth.
 
     Args:
-        folder (str): Where to write: a folder for each true class, in it a JPEG for
-            each photograph.
+        folder (str): Where to write: a JPEG for each photograph, in the folders that
+            the data set has.
     """
 
     def __init__(self, folder: str) -> None:
@@ -55,13 +54,15 @@ class SavePhotographs(Hook):
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write the photographs of a batch."""
-        classes = runner.test_dataloader.dataset.metainfo['classes']
+        dataset = runner.test_dataloader.dataset
+        classes = dataset.metainfo['classes']
         for sample in outputs:
             picture = read_photograph(sample.img_path)
             truth, found = int(sample.gt_label), int(sample.pred_label)
             mark = 'right' if truth == found else f'wrong: it is {classes[truth]}'
             caption(picture, f'{classes[found]} – {mark}')
-            folder = osp.join(self.folder, classes[truth].replace('/', '_'))
-            mkdir_or_exist(folder)
+            name = osp.relpath(sample.img_path, dataset.img_prefix)
             # the whole name: a.png and a.jpg may stand side by side
-            picture.save(osp.join(folder, f'{Path(sample.img_path).name}.jpg'))
+            file = osp.join(self.folder, f'{name}.jpg')
+            mkdir_or_exist(osp.dirname(file))
+            picture.save(file)

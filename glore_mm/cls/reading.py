@@ -1,14 +1,30 @@
 """Reading photographs of every kind, and refusing those that are damaged."""
 
 import io
+import warnings
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image, ImageOps
+from PIL import Image
 
 from glore_mm.engine import Unreadable
+
+#: What images of a folder end with, lower case.
+SUFFIXES = (
+    '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
+)  # fmt: skip
+_ORIENTATION = 0x0112  # in EXIF
+_TURNED = {  # what sets it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_photograph(path: str) -> Image.Image:
@@ -26,21 +42,41 @@ def read_photograph(path: str) -> Image.Image:
     Raises:
         Unreadable: The file is missing, is no image, or is damaged or truncated.
     """
+    advice = 'Fetch it again'
     try:
-        image = Image.open(io.BytesIO(fileio.get(path)))
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith('I;16'):  # which convert() would clip at 255
-            image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-        if image.mode in ('I', 'F'):
-            raise ValueError('its pixels have 32 bits; save it with 8 or 16')
-        return image.convert('RGB')
+        with warnings.catch_warnings():  # they name no file
+            warnings.simplefilter('ignore')
+            image = Image.open(io.BytesIO(fileio.get(path)))
+            image.load()
+            # a 16-bit PGM, and PNG in older Pillows, are said to have 32
+            deep = image.format in ('PPM', 'PNG') and image.mode == 'I'
+            if deep or image.mode.startswith('I;16'):  # convert() would clip at 255
+                grey = (np.asarray(image) / 257).round().astype(np.uint8)
+                image = _upright(Image.fromarray(grey), image)
+            elif image.mode in ('I', 'F'):
+                advice = 'Save it with 8 or 16'
+                raise ValueError('its pixels have 32 bits')
+            else:
+                image = _upright(image, image)
+            return image if image.mode == 'RGB' else image.convert('RGB')
     except FileNotFoundError as error:
         raise Unreadable.of(path, 'no such file') from error
     except Exception as error:  # each format has its own
+        if isinstance(error, Image.DecompressionBombError):
+            advice = 'Make it smaller'
         # what Pillow says of a stream that it was given names the stream
-        reason = str(error).split(' <_io')[0] or type(error).__name__
-        raise Unreadable.of(path, f'cannot be read as an image: {reason}') from error
+        reason = str(error).split(' <_io')[0].rstrip('.') or type(error).__name__
+        problem = f'cannot be read as an image: {reason}'
+        raise Unreadable.of(path, problem, advice) from error
+
+
+def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
+    """The image as its source's camera was held; damaged EXIF says nothing."""
+    try:
+        turned = _TURNED.get(source.getexif().get(_ORIENTATION))
+    except Exception:  # whatever the damage makes of it
+        turned = None
+    return image if turned is None else image.transpose(turned)
 
 
 @TRANSFORMS.register_module()

@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 
 from glore_mm.cls.pictures import with_scores
-from glore_mm.cls.reading import read_photograph
+from glore_mm.cls.reading import SUFFIXES, read_photograph
 from glore_mm.engine import (
     build_model,
     classes_of,
@@ -20,7 +20,7 @@ from glore_mm.engine import (
     ranked,
 )
 
-INPUT_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff')
+INPUT_SUFFIXES = SUFFIXES
 SUBMISSION = None  # no server takes predictions
 DUMP = 'PerSampleScores'
 PICTURES = 'SavePhotographs'
@@ -51,7 +51,12 @@ def infer(
             inputs or of another result.
     """
     outputs = output_files(inputs, out_dir, _names) if out_dir else {}
-    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    # whatever a user's own config reads with, a damaged file is named
+    steps = [
+        dict(type='LoadPhotograph') if step['type'] == 'LoadImageFromFile' else step
+        for step in cfg.test_dataloader.dataset.pipeline
+    ]
+    pipeline = Compose(steps)
     classes = classes_of(cfg, checkpoint)
     model = build_model(cfg).to(get_device()).eval()
     load_weights(model, checkpoint)

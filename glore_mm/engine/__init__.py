@@ -1,7 +1,8 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
-from glore_mm.engine.pictures import caption, stacked
+from glore_mm.engine.lists import class_names, lines_of
+from glore_mm.engine.pictures import caption, font_for, stacked
 from glore_mm.engine.reporting import (
     plain_errors,
     ranked,
@@ -45,10 +46,13 @@ __all__ = [
     'build_model',
     'caption',
     'check_checkpoint',
+    'class_names',
     'classes_of',
     'config_parser',
     'convert_checkpoint',
     'expand_inputs',
+    'font_for',
+    'lines_of',
     'load_config',
     'load_weights',
     'metainfo_of',

@@ -1,6 +1,22 @@
 """Pictures that tell something: captions, sheets."""
 
+import os.path as osp
+
+import matplotlib
 from PIL import Image, ImageDraw, ImageFont
+
+
+def font_for(text: str, size: float) -> ImageFont.FreeTypeFont:
+    """A font that can draw a text: Pillow's own, or matplotlib's for other alphabets.
+
+    Args:
+        text (str): Latin, Greek, Cyrillic and some more; not Chinese.
+        size (float): Of the letters, pixels.
+    """
+    if text.isascii():
+        return ImageFont.load_default(size)
+    fonts = osp.join(matplotlib.get_data_path(), 'fonts', 'ttf')
+    return ImageFont.truetype(osp.join(fonts, 'DejaVuSans.ttf'), size)
 
 
 def caption(picture: Image.Image, text: str) -> None:
@@ -14,7 +30,7 @@ def caption(picture: Image.Image, text: str) -> None:
     """
     draw = ImageDraw.Draw(picture)
     for size in range(max(picture.height // 14, 8), 7, -1):
-        font = ImageFont.load_default(size)
+        font = font_for(text, size)
         if draw.textlength(text, font) + size <= picture.width:
             break
     draw.rectangle((0, 0, picture.width, size * 1.5), fill=(0, 0, 0))

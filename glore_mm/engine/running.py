@@ -117,6 +117,9 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
     """
     _check_data(cfg, 'test')
     check_checkpoint(cfg, checkpoint)
+    tested = {checkpoint: _trained_on(checkpoint)}
+    tested['test_dataloader.dataset'] = metainfo_of(cfg).get('classes')
+    _check_same(tested)
     cfg.load_from = checkpoint
     if tta:
         if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
@@ -199,8 +202,7 @@ def classes_of(cfg: Config, path: str) -> Sequence[str]:
     Raises:
         UserError: Neither does.
     """
-    trained_on = (_read(path).get('meta') or {}).get('dataset_meta') or {}
-    classes = trained_on.get('classes') or metainfo_of(cfg).get('classes')
+    classes = _trained_on(path) or metainfo_of(cfg).get('classes')
     if not classes:
         raise UserError(
             f'neither {path} nor the test set of {cfg.filename} names the classes. '
@@ -233,12 +235,23 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
 
 def _advice(state: Mapping[str, object]) -> str:
     """What else to try with the weights of another network."""
-    if not is_released(state):
-        return ''
-    return (
-        ' Its names are those of the GloRe release: convert it first, with '
-        'tools/convert_checkpoint.py.'
-    )
+    if is_released(state):
+        return (
+            ' Its names are those of the GloRe release: convert it first, with '
+            'tools/convert_checkpoint.py.'
+        )
+    if not any(name.startswith('backbone.') for name in state):
+        return (
+            " If it is a backbone alone, such as torchvision's, give it to that: "
+            "init_cfg=dict(type='Pretrained', checkpoint=…) in the backbone's config."
+        )
+    return ''
+
+
+def _trained_on(path: str) -> Sequence[str] | None:
+    """The classes of the data set that a checkpoint says it was trained on."""
+    meta = _read(path).get('meta') or {}
+    return (meta.get('dataset_meta') or {}).get('classes')
 
 
 def _read_weights(path: str) -> dict[str, torch.Tensor]:
@@ -256,12 +269,32 @@ def _read(path: str) -> dict:
 
 def _check_data(cfg: Config, *loops: str) -> None:
     """Read the lists of all files first, so that a run fails before it writes."""
+    classes = {}
     for loop in loops:
         loader = cfg.get(f'{loop}_dataloader')
         if loader is not None:
             key = f'{loop}_dataloader.dataset'
             dataset = _building(cfg, key, DATASETS, loader.dataset)
             _check_fit(cfg, key, dataset)
+            classes[key] = getattr(dataset, 'metainfo', {}).get('classes')
+    _check_same(classes)
+
+
+def _check_same(classes: Mapping[str, Sequence[str] | None]) -> None:
+    """Make sure that all who name the classes, by who they are, name the same."""
+    known = [(who, tuple(names)) for who, names in classes.items() if names]
+    for who, names in known[1:]:
+        if names != known[0][1]:
+            raise UserError(
+                f'the classes of {who} ({_listed(names)}) are not those of '
+                f'{known[0][0]} ({_listed(known[0][1])}). Labels would be mistaken for '
+                'others: give all the same classes, in the same order.'
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+    return ', '.join(map(str, names[:5])) + more
 
 
 def _check_fit(cfg: Config, key: str, dataset) -> None:

@@ -71,8 +71,8 @@ def load_config(
 
     Args:
         path (str): The config file.
-        options (dict, optional): Keys to override, dotted. `data_root` is that of every
-            data set, `reader` what decodes the videos of each.
+        options (dict, optional): Keys to override, dotted. `data_root` and `classes`
+            are those of every data set, `reader` is what decodes the videos of each.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
             ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -94,6 +94,9 @@ def load_config(
         ) from error
     if options and 'data_root' in options:
         _move_data(cfg, options['data_root'])
+    if options and 'classes' in options:
+        for node in _with_key(_loaders(cfg), 'data_root'):
+            node['classes'] = options['classes']
     if options and 'reader' in options:
         for node in _with_key(_loaders(cfg), 'reader'):
             node['reader'] = options['reader']
@@ -211,7 +214,7 @@ def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
                 if file.lower().endswith(suffixes)
             ]
         else:
-            found = glob.glob(name, recursive=True)
+            found = [f for f in glob.glob(name, recursive=True) if osp.isfile(f)]
         if not found:
             raise UserError(
                 f'{name}: no such file, no folder with files ending in '

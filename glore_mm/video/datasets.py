@@ -5,10 +5,9 @@ from os import path as osp
 
 from mmaction.datasets import BaseActionDataset
 from mmaction.registry import DATASETS
-from mmengine import fileio
 
 from glore_mm.datasets.kinetics_list import kinetics400_classes
-from glore_mm.engine import SkipUnreadable
+from glore_mm.engine import SkipUnreadable, class_names, lines_of
 from glore_mm.errors import UserError
 
 
@@ -45,7 +44,9 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         data_prefix: dict[str, str] | None = None,
         **kwargs,
     ) -> None:
-        names = _class_names(classes, data_root)
+        if classes == 'kinetics400':
+            classes = kinetics400_classes()
+        names = class_names(classes, data_root)
         super().__init__(
             ann_file,
             pipeline,
@@ -62,7 +63,7 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         Raises:
             UserError: The list is missing or empty, or a line is wrong.
         """
-        lines = _lines(self.ann_file, 'list of clips')
+        lines = lines_of(self.ann_file, 'list of clips')
         if not lines:
             raise UserError(
                 f'{self.ann_file} is empty; expected one clip a line: {self._layout}'
@@ -133,29 +134,3 @@ class KineticsFrames(ListedClips):
     def get_data_info(self, idx: int) -> dict:
         """What the pipeline gets for a clip."""
         return dict(super().get_data_info(idx), filename_tmpl=self.filename_tmpl)
-
-
-def _class_names(classes: str | Sequence[str], data_root: str) -> tuple[str, ...]:
-    if classes == 'kinetics400':
-        return kinetics400_classes()
-    if isinstance(classes, str):
-        path = osp.join(data_root, classes)
-        classes = [line for _, line in _lines(path, 'file of classes')]
-        if not classes:
-            raise UserError(f'{path} is empty; expected one class a line')
-    return tuple(classes)
-
-
-def _lines(path: str, what: str) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers."""
-    try:
-        text = fileio.get_text(path, encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise UserError(f'{path}, the {what}, is not UTF-8 text: {error}') from error
-    except OSError as error:
-        raise UserError(
-            f'no {what} at {path}: {error.strerror}. Put it there, or correct '
-            'data_root or its name in the config.'
-        ) from error
-    lines = [line.strip() for line in text.split('\n')]
-    return [(number, line) for number, line in enumerate(lines, 1) if line]

@@ -9,9 +9,9 @@ import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from glore_mm.engine import caption
+from glore_mm.engine import caption, font_for
 from glore_mm.errors import UserError
 from glore_mm.video.readers import upright
 
@@ -64,7 +64,7 @@ def strip(frames: Sequence[np.ndarray], text: str, height: int = 96) -> Image.Im
     width = round(frames[0].shape[1] * height / frames[0].shape[0])
     step, line = width + 3, 20
     sheet = Image.new('RGB', (step * len(frames), height + line), color='white')
-    font = ImageFont.load_default(13)
+    font = font_for(text, 13)
     ImageDraw.Draw(sheet).text((4, 2), text, fill='black', font=font)
     for column, frame in enumerate(frames):
         image = Image.fromarray(frame).resize((width, height))

@@ -35,7 +35,8 @@ class PreActResNet3d(PreActBackbone):
             eps.
         norm_eval (bool): Whether norms keep their running statistics while training.
         with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time.
+            less memory and more time. Norms then count every batch twice in their
+            running statistics.
         init_cfg: Initialisation, as in mmengine. Default: the release's.
 
     Raises:
