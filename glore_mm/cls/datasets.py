@@ -119,12 +119,9 @@ class ClassFolders(Photographs):
                 classes = [name for name in found if not name.startswith('.')]
         else:
             classes = class_names(classes, data_root)
+        kwargs = {'extensions': SUFFIXES, **kwargs}
         super().__init__(
-            data_root=data_root,
-            data_prefix=split,
-            classes=classes,
-            extensions=SUFFIXES,
-            **kwargs,
+            data_root=data_root, data_prefix=split, classes=classes, **kwargs
         )
 
     def load_data_list(self) -> list[dict]:
