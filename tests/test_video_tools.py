@@ -189,7 +189,7 @@ def test_views_run(tool, videos, checkpoint, tmp_path):
     done = tool(
         'test', 'views.py', checkpoint, '--format-dir', 'x', cwd=tmp_path, check=False
     )
-    assert 'error: --format-dir: Kinetics has no server' in done.stderr
+    assert 'error: --format-dir: there is no server' in done.stderr
 
 
 def test_infer(tool, videos, checkpoint, tmp_path):

@@ -3,7 +3,6 @@
 import os.path as osp
 from functools import partial
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.cls.reading import read_photograph
@@ -32,8 +31,9 @@ def _picture(found: Comparison) -> Image.Image:
     """A photograph of each class above its truth and the predictions."""
     tiles = []
     for label in range(len(found.classes)):
-        index = int(np.argmax(found.labels == label))
+        index = found.telling(label)
         lines = found.about(index).split(' | ')
+        truth = found.classes[label]
         tile = Image.new('RGB', (_SIDE, _SIDE + _LINE * len(lines) + 8), 'white')
         photograph = read_photograph(str(found.names[index]))
         photograph.thumbnail((_SIDE - 6, _SIDE - 6))
@@ -41,7 +41,8 @@ def _picture(found: Comparison) -> Image.Image:
         draw = ImageDraw.Draw(tile)
         for row, line in enumerate(lines):
             font = ImageFont.load_default(_LINE * 0.8)
-            draw.text((4, _SIDE + row * _LINE), line, fill='black', font=font)
+            colour = 'black' if line.endswith(f': {truth}') else 'red'
+            draw.text((4, _SIDE + row * _LINE), line, fill=colour, font=font)
         tiles.append(tile)
     rows = []
     for first in range(0, len(tiles), _COLUMNS):

@@ -55,6 +55,12 @@ class Comparison:
         )
         return f'top-1: {scores} (chance: {1 / len(self.classes):.2%})'
 
+    def telling(self, label: int) -> int:
+        """A sample of a class: one that some network gets wrong, if there is one."""
+        these = np.flatnonzero(self.labels == label)
+        wrong = [p[these] != label for p in self.predicted.values()]
+        return int(these[np.argmax(np.sum(wrong, axis=0))])
+
     def about(self, index: int) -> str:
         """Truth and predictions of a sample, in a line."""
         truth = self.classes[self.labels[index]]

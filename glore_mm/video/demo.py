@@ -3,7 +3,6 @@
 import os.path as osp
 from functools import partial
 
-import numpy as np
 from mmcv.transforms import Compose
 from PIL import Image
 
@@ -32,7 +31,7 @@ def _picture(found: Comparison) -> Image.Image:
     read = Compose(found.cfg.test_dataloader.dataset.pipeline[:3])
     rows = []
     for label in range(len(found.classes)):
-        index = int(np.argmax(found.labels == label))
+        index = found.telling(label)
         sample = read(dict(filename=str(found.names[index]), start_index=0))
         rows.append(strip(sample['imgs'], found.about(index)))
     return stacked(rows)
