@@ -58,8 +58,8 @@ def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversi
 
     2D weights are inflated, as the release does it: a kernel is repeated along time and
     divided by its length. They may be the release's or those of a `PreActResNet` with
-    stem='lite'. Their classifier is left out, and ours' units are, whose form is
-    another; all else is accounted for, key by key.
+    stem='lite'. Their classifier is left out, and so are the units of the latter, which
+    have another form; all else is accounted for, key by key.
 
     Args:
         content (dict): Of the checkpoint file, see `read_checkpoint`.

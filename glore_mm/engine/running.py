@@ -115,11 +115,9 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
     Raises:
         UserError: The config, the data set or the checkpoint is wrong.
     """
-    _check_data(cfg, 'test')
+    classes = _check_data(cfg, 'test')
     check_checkpoint(cfg, checkpoint)
-    tested = {checkpoint: _trained_on(checkpoint)}
-    tested['test_dataloader.dataset'] = metainfo_of(cfg).get('classes')
-    _check_same(tested)
+    _check_same({checkpoint: _trained_on(checkpoint), **classes})
     cfg.load_from = checkpoint
     if tta:
         if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
@@ -267,8 +265,12 @@ def _read(path: str) -> dict:
         raise UserError(f'{path} cannot be loaded: {message_of(error)}') from error
 
 
-def _check_data(cfg: Config, *loops: str) -> None:
-    """Read the lists of all files first, so that a run fails before it writes."""
+def _check_data(cfg: Config, *loops: str) -> dict[str, Sequence[str] | None]:
+    """Read the lists of all files first, so that a run fails before it writes.
+
+    Returns:
+        dict[str, Sequence[str] | None]: The classes of each data set.
+    """
     classes = {}
     for loop in loops:
         loader = cfg.get(f'{loop}_dataloader')
@@ -278,6 +280,7 @@ def _check_data(cfg: Config, *loops: str) -> None:
             _check_fit(cfg, key, dataset)
             classes[key] = getattr(dataset, 'metainfo', {}).get('classes')
     _check_same(classes)
+    return classes
 
 
 def _check_same(classes: Mapping[str, Sequence[str] | None]) -> None:
