@@ -242,7 +242,7 @@ def test_a_video_config_differs_in_nothing_else(name, baseline, keys):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
 
 
-# Millions of parameters as SOURCES of the project have them, for the release's R50s.
+# Millions of parameters that the R50s of the release are known to have.
 PUBLISHED = {
     'glore_r50_0-1_imagenet': 27.20,
     'glore_r50_imagenet': 30.48,
