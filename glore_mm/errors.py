@@ -1,5 +1,7 @@
 """The error that a user can mend."""
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user gave is wrong: a file, a folder, a config key.
@@ -7,3 +9,10 @@ class UserError(Exception):
     The message says what is wrong, where, and what to do; the tools print it alone,
     without a traceback.
     """
+
+
+def listed(names: Iterable[object], shown: int = 5) -> str:
+    """The first few of many names, for a message, and how many more there are."""
+    names = list(map(str, names))
+    more = f' and {len(names) - shown} more' if len(names) > shown else ''
+    return ', '.join(names[:shown]) + more

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from glore_mm.checkpoints.files import weights_of
-from glore_mm.errors import UserError
+from glore_mm.errors import UserError, listed
 
 _KINDS = {
     'released': 'a Kinetics checkpoint of the GloRe release',
@@ -166,8 +166,7 @@ def _inflate(kernel: Tensor, like: Tensor) -> Tensor:
 def _complain(path: str, kind: str, *findings: list[str]) -> None:
     texts = ('not known to the network', 'missing', 'of another shape')
     found = [
-        f'{len(keys)} {text}: {", ".join(keys[:_SHOWN])}'
-        + (f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else '')
+        f'{len(keys)} {text}: {listed(keys, _SHOWN)}'
         for text, keys in zip(texts, findings, strict=True)
         if keys
     ]

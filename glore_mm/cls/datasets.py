@@ -1,6 +1,6 @@
 """Folders of photographs, checked before training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import path as osp
 
 from mmengine.logging import MMLogger
@@ -10,9 +10,7 @@ from mmpretrain.registry import DATASETS
 
 from glore_mm.cls.reading import SUFFIXES
 from glore_mm.engine import SkipUnreadable, class_names
-from glore_mm.errors import UserError
-
-_SHOWN = 5  # names in a message
+from glore_mm.errors import UserError, listed
 
 
 class Photographs(SkipUnreadable, CustomDataset):
@@ -61,7 +59,7 @@ class Photographs(SkipUnreadable, CustomDataset):
         return samples
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
-        """The label of each class folder of this split.
+        """The label of each class folder of this split; they come sorted.
 
         Raises:
             UserError: The folders are not those of the classes.
@@ -70,10 +68,9 @@ class Photographs(SkipUnreadable, CustomDataset):
 
     def _find_samples(self) -> list[tuple[str, int]]:
         folder = self.img_prefix
-        names = [n for n in find_folders(folder)[0] if not n.startswith('.')]
         images = f'images ({", ".join(sorted(self.extensions))})'
         if self.with_label:
-            labels = self.label_of(names)
+            labels = self.label_of(_class_folders(folder))
             samples, empty = get_samples(folder, labels, self.is_valid_file)
         else:
             samples, empty = get_samples(folder, None, self.is_valid_file)
@@ -81,7 +78,7 @@ class Photographs(SkipUnreadable, CustomDataset):
             where = 'in the class folders of ' if self.with_label else 'in '
             raise UserError(f'there are no {images} {where}{folder}')
         if empty:
-            problem = f'{folder}: no {images} in {_some(empty)}'
+            problem = f'{folder}: no {images} in {_quoted(empty)}'
             if self.test_mode:
                 raise UserError(f'{problem}. Fill or remove what is empty.')
             logger = MMLogger.get_current_instance()
@@ -115,8 +112,7 @@ class ClassFolders(Photographs):
         if classes is None:
             self._named = osp.join(data_root, train_split)
             if osp.isdir(self._named):
-                found, _ = find_folders(self._named)
-                classes = [name for name in found if not name.startswith('.')]
+                classes = _class_folders(self._named)
         else:
             classes = class_names(classes, data_root)
         kwargs = {'extensions': SUFFIXES, **kwargs}
@@ -135,11 +131,11 @@ class ClassFolders(Photographs):
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
         """The label of each class folder of this split."""
-        unknown = sorted(set(folders) - set(self.CLASSES))
+        unknown = set(folders) - set(self.CLASSES)
         if unknown:
             raise UserError(
-                f'{self.img_prefix} has {_some(unknown)}, which {self._named} lacks '
-                f'(it has {_some(self.CLASSES)}). Remove what is unknown, or add it '
+                f'{self.img_prefix} has {_quoted(unknown)}, which {self._named} lacks '
+                f'(it has {_quoted(self.CLASSES)}). Remove what is unknown, or add it '
                 'there and train anew.'
             )
         return {name: self.CLASSES.index(name) for name in folders}
@@ -162,10 +158,13 @@ class ImageNetFolders(Photographs, ImageNet):
                 'that lie there without folders need a list, meta/val.txt. For other '
                 'classes take configs/cls/*_custom.py.'
             )
-        return {name: label for label, name in enumerate(sorted(folders))}
+        return {name: label for label, name in enumerate(folders)}
 
 
-def _some(names: Sequence[str] | set[str]) -> str:
-    names = sorted(names)
-    rest = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
-    return ', '.join(map(repr, names[:_SHOWN])) + rest
+def _class_folders(root: str) -> list[str]:
+    """The names of the folders in a folder, sorted, less hidden ones."""
+    return [name for name in find_folders(root)[0] if not name.startswith('.')]
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return listed(map(repr, sorted(names)))

@@ -1,6 +1,5 @@
 """The demo: a small ResNet with and without GloRe on generated photographs."""
 
-import os.path as osp
 from functools import partial
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,20 +10,6 @@ from glore_mm.engine import stacked
 from glore_mm.engine.comparison import Comparison, demo
 
 _SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photographs
-
-
-def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
-    """Train and test both, print their scores, draw what they were shown.
-
-    Args:
-        configs (str): The folder of this project's configs.
-        options (dict, optional): Keys of both configs to override.
-        seed (int): Of the weights and of the order of the samples.
-    """
-    write = partial(
-        write_mini_imagenet, 'data/mini_imagenet', num_train=2000, scale=0.4
-    )
-    demo(osp.join(configs, 'cls'), write, _picture, options, seed)
 
 
 def _picture(found: Comparison) -> Image.Image:
@@ -51,3 +36,8 @@ def _picture(found: Comparison) -> Image.Image:
             row.paste(tile, (column * _SIDE, 0))
         rows.append(row)
     return stacked(rows)
+
+
+_write = partial(write_mini_imagenet, 'data/mini_imagenet', num_train=2000, scale=0.4)
+#: run(configs, options, seed): the demo, see `glore_mm.engine.comparison.demo`.
+run = partial(demo, 'cls', _write, _picture)

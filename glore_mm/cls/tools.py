@@ -12,13 +12,7 @@ from mmengine.device import get_device
 
 from glore_mm.cls.pictures import with_scores
 from glore_mm.cls.reading import SUFFIXES, read_photograph
-from glore_mm.engine import (
-    build_model,
-    classes_of,
-    load_weights,
-    output_files,
-    ranked,
-)
+from glore_mm.engine import build_model, load_classifier, output_files, ranked
 
 INPUT_SUFFIXES = SUFFIXES
 SUBMISSION = None  # no server takes predictions
@@ -57,9 +51,8 @@ def infer(
         for step in cfg.test_dataloader.dataset.pipeline
     ]
     pipeline = Compose(steps)
-    classes = classes_of(cfg, checkpoint)
     model = build_model(cfg).to(get_device()).eval()
-    load_weights(model, checkpoint)
+    classes = load_classifier(cfg, model, checkpoint)
     for path in inputs:
         sample = pipeline(dict(img_path=path))
         with torch.no_grad():

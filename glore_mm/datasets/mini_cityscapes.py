@@ -3,7 +3,7 @@
 Run ``python -m glore_mm.datasets.mini_cityscapes ROOT`` to write one.
 """
 
-import argparse
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 
 from glore_mm.datasets.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 from glore_mm.datasets.street_scenes import draw_street
-from glore_mm.datasets.writing import whole, write_once
+from glore_mm.datasets.writing import command_line, whole, write_once
 
 CITIES = {
     'train': ('aachen', 'bochum', 'bremen', 'cologne', 'darmstadt', 'jena', 'ulm'),
@@ -77,21 +77,8 @@ def write_mini_cityscapes(root, num_train=48, num_val=16, size=(128, 256), seed=
     return write_once(Path(root), 'mini_cityscapes', record, files, write)
 
 
-def main(args=None):
-    """Write a data set from the command line."""
-    parser = argparse.ArgumentParser(description='Write a small synthetic Cityscapes.')
-    parser.add_argument('root', help='folder to create')
-    parser.add_argument('--num-train', type=int, default=48, help='training images')
-    parser.add_argument('--num-val', type=int, default=16, help='validation images')
-    parser.add_argument(
-        '--size', type=int, nargs=2, default=(128, 256), metavar=('HEIGHT', 'WIDTH')
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    options = vars(parser.parse_args(args))
-    try:
-        print(write_mini_cityscapes(**options))
-    except (ValueError, FileExistsError) as error:
-        parser.error(str(error))
+#: main(args): write a data set from the command line.
+main = partial(command_line, write_mini_cityscapes, 'Cityscapes')
 
 
 if __name__ == '__main__':

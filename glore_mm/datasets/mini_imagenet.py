@@ -14,14 +14,14 @@ block of the JPEG file holds parts of it and of another half.
 Run ``python -m glore_mm.datasets.mini_imagenet ROOT`` to write one.
 """
 
-import argparse
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from glore_mm.datasets.writing import whole, write_once
+from glore_mm.datasets.writing import command_line, whole, write_once
 
 #: The lower hand is ahead of the upper one by so many tenths of a turn.
 CLASSES = tuple(f'ahead_{tenths}' for tenths in range(10))
@@ -173,19 +173,8 @@ def _file(split, i):
     return f'{split}/{name}/{number}.JPEG'
 
 
-def main(args=None):
-    """Write a data set from the command line."""
-    parser = argparse.ArgumentParser(description='Write a small synthetic ImageNet.')
-    parser.add_argument('root', help='folder to create')
-    parser.add_argument('--num-train', type=int, default=1000, help='training images')
-    parser.add_argument('--num-val', type=int, default=200, help='validation images')
-    parser.add_argument('--scale', type=float, default=1.0, help='of the images')
-    parser.add_argument('--seed', type=int, default=0)
-    options = vars(parser.parse_args(args))
-    try:
-        print(write_mini_imagenet(**options))
-    except (ValueError, FileExistsError) as error:
-        parser.error(str(error))
+#: main(args): write a data set from the command line.
+main = partial(command_line, write_mini_imagenet, 'ImageNet')
 
 
 if __name__ == '__main__':

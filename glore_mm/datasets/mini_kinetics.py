@@ -14,15 +14,15 @@ keeps the encoder from carrying anything from one half or frame to another.
 Run ``python -m glore_mm.datasets.mini_kinetics ROOT`` to write one.
 """
 
-import argparse
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
-from glore_mm.datasets.writing import whole, write_once
+from glore_mm.datasets.writing import command_line, whole, write_once
 
 #: How far the blue square's swing is behind the red disc's, as a part of a swing.
 LAGS = {
@@ -194,19 +194,8 @@ def _write_video(path, split, i, scale, seed):
         container.mux(stream.encode())
 
 
-def main(args=None):
-    """Write a data set from the command line."""
-    parser = argparse.ArgumentParser(description='Write a small synthetic Kinetics.')
-    parser.add_argument('root', help='folder to create')
-    parser.add_argument('--num-train', type=int, default=480, help='training videos')
-    parser.add_argument('--num-val', type=int, default=96, help='validation videos')
-    parser.add_argument('--scale', type=float, default=1.0, help='of the pictures')
-    parser.add_argument('--seed', type=int, default=0)
-    options = vars(parser.parse_args(args))
-    try:
-        print(write_mini_kinetics(**options))
-    except (ValueError, FileExistsError) as error:
-        parser.error(str(error))
+#: main(args): write a data set from the command line.
+main = partial(command_line, write_mini_kinetics, 'Kinetics')
 
 
 if __name__ == '__main__':

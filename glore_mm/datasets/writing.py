@@ -1,5 +1,7 @@
 """Writing a generated data set: whole or not at all, and only once."""
 
+import argparse
+import inspect
 import json
 import tempfile
 from collections.abc import Callable, Iterable
@@ -72,3 +74,33 @@ def write_once(
             if not is_written():
                 raise
     return root
+
+
+def command_line(
+    write: Callable[..., Path], kind: str, args: list[str] | None = None
+) -> None:
+    """Write a data set from the command line: a root, and an option per default.
+
+    Args:
+        write (Callable): Takes the root; its other arguments have numbers, or tuples of
+            numbers, as defaults.
+        kind (str): Of the data set, for the help.
+        args (list[str], optional): Default: those of the process.
+    """
+    parser = argparse.ArgumentParser(description=f'Write a small synthetic {kind}.')
+    parser.add_argument('root', help='folder to create')
+    for name, parameter in list(inspect.signature(write).parameters.items())[1:]:
+        default = parameter.default
+        number = default[0] if isinstance(default, tuple) else default
+        parser.add_argument(
+            f'--{name.replace("_", "-")}',
+            type=type(number),
+            nargs=len(default) if isinstance(default, tuple) else None,
+            default=default,
+            help='default: %(default)s',
+        )
+    options = vars(parser.parse_args(args))
+    try:
+        print(write(**options))
+    except (ValueError, FileExistsError) as error:
+        parser.error(str(error))

@@ -88,9 +88,10 @@ def compare(
 
 
 def demo(
-    folder: str,
+    task: str,
     write: Callable[[], Path],
     draw: Callable[[Comparison], Image.Image],
+    configs: str,
     options: dict | None = None,
     seed: int = 0,
 ) -> None:
@@ -99,9 +100,10 @@ def demo(
     Writes data/ and work_dirs/ in the current folder.
 
     Args:
-        folder (str): Of the task's configs.
+        task (str): 'cls' or 'video'.
         write (Callable): Generates the data set, unless it is there.
-        draw (Callable): Makes the picture.
+        draw (Callable): Makes the picture of what the networks were shown.
+        configs (str): The folder of this project's configs.
         options (dict, optional): Keys of both configs to override.
         seed (int): Of the weights and of the order of the samples.
 
@@ -112,10 +114,10 @@ def demo(
         data = write()
     except FileExistsError as error:
         raise UserError(str(error)) from error
-    paths = {name: osp.join(folder, f'{config}.py') for name, config in DEMO.items()}
+    paths = {n: osp.join(configs, task, f'{config}.py') for n, config in DEMO.items()}
     found = compare(paths, options, seed)
     print(found.table())
-    picture = f'work_dirs/demo_{osp.basename(folder)}.png'
+    picture = f'work_dirs/demo_{task}.png'
     draw(found).save(picture)
     print(found.summary())
     print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')

@@ -22,7 +22,7 @@ from glore_mm.checkpoints import (
 )
 from glore_mm.engine.reporting import message_of
 from glore_mm.engine.setup import add_outputs, load_config, metainfo_of
-from glore_mm.errors import UserError
+from glore_mm.errors import UserError, listed
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
 _NOISE = (
@@ -89,7 +89,7 @@ def train(
     else:
         network = build_model(cfg).state_dict()
         if cfg.get('load_from'):  # to fine-tune from; its network may differ in part
-            state = _read_weights(cfg.load_from)
+            state = weights_of(_read(cfg.load_from), cfg.load_from)
             if not any(name in network for name in state):
                 raise UserError(
                     f'{cfg.load_from} has no weights for the network that '
@@ -116,8 +116,8 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
         UserError: The config, the data set or the checkpoint is wrong.
     """
     classes = _check_data(cfg, 'test')
-    check_checkpoint(cfg, checkpoint)
-    _check_same({checkpoint: _trained_on(checkpoint), **classes})
+    content = check_checkpoint(cfg, checkpoint)
+    _check_same({checkpoint: _trained_on(content), **classes})
     cfg.load_from = checkpoint
     if tta:
         if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
@@ -153,13 +153,17 @@ def train_and_dump(
     return cfg, dump
 
 
-def check_checkpoint(cfg: Config, path: str) -> None:
+def check_checkpoint(cfg: Config, path: str) -> dict:
     """Make sure that a checkpoint is of the network that a config builds.
+
+    Returns:
+        dict: The checkpoint's content.
 
     Raises:
         UserError: The file is missing, cannot be read, or holds other weights.
     """
-    state = {name: value.shape for name, value in _read_weights(path).items()}
+    content = _read(path)
+    state = {key: value.shape for key, value in weights_of(content, path).items()}
     own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
 
     differences = {
@@ -178,29 +182,40 @@ def check_checkpoint(cfg: Config, path: str) -> None:
             f'{"; ".join(found)}. Give the config that it was trained with.'
             + _advice(state)
         )
+    return content
 
 
-def load_weights(model: torch.nn.Module, path: str) -> None:
+def load_weights(model: torch.nn.Module, path: str) -> dict:
     """Load a checkpoint that `check_checkpoint` has found to be of this network.
+
+    Returns:
+        dict: The checkpoint's content.
 
     Raises:
         UserError: The file is missing or cannot be read.
     """
+    content = _read(path)
     # not strict: some are older than the counters of batch norms
-    model.load_state_dict(_read_weights(path), strict=False)
+    model.load_state_dict(weights_of(content, path), strict=False)
+    return content
 
 
-def classes_of(cfg: Config, path: str) -> Sequence[str]:
-    """The names of the classes that a checkpoint tells apart.
+def load_classifier(cfg: Config, model: torch.nn.Module, path: str) -> Sequence[str]:
+    """Load a checkpoint as `load_weights` does.
 
     Args:
-        cfg (Config): From `load_config`; its test set names them if the file does not.
+        cfg (Config): From `load_config`; its test set names the classes if the file
+            does not.
+        model (nn.Module): The network.
         path (str): The checkpoint.
 
+    Returns:
+        Sequence[str]: The names of the classes that it tells apart.
+
     Raises:
-        UserError: Neither does.
+        UserError: Neither names them, or the file cannot be read.
     """
-    classes = _trained_on(path) or metainfo_of(cfg).get('classes')
+    classes = _trained_on(load_weights(model, path)) or metainfo_of(cfg).get('classes')
     if not classes:
         raise UserError(
             f'neither {path} nor the test set of {cfg.filename} names the classes. '
@@ -246,14 +261,10 @@ def _advice(state: Mapping[str, object]) -> str:
     return ''
 
 
-def _trained_on(path: str) -> Sequence[str] | None:
+def _trained_on(content: dict) -> Sequence[str] | None:
     """The classes of the data set that a checkpoint says it was trained on."""
-    meta = _read(path).get('meta') or {}
+    meta = content.get('meta') or {}
     return (meta.get('dataset_meta') or {}).get('classes')
-
-
-def _read_weights(path: str) -> dict[str, torch.Tensor]:
-    return weights_of(_read(path), path)
 
 
 def _read(path: str) -> dict:
@@ -277,8 +288,8 @@ def _check_data(cfg: Config, *loops: str) -> dict[str, Sequence[str] | None]:
         if loader is not None:
             key = f'{loop}_dataloader.dataset'
             dataset = _building(cfg, key, DATASETS, loader.dataset)
-            _check_fit(cfg, key, dataset)
             classes[key] = getattr(dataset, 'metainfo', {}).get('classes')
+            _check_fit(cfg, key, len(dataset), classes[key])
     _check_same(classes)
     return classes
 
@@ -289,27 +300,23 @@ def _check_same(classes: Mapping[str, Sequence[str] | None]) -> None:
     for who, names in known[1:]:
         if names != known[0][1]:
             raise UserError(
-                f'the classes of {who} ({_listed(names)}) are not those of '
-                f'{known[0][0]} ({_listed(known[0][1])}). Labels would be mistaken for '
+                f'the classes of {who} ({listed(names)}) are not those of '
+                f'{known[0][0]} ({listed(known[0][1])}). Labels would be mistaken for '
                 'others: give all the same classes, in the same order.'
             )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return ', '.join(map(str, names[:5])) + more
-
-
-def _check_fit(cfg: Config, key: str, dataset) -> None:
+def _check_fit(
+    cfg: Config, key: str, samples: int, classes: Sequence[str] | None
+) -> None:
     """Make sure that a data set fills a batch and fits the head."""
     loader = cfg[key.partition('.')[0]]
     batch = loader.get('batch_size', 1) * int(os.environ.get('WORLD_SIZE', 1))
-    if loader.get('drop_last') and len(dataset) < batch:
+    if loader.get('drop_last') and samples < batch:
         raise UserError(
-            f'{cfg.filename}: {key} has {len(dataset)} samples, but a batch takes '
-            f'{batch} and what does not fill one is dropped. Lower batch_size.'
+            f'{cfg.filename}: {key} has {samples} samples, but a batch takes {batch} '
+            'and what does not fill one is dropped. Lower batch_size.'
         )
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
     for name in ('cls_head', 'head'):  # mmaction2's, mmpretrain's
         head = cfg.model.get(name) or {}
         if classes and head.get('num_classes', len(classes)) != len(classes):
@@ -332,6 +339,7 @@ def build_model(cfg: Config) -> torch.nn.Module:
 
 
 def _building(cfg: Config, key: str, registry, part: dict):
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # a Runner builds it again, and logs
     try:
         return registry.build(copy.deepcopy(part))  # mmseg's models write into it
@@ -342,4 +350,4 @@ def _building(cfg: Config, key: str, registry, part: dict):
             f'{cfg.filename}: {key} cannot be built: {message_of(error)}'
         ) from error
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

@@ -130,18 +130,6 @@ def load_config(
     return cfg
 
 
-def add_evaluator(cfg: Config, evaluator: dict) -> None:
-    """Let a test evaluate, or write, one thing more."""
-    present = cfg.test_evaluator
-    present = present if isinstance(present, list) else [present]
-    cfg.test_evaluator = [*present, evaluator]
-
-
-def add_hook(cfg: Config, hook: dict) -> None:
-    """Let a Runner call one hook more."""
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
-
-
 def add_outputs(
     cfg: Config,
     format_dir: str | None = None,
@@ -159,12 +147,16 @@ def add_outputs(
             f'--format-dir: there is no server that takes predictions of '
             f'{TASK_NAMES[_task(cfg)]}'
         )
+    present = cfg.test_evaluator
+    evaluators = list(present) if isinstance(present, list) else [present]
     if format_dir:
-        add_evaluator(cfg, dict(type=task.SUBMISSION, folder=format_dir))
+        evaluators.append(dict(type=task.SUBMISSION, folder=format_dir))
     if dump:
-        add_evaluator(cfg, dict(type=task.DUMP, path=dump))
+        evaluators.append(dict(type=task.DUMP, path=dump))
+    cfg.test_evaluator = evaluators
     if show_dir:
-        add_hook(cfg, dict(type=task.PICTURES, folder=show_dir))
+        hook = dict(type=task.PICTURES, folder=show_dir)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
 def set_views(cfg: Config, clips: int, crops: int) -> None:

@@ -1,6 +1,5 @@
 """The demo: a small 3D ResNet with and without GloRe on generated clips, in minutes."""
 
-import os.path as osp
 from functools import partial
 
 from mmcv.transforms import Compose
@@ -12,20 +11,6 @@ from glore_mm.engine.comparison import Comparison, demo
 from glore_mm.video.pictures import strip
 
 
-def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
-    """Train and test both, print their scores, draw what they were shown.
-
-    Args:
-        configs (str): The folder of this project's configs.
-        options (dict, optional): Keys of both configs to override.
-        seed (int): Of the weights and of the order of the samples.
-    """
-    write = partial(
-        write_mini_kinetics, 'data/mini_kinetics', num_train=1280, scale=0.3
-    )
-    demo(osp.join(configs, 'video'), write, _picture, options, seed)
-
-
 def _picture(found: Comparison) -> Image.Image:
     """Frames of one clip of each class, under its truth and the predictions."""
     read = Compose(found.cfg.test_dataloader.dataset.pipeline[:3])
@@ -35,3 +20,8 @@ def _picture(found: Comparison) -> Image.Image:
         sample = read(dict(filename=str(found.names[index]), start_index=0))
         rows.append(strip(sample['imgs'], found.about(index)))
     return stacked(rows)
+
+
+_write = partial(write_mini_kinetics, 'data/mini_kinetics', num_train=1280, scale=0.3)
+#: run(configs, options, seed): the demo, see `glore_mm.engine.comparison.demo`.
+run = partial(demo, 'video', _write, _picture)

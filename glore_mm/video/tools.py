@@ -10,12 +10,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from glore_mm.engine import (
-    classes_of,
-    load_weights,
-    output_files,
-    ranked,
-)
+from glore_mm.engine import load_classifier, output_files, ranked
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
 from glore_mm.video.views import set_views
@@ -73,9 +68,8 @@ def infer(
         for step in dataset.pipeline
     ]
     pipeline = Compose(steps)
-    classes = classes_of(cfg, checkpoint)
     model = init_recognizer(cfg, device=get_device())
-    load_weights(model, checkpoint)
+    classes = load_classifier(cfg, model, checkpoint)
     for path in inputs:
         scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
         best = ranked(scores, classes, top_k)
