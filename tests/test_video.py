@@ -54,7 +54,7 @@ def test_cost_counts_what_it_says():
     assert (cost.parameters, cost.macs) == (216, 216 * 35)
     assert (cost.unit_parameters, cost.unit_macs) == (0, 0)
 
-    unit = glore_mm.GloRe2d(16)  # 8 states, 4 nodes
+    unit = glore_mm.GloRe2d(16, order='direct')  # 8 states, 4 nodes
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 1), unit)
     net.train()
     cost = cost_of(net, input=torch.zeros(1, 3, 5, 7))

@@ -1,0 +1,313 @@
+"""How the benchmarks measure: interleaved, in pairs with a baseline, on one machine.
+
+Times of different runs do not compare, ratios within one do. In each round every
+network runs twice, and the second run counts: the first leaves caches and allocator as
+this network leaves them. A ratio is the median over rounds of its time to the
+baseline's in the same round.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import glore_mm  # noqa: F401, before mmseg and mmaction2: it mends what fails in them
+
+SLOW = 2.0  # seconds; what takes longer runs once a round, in three rounds
+MODES = ('inference', 'training')
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """What every benchmark takes."""
+    result = argparse.ArgumentParser(description=doc.partition('\n')[0])
+    result.add_argument('--out', default='work_dirs/benchmarks', help='where to write')
+    result.add_argument(
+        '--rounds', type=int, default=11, help='at least 2 (default: 11)'
+    )
+    result.add_argument('--threads', type=int, default=torch.get_num_threads())
+    result.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    result.add_argument('--dtype', default='float32', help='(default: float32)')
+    result.add_argument('--channels-last', action='store_true')
+    result.add_argument('--only', nargs='+', metavar='PLACE', help='places to measure')
+    return result
+
+
+def machine(args: argparse.Namespace) -> dict[str, str]:
+    """What the figures were measured on."""
+    name = platform.processor() or platform.machine()
+    cpus = Path('/proc/cpuinfo')
+    if cpus.exists():
+        lines = cpus.read_text().splitlines()
+        models = [line for line in lines if line.startswith('model name')]
+        name = models[0].partition(':')[2].strip() if models else name
+    if args.device.startswith('cuda'):
+        name = torch.cuda.get_device_name(args.device)
+    return dict(
+        device=name,
+        threads=str(args.threads),
+        dtype=args.dtype,
+        layout='channels last' if args.channels_last else 'contiguous',
+        torch=torch.__version__,
+        python=platform.python_version(),
+        date=time.strftime('%Y-%m-%d'),
+    )
+
+
+def limit_memory(gigabytes: float) -> None:
+    """From here on an allocation beyond so much more than now fails, on Linux."""
+    status = Path('/proc/self/statm')
+    if status.exists():
+        now = int(status.read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (now + int(gigabytes * 2**30), hard))
+
+
+def prepare(tensor: Tensor, args: argparse.Namespace) -> Tensor:
+    """An input on the device, of the type and in the layout that were asked for."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    layout = layouts[tensor.dim()] if args.channels_last else torch.contiguous_format
+    return tensor.to(args.device, getattr(torch, args.dtype)).contiguous(
+        memory_format=layout
+    )
+
+
+def step(network: nn.Module, inputs: tuple[Tensor, ...], mode: str) -> Callable:
+    """A function that runs a network once: forward, or forward and backward.
+
+    The gradient that comes back is of ones, for inputs and parameters alike.
+    """
+    network.train(mode == 'training')
+    leaves = [x.detach().requires_grad_() for x in inputs]
+
+    def infer() -> None:
+        with torch.no_grad():
+            network(*inputs)
+
+    def train() -> None:
+        network.zero_grad(set_to_none=True)
+        for leaf in leaves:
+            leaf.grad = None
+        outputs = network(*leaves)
+        outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
+        torch.autograd.backward(outputs, [torch.ones_like(out) for out in outputs])
+
+    return train if mode == 'training' else infer
+
+
+def measure(
+    networks: dict[str, tuple[nn.Module, tuple[Tensor, ...]]],
+    args: argparse.Namespace,
+    baseline: str,
+    **labels: str,
+) -> Iterator[dict]:
+    """Time, memory and cost of networks.
+
+    Args:
+        networks (dict[str, tuple[nn.Module, tuple[Tensor, ...]]]): By name, each with
+            its inputs.
+        args (argparse.Namespace): Of `parser`.
+        baseline (str): The network that times are divided by.
+        labels (str): For each row of the result.
+
+    Yields:
+        dict: For each mode and network its labels and name, `ms` (median), `ratio`
+        (median), `low` and `high` (the quartiles of the ratio), `peak_mb` (above what
+        there was before the step), `kept_mb` (kept for the backward pass, parameters
+        and inputs aside), `macs` (of inference), `parameters`; or `failed`.
+    """
+    for mode in MODES:
+        steps = {name: step(*both, mode) for name, both in networks.items()}
+        peaks, failed = {}, {}
+        for name, run in steps.items():
+            try:
+                run()  # what is allocated once and for all is not the step's
+                peaks[name] = peak(run, args.device)
+            except RuntimeError as error:
+                if 'memory' not in str(error):
+                    raise
+                failed[name] = 'out of memory'
+        running = {name: run for name, run in steps.items() if name not in failed}
+        times = _interleaved(running, max(args.rounds, 2), args.device)
+        for name, (network, inputs) in networks.items():
+            row = dict(labels, mode=mode, name=name)
+            row['parameters'] = sum(p.numel() for p in network.parameters())
+            if name in failed:
+                yield dict(row, failed=failed[name])
+                continue
+            pairs = zip(times[name], times[baseline], strict=False)
+            ratios = sorted(a / b for a, b in pairs)
+            low, middle, high = statistics.quantiles(ratios, n=4, method='inclusive')
+            yield dict(
+                row,
+                ms=1e3 * statistics.median(times[name]),
+                ratio=middle,
+                low=low,
+                high=high,
+                peak_mb=peaks[name] / 2**20,
+                kept_mb=kept(network, inputs) / 2**20 if mode == 'training' else 0,
+                macs=_macs(network, inputs),
+            )
+
+
+def _interleaved(
+    steps: dict[str, Callable], rounds: int, device: str
+) -> dict[str, list[float]]:
+    times = {name: [] for name in steps}
+    slow = set()
+    for i in range(rounds):
+        for name, run in steps.items():
+            if name in slow and i >= 3:
+                continue
+            if name not in slow:
+                run()
+            _wait(device)
+            start = time.perf_counter()
+            run()
+            _wait(device)
+            times[name].append(time.perf_counter() - start)
+            if times[name][-1] > SLOW:
+                slow.add(name)
+    return times
+
+
+def _wait(device: str) -> None:
+    if device.startswith('cuda'):
+        torch.cuda.synchronize(device)
+
+
+def peak(run: Callable, device: str) -> int:
+    """Bytes that a step takes at most, beyond those that were in use before it."""
+    gc.collect()
+    if device.startswith('cuda'):
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    if platform.system() != 'Linux':
+        raise SystemExit('peak memory on the CPU is measured on Linux only')
+    ctypes.CDLL(None).malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')  # resets the peak
+    before = _status('VmRSS')
+    run()
+    return _status('VmHWM') - before
+
+
+def kept(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Bytes that a forward pass keeps for the backward pass.
+
+    Those of parameters, buffers and inputs are not counted: they are there anyway.
+    """
+    apart = *inputs, *network.parameters(), *network.buffers()
+    known = {tensor.untyped_storage().data_ptr() for tensor in apart}
+    sizes = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = network.train()(*leaves)
+    del outputs
+    return sum(size for place, size in sizes.items() if place not in known)
+
+
+def _status(key: str) -> int:
+    lines = Path('/proc/self/status').read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f'{key}:'))
+    return int(line.split()[1]) * 1024
+
+
+def _macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(*inputs)
+    return counter.get_total_flops() // 2
+
+
+def report(rows: list[dict], name: str, args: argparse.Namespace) -> None:
+    """Print the table; write it, the figures as JSON, and a plot of the ratios."""
+    about = machine(args)
+    lines = [', '.join(f'{key} {value}' for key, value in about.items())]
+    for place in dict.fromkeys(row['place'] for row in rows):
+        here = [row for row in rows if row['place'] == place]
+        lines += ['', f'**{place}**', '', *_table(here)]
+    text = '\n'.join(lines)
+    print(text)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f'{name}.md').write_text(text + '\n')
+    content = dict(machine=about, rows=rows)
+    (out / f'{name}.json').write_text(json.dumps(content, indent=1) + '\n')
+    _plot(rows, out / f'{name}.png')
+    print(f'\nwritten to {out}/{name}.md, .json and .png')
+
+
+def _table(rows: list[dict]) -> list[str]:
+    head = ['', 'parameters', 'GMACs']
+    head += [f'{mode}: {key}' for mode in MODES for key in ('ms', 'ratio', 'peak MB')]
+    head.append('kept MB')
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+    names = {}
+    for row in rows:
+        names.setdefault(row['name'], {})[row['mode']] = row
+    for name, modes in names.items():
+        macs = [row['macs'] for row in modes.values() if 'macs' in row]
+        cells = [name, f'{modes["inference"]["parameters"] / 1e6:.3f} M']
+        cells.append(f'{macs[0] / 1e9:.2f}' if macs else '')
+        for mode in MODES:
+            row = modes[mode]
+            if 'failed' in row:
+                cells += [row['failed'], '', '']
+                continue
+            spread = f'{row["ratio"]:.2f} ({row["low"]:.2f}–{row["high"]:.2f})'
+            cells += [f'{row["ms"]:.1f}', spread, f'{row["peak_mb"]:.0f}']
+        cells.append(f'{row["kept_mb"]:.1f}' if 'kept_mb' in row else '')
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return lines
+
+
+def _plot(rows: list[dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    places = list(dict.fromkeys(row['place'] for row in rows))
+    names = list(dict.fromkeys(row['name'] for row in rows))
+    colors = {name: f'C{i % 10}' for i, name in enumerate(names)}
+    figure, grid = plt.subplots(
+        len(places),
+        len(MODES),
+        figsize=(11, 0.6 + sum(0.5 + 0.22 * len(names) for _ in places)),
+        squeeze=False,
+        layout='constrained',
+    )
+    for place, axes in zip(places, grid, strict=True):
+        for mode, axis in zip(MODES, axes, strict=True):
+            shown = [r for r in rows if (r['place'], r['mode']) == (place, mode)][::-1]
+            for i, row in enumerate(shown):
+                if 'failed' in row:
+                    axis.text(0.02, i, row['failed'], va='center', fontsize=8)
+                    continue
+                ratio = row['ratio']
+                spread = [[ratio - row['low']], [row['high'] - ratio]]
+                axis.barh(i, ratio, color=colors[row['name']], xerr=spread)
+                axis.text(row['high'], i, f'  {ratio:.2f}', va='center', fontsize=8)
+            axis.set_yticks(range(len(shown)), [row['name'] for row in shown])
+            axis.axvline(1, color='0.6', linewidth=0.8)
+            axis.set_title(f'{place}: {mode}', fontsize=9)
+            axis.margins(x=0.15)
+    figure.supxlabel('time ÷ time of the baseline')
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

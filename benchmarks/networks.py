@@ -1,0 +1,93 @@
+"""Whole networks for ImageNet and Kinetics-400: with units, without, and with peers.
+
+python benchmarks/networks.py        # images of 224², clips of 8×224²
+"""
+
+import sys
+from pathlib import Path
+
+import harness
+import torch
+from mmengine.hub import get_config
+from torch import Tensor, nn
+
+from glore_mm.engine import build_model, load_config, task_of
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
+SLOWONLY_NL = (
+    'mmaction::recognition/slowonly/slowonly_r50-in1k-pre-nl-embedded-gaussian'
+    '_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py'
+)
+
+#: At each place the batch, and the configs: the baseline first.
+NETWORKS = {
+    'ImageNet, 224×224, batch 4': (
+        4,
+        {
+            'ResNet-50': 'cls/plain_r50_imagenet.py',
+            'ResNet-50 + GloRe (0, 3)': 'cls/glore_r50_imagenet.py',
+            'ResNet-50 + GloRe (2, 3)': 'cls/glore_r50_2-3_imagenet.py',
+            'ResNet-50 + Non-local (0, 3)': 'cls/nl_r50_imagenet.py',
+            'ResNet-101': 'cls/plain_r101_imagenet.py',
+        },
+    ),
+    'Kinetics-400, 8×224×224, batch 1': (
+        1,
+        {
+            'SlowOnly': 'video/slowonly_r50_8x8_kinetics400.py',
+            'SlowOnly + Non-local (2, 3)': SLOWONLY_NL,
+            'SlowOnly + GloRe (2, 3)': 'video/glore_slowonly_r50_8x8_kinetics400.py',
+            'PreActResNet3d': 'video/plain_r50_8x8_kinetics400.py',
+            'PreActResNet3d + GloRe (2, 3)': 'video/glore_r50_8x8_kinetics400.py',
+            'PreActResNet3d + Non-local (2, 3)': 'video/nl_r50_8x8_kinetics400.py',
+        },
+    ),
+}
+
+
+class Network(nn.Module):
+    """An OpenMMLab model as a function of its input alone."""
+
+    def __init__(self, model: nn.Module, options: dict[str, str]) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scores."""
+        return self.model(inputs=x, **self.options)
+
+
+def build(path: str, batch: int) -> tuple[Network, Tensor]:
+    """The network of a config, and an input."""
+    if '::' in path:
+        cfg = get_config(path)
+        cfg.model.backbone.pretrained = None
+    else:
+        cfg = load_config(str(CONFIGS / path))
+    options = task_of(cfg).example_inputs(cfg)
+    x = options.pop('inputs')
+    return Network(build_model(cfg), options), torch.randn(batch, *x.shape[1:])
+
+
+def main() -> None:
+    """Print, write and plot the table."""
+    args = harness.parser(__doc__).parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for place, (batch, paths) in NETWORKS.items():
+        if args.only and not any(part in place for part in args.only):
+            continue
+        torch.manual_seed(0)
+        networks = {}
+        for name, path in paths.items():
+            network, x = build(path, batch)
+            networks[name] = network, (harness.prepare(x, args),)
+        baseline = next(iter(paths))
+        rows += harness.measure(networks, args, baseline, place=place)
+        print(f'{place}: measured', file=sys.stderr)
+    harness.report(rows, 'networks', args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,205 @@
+"""The unit alone, against the released one and other context blocks.
+
+python benchmarks/unit.py            # the table: time, memory, cost at several places
+python benchmarks/unit.py --growth   # how cost grows with the size of the input
+"""
+
+import argparse
+import copy
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+import torch
+from reference import ReferenceGloRe
+from torch import Tensor, nn
+
+from glore_mm import GloRe2d, GloRe3d
+
+#: Batch, C, S, K and the spatial size at each place.
+PLACES = {
+    '2D 512/128/64, 128×256, batch 1': (1, 512, 128, 64, (128, 256)),
+    '2D 512/128/64, 64×128, batch 2': (2, 512, 128, 64, (64, 128)),
+    '3D 512/256/128, 8×28×28, batch 2': (2, 512, 256, 128, (8, 28, 28)),
+    '3D 1024/512/256, 8×14×14, batch 4': (4, 1024, 512, 256, (8, 14, 14)),
+    '2D 512/256/128, 28×28, batch 8': (8, 512, 256, 128, (28, 28)),
+    '2D 1024/512/256, 14×14, batch 8': (8, 1024, 512, 256, (14, 14)),
+}
+GROWTH = [32, 45, 64, 91, 128, 181, 256, 362, 512]
+
+
+def networks(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Module]:
+    """What is compared at one place; the GloRe units have the same weights."""
+    from mmcv.cnn.bricks import ContextBlock, GeneralizedAttention
+    from mmcv.cnn.bricks.non_local import NonLocal2d, NonLocal3d
+
+    unit = {2: GloRe2d, 3: GloRe3d}[dim]
+    sizes = channels, states, nodes
+    found = {
+        'GloRe, as released': ReferenceGloRe(dim, *sizes, normalize=True),
+        'GloRe, ours': unit(*sizes, normalize=True),
+        'ours, keep_pooled': unit(*sizes, normalize=True, keep_pooled=True),
+        "ours, order='direct'": unit(*sizes, normalize=True, order='direct'),
+    }
+    state = weights(found['GloRe, ours'])
+    for network in found.values():
+        network.load_state_dict(state)
+    if dim == 2:
+        found['Non-local (mmcv)'] = NonLocal2d(channels)
+        found['ContextBlock (mmcv)'] = ContextBlock(channels, ratio=1 / 4)
+        attention = GeneralizedAttention(channels, num_heads=8)
+        found['GeneralizedAttention (mmcv)'] = attention
+    else:
+        norm = dict(type='BN3d')
+        found['Non-local (mmcv)'] = NonLocal3d(channels, norm_cfg=norm)
+    return found
+
+
+def weights(unit: nn.Module) -> dict[str, Tensor]:
+    """A state in which the unit is no longer the identity."""
+    unit = copy.deepcopy(unit)
+    nn.init.uniform_(unit.blocker.weight, 0.5, 1.5)
+    nn.init.normal_(unit.blocker.bias)
+    return unit.state_dict()
+
+
+def check(networks: dict[str, nn.Module], x: Tensor) -> None:
+    """All GloRe units give the same, before any of them is timed."""
+    names = [name for name in networks if 'GloRe' in name or 'ours' in name]
+    limit = {torch.float32: 1e-4}.get(x.dtype, 5e-2)
+    for training in (True, False):
+        with torch.no_grad():
+            first, *others = (
+                copy.deepcopy(networks[name]).train(training)(x) - x for name in names
+            )
+        for name, y in zip(names[1:], others, strict=True):
+            error = ((y - first).norm() / first.norm()).item()
+            assert error < limit, f'{name} differs from {names[0]} by {error:.1e}'
+
+
+def table(args: argparse.Namespace) -> None:
+    """Time, memory and cost at several places."""
+    harness.limit_memory(args.memory)
+    rows = []
+    for place, (batch, channels, states, nodes, size) in PLACES.items():
+        if args.only and not any(part in place for part in args.only):
+            continue
+        torch.manual_seed(0)
+        found = networks(len(size), channels, states, nodes)
+        x = harness.prepare(torch.randn(batch, channels, *size), args)
+        for network in found.values():
+            network.to(x.device, x.dtype)
+        check(found, x)
+        both = {name: (network, (x,)) for name, network in found.items()}
+        rows += harness.measure(both, args, 'GloRe, as released', place=place)
+        print(f'{place}: measured', file=sys.stderr)
+    harness.report(rows, 'unit', args)
+
+
+def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
+    """Time and peak memory of one inference at side × side, C 128, S 32, K 16."""
+    torch.manual_seed(0)
+    network = networks(2, 128, 32, 16)[name].eval()
+    x = torch.randn(1, 128, side, side)
+    run = harness.step(network, (x,), 'inference')
+    harness.limit_memory(args.memory)
+    try:
+        run()
+        peak = harness.peak(run, 'cpu')
+        times = []
+        while len(times) < 3 or (sum(times) < 1 and len(times) < args.rounds):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    except RuntimeError as error:
+        if 'memory' not in str(error):
+            raise
+        return dict(failed='out of memory')
+    return dict(ms=1e3 * sorted(times)[len(times) // 2], peak_mb=peak / 2**20)
+
+
+def points(args: argparse.Namespace) -> Iterator[dict]:
+    """`point` for each network and size, each in a process of its own."""
+    for name in ('GloRe, as released', 'GloRe, ours', 'Non-local (mmcv)'):
+        for side in GROWTH:
+            command = [sys.executable, __file__, '--point', name, str(side)]
+            command += [f'--threads={args.threads}', f'--memory={args.memory}']
+            ran = subprocess.run(command, capture_output=True, text=True)
+            if ran.returncode:
+                found = dict(failed=ran.stderr.strip().rpartition('\n')[2])
+            else:
+                found = json.loads(ran.stdout.splitlines()[-1])
+            print(f'{name}, {side}²: {found}', file=sys.stderr)
+            yield dict(name=name, side=side, **found)
+
+
+def growth(args: argparse.Namespace) -> None:
+    """Print, write and plot how time and memory grow with the number of positions."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    rows = list(points(args))
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout='constrained')
+    lines = ['| | ' + ' | '.join(f'{side}²' for side in GROWTH) + ' | exponent |']
+    lines.append('|' + '---|' * (len(GROWTH) + 2))
+    for key, axis, unit in (('ms', axes[0], 'ms'), ('peak_mb', axes[1], 'MB')):
+        for i, name in enumerate(dict.fromkeys(row['name'] for row in rows)):
+            own = [row for row in rows if row['name'] == name]
+            done = [row for row in own if 'failed' not in row]
+            x = np.array([row['side'] ** 2 for row in done])
+            y = np.array([row[key] for row in done])
+            large = x >= 64**2  # below, what does not depend on the size counts
+            slope, offset = np.polyfit(np.log(x[large]), np.log(y[large]), 1)
+            label = f'{name}: L to the {slope:.2f}'
+            axis.loglog(x, y, 'o', color=f'C{i}', label=label)
+            axis.loglog(x, np.exp(offset) * x**slope, color=f'C{i}', linewidth=0.8)
+            failed = [row['side'] ** 2 for row in own if 'failed' in row]
+            if failed:
+                height = [np.exp(offset) * side**slope for side in failed]
+                what = f'{name}: more than {args.memory:g} GB'
+                axis.loglog(failed, height, 'x', color=f'C{i}', label=what)
+            cells = [f'{row[key]:.1f}' if key in row else '✗' for row in own]
+            lines.append(f'| {name}, {unit} | {" | ".join(cells)} | {slope:.2f} |')
+        axis.set_xlabel('positions L')
+        axis.set_ylabel(f'{unit}, inference, C 128, S 32, K 16')
+        axis.legend(fontsize=8)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / 'growth.png', dpi=120)
+    about = harness.machine(args)
+    about['memory limit'] = f'{args.memory:g} GB'
+    text = ', '.join(f'{key} {value}' for key, value in about.items())
+    text += '\n\n' + '\n'.join(lines)
+    print(text)
+    (out / 'growth.md').write_text(text + '\n')
+    content = dict(machine=about, rows=rows)
+    (out / 'growth.json').write_text(json.dumps(content, indent=1) + '\n')
+
+
+def main() -> None:
+    """The table, the growth, or one point of the growth."""
+    parser = harness.parser(__doc__)
+    parser.add_argument(
+        '--memory', type=float, default=10, help='GB that a step may take (default: 10)'
+    )
+    parser.add_argument('--growth', action='store_true', help='from 32² to 512²')
+    parser.add_argument('--point', nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.point:
+        print(json.dumps(point(args.point[0], int(args.point[1]), args)))
+    elif args.growth:
+        growth(args)
+    else:
+        table(args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,177 @@
+"""The two matrix products of a unit along the positions of its maps.
+
+A map is (N, C, L), contiguous or with its channels last; it is not copied, and what is
+made from it has its layout.
+
+On the CPU, products in float32 are convolutions over short runs of positions.
+PyTorch's convolutions there (oneDNN) use the widest vectors of any processor, its
+matrix products (MKL) do not; a run bounds the memory that a convolution takes to bring
+a contiguous map into blocks.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ONEDNN = torch.backends.mkldnn.is_available()
+_RUN = 2**19  # numbers in a run, for each thread: 2 MB
+
+
+def over_positions(a: Tensor, b: Tensor, total: bool = False) -> Tensor:
+    """The product a bᵀ, a sum over positions, at least in float32.
+
+    Args:
+        a (Tensor): (N, P, L).
+        b (Tensor): (N, Q, L).
+        total (bool): Sum over samples, too. Default: False.
+
+    Returns:
+        Tensor: (N, P, Q); (P, Q) if `total`.
+    """
+    if _convolves(a):
+        return _over_runs(a, b, total)
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    if a.dtype == dtype:
+        product = a @ b.transpose(1, 2)
+    else:
+        # A sum over positions overflows half precision. The mean fits, and is rounded
+        # after it was summed in float32: no float32 copies of a and b.
+        length = a.shape[2]
+        nothing = a.new_zeros(1, 1, 1)
+        mean = torch.baddbmm(nothing, a, b.transpose(1, 2), beta=0, alpha=1 / length)
+        product = mean.to(dtype) * length
+    return product.sum(0) if total else product
+
+
+def per_position(
+    *pairs: tuple[Tensor, Tensor],
+    bias: Tensor | None = None,
+    add: Tensor | None = None,
+) -> Tensor:
+    """Σ w x + bias + add: a linear map of the channels at each position.
+
+    Args:
+        pairs (tuple[Tensor, Tensor]): Each w, (P, Q) or (N, P, Q), and x, (N, Q, L).
+        bias (Tensor, optional): (P,) or (N, P).
+        add (Tensor, optional): (N, P, L).
+
+    Returns:
+        Tensor: (N, P, L).
+    """
+    if _convolves(pairs[0][1]):
+        return _per_run(pairs, bias, add)
+    n = len(pairs[0][1])
+    (w, x), *others = ((w.expand(n, -1, -1), x) for w, x in pairs)
+    shift = None if bias is None else bias.expand(n, -1)[:, :, None]
+    if add is not None:
+        out = add.clone() if bias is None else add + shift
+        out.baddbmm_(w, x)
+    elif _channels_last(x):  # as made, a product is contiguous
+        shift = None if shift is None else shift.transpose(1, 2)
+        out = _product(x.transpose(1, 2), w.transpose(1, 2), shift).transpose(1, 2)
+    else:
+        out = _product(w, x, shift)
+    for w, x in others:
+        out.baddbmm_(w, x)
+    return out
+
+
+def project(w: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """B = w x + bias, and the product x Bᵀ while x is at hand.
+
+    Args:
+        w (Tensor): (K, C).
+        bias (Tensor): (K,).
+        x (Tensor): (N, C, L).
+
+    Returns:
+        tuple[Tensor, Tensor]: (N, K, L) and, at least in float32, (N, C, K).
+    """
+    if not _convolves(x):
+        b = per_position((w, x), bias=bias)
+        return b, over_positions(x, b)
+    size = (x.shape[1], len(w), 1)
+    b = x.new_empty(len(x), len(w), x.shape[2])
+    pooled = x.new_zeros(len(x), *size)
+    for sample, run in _runs(x, max(size), together=False):
+        here = x[sample, :, run].contiguous()
+        b[sample, :, run] = part = F.conv1d(here, w[:, :, None], bias)
+        pooled[sample] += torch.nn.grad.conv1d_weight(part, size, here)
+    return b, pooled[..., 0]
+
+
+def _product(a: Tensor, b: Tensor, add: Tensor | None) -> Tensor:
+    return a @ b if add is None else torch.baddbmm(add, a, b)
+
+
+def both_channels(a: Tensor, b: Tensor) -> Tensor:
+    """(N, P, L) and (N, Q, L) → (N, P + Q, L), in the layout of a."""
+    if _channels_last(a):
+        return torch.cat([a.transpose(1, 2), b.transpose(1, 2)], 2).transpose(1, 2)
+    return torch.cat([a, b], 1)
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.stride(1) == 1 < x.shape[1]
+
+
+def _convolves(x: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False  # what is recorded is to fit other machines
+    return (
+        _ONEDNN
+        and x.device.type == 'cpu'
+        and x.dtype == torch.float32
+        and not _channels_last(x)  # there its convolutions are the slower ones
+        and not torch.is_grad_enabled()
+    )
+
+
+def _over_runs(a: Tensor, b: Tensor, total: bool) -> Tensor:
+    few, many = sorted((a, b), key=lambda x: x.shape[1])
+    size = (many.shape[1], few.shape[1], 1)
+    sums = a.new_zeros(1 if total else len(a), *size)
+    for samples, run in _runs(a, max(size), together=total):
+        # the gradient for the weight of a 1×1 convolution from one to the other
+        sums[0 if total else samples] += torch.nn.grad.conv1d_weight(
+            few[samples, :, run], size, many[samples, :, run]
+        )
+    sums = sums[..., 0] if few is b else sums[..., 0].transpose(1, 2)
+    return sums[0] if total else sums
+
+
+def _per_run(
+    pairs: tuple[tuple[Tensor, Tensor], ...], bias: Tensor | None, add: Tensor | None
+) -> Tensor:
+    w, x = pairs[0]
+    n, _, length = x.shape
+    shared = all(w.dim() == 2 for w, _ in pairs) and (bias is None or bias.dim() == 1)
+    out = x.new_empty(n, w.shape[-2], length)
+    for samples, run in _runs(x, max(w.shape[-2:]), together=shared):
+        here = out[samples, :, run]
+        so_far = None if add is None else add[samples, :, run]
+        shift = bias if bias is None or bias.dim() == 1 else bias[samples][0]
+        for w, x in pairs:
+            w = w if w.dim() == 2 else w[samples][0]
+            product = F.conv1d(x[samples, :, run], w[:, :, None], shift)
+            if so_far is None:
+                here.copy_(product)
+            else:
+                torch.add(so_far, product, out=here)
+            so_far, shift = here, None
+    return out
+
+
+def _runs(x: Tensor, channels: int, together: bool) -> Iterator[tuple[slice, slice]]:
+    """Samples, one by one or together, and runs of their positions."""
+    n, _, length = x.shape
+    size = max(n, 1) if together else 1
+    most = _RUN * torch.get_num_threads()
+    step = math.ceil(length / max(1, size * channels * length // most))
+    step = 16 * max(1, math.ceil(step / 16))  # runs start where cache lines do
+    for first in range(0, n, size):
+        for start in range(0, length, step):
+            yield slice(first, first + size), slice(start, start + step)
