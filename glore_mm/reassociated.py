@@ -91,7 +91,7 @@ def fits(unit: nn.Module, x: Tensor) -> bool:
             torch.is_autocast_enabled(x.device.type)
             or unit.conv_proj.weight.dtype == x.dtype
         )
-        and not (torch.jit.is_tracing() and torch.is_grad_enabled())
+        and not torch.jit.is_tracing()  # a trace is made with gradients and without
     )
 
 

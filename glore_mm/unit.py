@@ -230,7 +230,8 @@ class GloRe(nn.Module):
         conv = self.conv_extend
         readable = is_pointwise(conv)
         reassociates = readable and self._reassociates(x)
-        if readable and not torch.is_grad_enabled() and x.dtype == nodes.dtype:
+        inferring = not torch.is_grad_enabled() and not torch.jit.is_tracing()
+        if readable and inferring and x.dtype == nodes.dtype:
             affine = fixed_affine(self.blocker)
             if affine is not None:  # the norm is folded into the weight
                 scale, shift = (t.to(x.dtype) for t in affine)
