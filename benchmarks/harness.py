@@ -3,13 +3,18 @@
 Times of different runs do not compare, ratios within one do. In each round every
 network runs twice, and the second run counts: the first leaves caches and allocator as
 this network leaves them. A ratio is the median over rounds of its time to the
-baseline's in the same round.
+baseline's in the same round. What is compared runs in a process of its own, as what
+others allocated changes times, too.
+
+On the CPU much of the time goes into memory that the C library gives back to the system
+after each step and gets anew in the next. `--keep-heap` makes it keep that memory.
 """
 
 import argparse
 import ctypes
 import gc
 import json
+import multiprocessing
 import platform
 import resource
 import statistics
@@ -23,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import glore_mm  # noqa: F401, before mmseg and mmaction2: it mends what fails in them
 
-SLOW = 2.0  # seconds; what takes longer runs once a round, in three rounds
+SLOW = 1.0  # seconds; what takes longer runs once a round, in three rounds
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MODES = ('inference', 'training')
 
 
@@ -38,6 +44,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
     result.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     result.add_argument('--dtype', default='float32', help='(default: float32)')
     result.add_argument('--channels-last', action='store_true')
+    result.add_argument('--keep-heap', action='store_true', help='no memory goes back')
     result.add_argument('--only', nargs='+', metavar='PLACE', help='places to measure')
     return result
 
@@ -57,10 +64,27 @@ def machine(args: argparse.Namespace) -> dict[str, str]:
         threads=str(args.threads),
         dtype=args.dtype,
         layout='channels last' if args.channels_last else 'contiguous',
+        heap='kept' if args.keep_heap else 'as it is',
         torch=torch.__version__,
         python=platform.python_version(),
         date=time.strftime('%Y-%m-%d'),
     )
+
+
+def apart(function: Callable, *given: object) -> object:
+    """What a function of a module gives, in a process of its own."""
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        return pool.apply(function, given)
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """In each process: threads, seed, heap."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    if args.keep_heap:
+        library = ctypes.CDLL(None)
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            library.mallopt(option, 2**31 - 1)
 
 
 def limit_memory(gigabytes: float) -> None:
@@ -298,16 +322,18 @@ def _plot(rows: list[dict], path: Path) -> None:
             shown = [r for r in rows if (r['place'], r['mode']) == (place, mode)][::-1]
             for i, row in enumerate(shown):
                 if 'failed' in row:
-                    axis.text(0.02, i, row['failed'], va='center', fontsize=8)
+                    axis.text(1, i, row['failed'], va='center', fontsize=8)
                     continue
                 ratio = row['ratio']
                 spread = [[ratio - row['low']], [row['high'] - ratio]]
-                axis.barh(i, ratio, color=colors[row['name']], xerr=spread)
+                axis.errorbar(ratio, i, xerr=spread, fmt='o', color=colors[row['name']])
                 axis.text(row['high'], i, f'  {ratio:.2f}', va='center', fontsize=8)
             axis.set_yticks(range(len(shown)), [row['name'] for row in shown])
+            axis.set_xscale('log')
             axis.axvline(1, color='0.6', linewidth=0.8)
             axis.set_title(f'{place}: {mode}', fontsize=9)
-            axis.margins(x=0.15)
+            axis.set_ylim(-0.7, len(shown) - 0.3)
+            axis.margins(x=0.2)
     figure.supxlabel('time ÷ time of the baseline')
     figure.savefig(path, dpi=120)
     plt.close(figure)

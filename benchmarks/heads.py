@@ -6,6 +6,7 @@ The heads are those of mmsegmentation's own configs, but that none lets its inpu
 to its classifier.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ import glore_mm.seg  # noqa: F401, registers GloReHead
 
 BATCH, SIZE = 2, (64, 128)
 CHANNELS = (256, 512, 1024, 2048)  # of the maps that a ResNet-50 gives
+PLACES = ('block alone', 'whole head')
 Run = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
@@ -90,32 +92,36 @@ def build(name: str) -> nn.Module:
     return MODELS.build(head)
 
 
-def main() -> None:
-    """Print, write and plot both tables."""
-    args = harness.parser(__doc__).parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
+    """The rows of the blocks alone, or of the whole heads."""
+    harness.set_up(args)
 
     def given(channels: tuple[int, ...]) -> tuple[Tensor, ...]:
         maps = (torch.randn(BATCH, c, *SIZE) for c in channels)
         return tuple(harness.prepare(x, args) for x in maps)
 
-    parts, heads = {}, {}
+    networks = {}
     for name, (_, layers, run, channels) in HEADS.items():
-        heads[name] = Part(lambda p, *x: p.head(x), head=build(name)), given(CHANNELS)
         head = build(name)
-        if name == 'ISA':
+        if place == PLACES[1]:
+            networks[name] = Part(lambda p, *x: p.head(x), head=head), given(CHANNELS)
+        elif name == 'ISA':
             head.in_conv = head.conv_seg = nn.Identity()
-            parts[name] = Part(run, head=head), given(channels)
+            networks[name] = Part(run, head=head), given(channels)
         elif run is not None:
             own = {layer: getattr(head, layer) for layer in layers}
-            parts[name] = Part(run, **own), given(channels)
+            networks[name] = Part(run, **own), given(channels)
+    for network, inputs in networks.values():
+        network.to(inputs[0].device, inputs[0].dtype)
+    return list(harness.measure(networks, args, next(iter(networks)), place=place))
+
+
+def main() -> None:
+    """Print, write and plot both tables."""
+    args = harness.parser(__doc__).parse_args()
     rows = []
-    for place, networks, baseline in (
-        ('block alone', parts, 'GloRe'),
-        ('whole head', heads, 'FCN'),
-    ):
-        rows += harness.measure(networks, args, baseline, place=place)
+    for place in PLACES:
+        rows += harness.apart(rows_of, place, args)
         print(f'{place}: measured', file=sys.stderr)
     harness.report(rows, 'heads', args)
 

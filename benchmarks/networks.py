@@ -3,6 +3,7 @@
 python benchmarks/networks.py        # images of 224², clips of 8×224²
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -70,21 +71,25 @@ def build(path: str, batch: int) -> tuple[Network, Tensor]:
     return Network(build_model(cfg), options), torch.randn(batch, *x.shape[1:])
 
 
+def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
+    """The rows of a place."""
+    harness.set_up(args)
+    batch, paths = NETWORKS[place]
+    networks = {}
+    for name, path in paths.items():
+        network, x = build(path, batch)
+        networks[name] = network, (harness.prepare(x, args),)
+    return list(harness.measure(networks, args, next(iter(paths)), place=place))
+
+
 def main() -> None:
     """Print, write and plot the table."""
     args = harness.parser(__doc__).parse_args()
-    torch.set_num_threads(args.threads)
     rows = []
-    for place, (batch, paths) in NETWORKS.items():
+    for place in NETWORKS:
         if args.only and not any(part in place for part in args.only):
             continue
-        torch.manual_seed(0)
-        networks = {}
-        for name, path in paths.items():
-            network, x = build(path, batch)
-            networks[name] = network, (harness.prepare(x, args),)
-        baseline = next(iter(paths))
-        rows += harness.measure(networks, args, baseline, place=place)
+        rows += harness.apart(rows_of, place, args)
         print(f'{place}: measured', file=sys.stderr)
     harness.report(rows, 'networks', args)
 

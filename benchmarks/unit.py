@@ -32,11 +32,8 @@ PLACES = {
 GROWTH = [32, 45, 64, 91, 128, 181, 256, 362, 512]
 
 
-def networks(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Module]:
-    """What is compared at one place; the GloRe units have the same weights."""
-    from mmcv.cnn.bricks import ContextBlock, GeneralizedAttention
-    from mmcv.cnn.bricks.non_local import NonLocal2d, NonLocal3d
-
+def units(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Module]:
+    """GloRe units with the same weights."""
     unit = {2: GloRe2d, 3: GloRe3d}[dim]
     sizes = channels, states, nodes
     found = {
@@ -48,15 +45,21 @@ def networks(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.M
     state = weights(found['GloRe, ours'])
     for network in found.values():
         network.load_state_dict(state)
-    if dim == 2:
-        found['Non-local (mmcv)'] = NonLocal2d(channels)
-        found['ContextBlock (mmcv)'] = ContextBlock(channels, ratio=1 / 4)
-        attention = GeneralizedAttention(channels, num_heads=8)
-        found['GeneralizedAttention (mmcv)'] = attention
-    else:
-        norm = dict(type='BN3d')
-        found['Non-local (mmcv)'] = NonLocal3d(channels, norm_cfg=norm)
     return found
+
+
+def peers(dim: int, channels: int) -> dict[str, nn.Module]:
+    """Other context blocks, those of mmcv."""
+    from mmcv.cnn.bricks import ContextBlock, GeneralizedAttention
+    from mmcv.cnn.bricks.non_local import NonLocal2d, NonLocal3d
+
+    if dim == 3:
+        return {'Non-local (mmcv)': NonLocal3d(channels, norm_cfg=dict(type='BN3d'))}
+    return {
+        'Non-local (mmcv)': NonLocal2d(channels),
+        'ContextBlock (mmcv)': ContextBlock(channels, ratio=1 / 4),
+        'GeneralizedAttention (mmcv)': GeneralizedAttention(channels, num_heads=8),
+    }
 
 
 def weights(unit: nn.Module) -> dict[str, Tensor]:
@@ -67,43 +70,55 @@ def weights(unit: nn.Module) -> dict[str, Tensor]:
     return unit.state_dict()
 
 
-def check(networks: dict[str, nn.Module], x: Tensor) -> None:
-    """All GloRe units give the same, before any of them is timed."""
-    names = [name for name in networks if 'GloRe' in name or 'ours' in name]
-    limit = {torch.float32: 1e-4}.get(x.dtype, 5e-2)
+def check(units: dict[str, nn.Module], x: Tensor) -> None:
+    """All units give the same, before any of them is timed."""
+    limit = 1e-4 if x.dtype == torch.float32 else 5e-2
     for training in (True, False):
         with torch.no_grad():
-            first, *others = (
-                copy.deepcopy(networks[name]).train(training)(x) - x for name in names
+            (_, first), *others = (
+                (name, copy.deepcopy(unit).train(training)(x) - x)
+                for name, unit in units.items()
             )
-        for name, y in zip(names[1:], others, strict=True):
+        for name, y in others:
             error = ((y - first).norm() / first.norm()).item()
-            assert error < limit, f'{name} differs from {names[0]} by {error:.1e}'
+            assert error < limit, f'{name} differs by {error:.1e}'
+
+
+def rows_of(place: str, family: str, args: argparse.Namespace) -> list[dict]:
+    """The rows of the units at a place, or those of its peers."""
+    harness.set_up(args)
+    harness.limit_memory(args.memory)
+    batch, channels, states, nodes, size = PLACES[place]
+    x = harness.prepare(torch.randn(batch, channels, *size), args)
+    baseline = 'GloRe, as released'
+    found = units(len(size), channels, states, nodes)
+    for unit in found.values():
+        unit.to(x.device, x.dtype)
+    check(found, x)
+    if family == 'peers':
+        found = {baseline: found[baseline], **peers(len(size), channels)}
+    networks = {name: (net.to(x.device, x.dtype), (x,)) for name, net in found.items()}
+    rows = harness.measure(networks, args, baseline, place=place)
+    return [row for row in rows if family == 'units' or row['name'] != baseline]
 
 
 def table(args: argparse.Namespace) -> None:
     """Time, memory and cost at several places."""
-    harness.limit_memory(args.memory)
     rows = []
-    for place, (batch, channels, states, nodes, size) in PLACES.items():
+    for place in PLACES:
         if args.only and not any(part in place for part in args.only):
             continue
-        torch.manual_seed(0)
-        found = networks(len(size), channels, states, nodes)
-        x = harness.prepare(torch.randn(batch, channels, *size), args)
-        for network in found.values():
-            network.to(x.device, x.dtype)
-        check(found, x)
-        both = {name: (network, (x,)) for name, network in found.items()}
-        rows += harness.measure(both, args, 'GloRe, as released', place=place)
+        for family in ['units'] if args.units else ['units', 'peers']:
+            rows += harness.apart(rows_of, place, family, args)
         print(f'{place}: measured', file=sys.stderr)
     harness.report(rows, 'unit', args)
 
 
 def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
     """Time and peak memory of one inference at side × side, C 128, S 32, K 16."""
-    torch.manual_seed(0)
-    network = networks(2, 128, 32, 16)[name].eval()
+    harness.set_up(args)
+    found = {**units(2, 128, 32, 16), **peers(2, 128)}
+    network = found[name].eval()
     x = torch.randn(1, 128, side, side)
     run = harness.step(network, (x,), 'inference')
     harness.limit_memory(args.memory)
@@ -189,10 +204,10 @@ def main() -> None:
     parser.add_argument(
         '--memory', type=float, default=10, help='GB that a step may take (default: 10)'
     )
+    parser.add_argument('--units', action='store_true', help='leave the peers out')
     parser.add_argument('--growth', action='store_true', help='from 32² to 512²')
     parser.add_argument('--point', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     if args.point:
         print(json.dumps(point(args.point[0], int(args.point[1]), args)))
     elif args.growth:

@@ -63,7 +63,7 @@ def per_position(
     """
     if _convolves(pairs[0][1]):
         return _per_run(pairs, bias, add)
-    n = len(pairs[0][1])
+    n = pairs[0][1].shape[0]
     (w, x), *others = ((w.expand(n, -1, -1), x) for w, x in pairs)
     shift = None if bias is None else bias.expand(n, -1)[:, :, None]
     if add is not None:
@@ -149,19 +149,22 @@ def _per_run(
     w, x = pairs[0]
     n, _, length = x.shape
     shared = all(w.dim() == 2 for w, _ in pairs) and (bias is None or bias.dim() == 1)
-    out = x.new_empty(n, w.shape[-2], length)
-    for samples, run in _runs(x, max(w.shape[-2:]), together=shared):
-        here = out[samples, :, run]
-        so_far = None if add is None else add[samples, :, run]
+    runs = list(_runs(x, max(w.shape[-2:]), together=shared))
+    out = x.new_empty(n, w.shape[-2], length) if len(runs) != 1 else None
+    for samples, run in runs:
+        here = None
         shift = bias if bias is None or bias.dim() == 1 else bias[samples][0]
         for w, x in pairs:
             w = w if w.dim() == 2 else w[samples][0]
             product = F.conv1d(x[samples, :, run], w[:, :, None], shift)
-            if so_far is None:
-                here.copy_(product)
-            else:
-                torch.add(so_far, product, out=here)
-            so_far, shift = here, None
+            here = product if here is None else here.add_(product)
+            shift = None
+        if out is None:
+            return here if add is None else here.add_(add)
+        if add is None:
+            out[samples, :, run] = here
+        else:
+            torch.add(add[samples, :, run], here, out=out[samples, :, run])
     return out
 
 

@@ -74,14 +74,15 @@ def fixed_affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 
 def fits(unit: nn.Module, x: Tensor) -> bool:
-    """Whether `reason` computes what this unit computes for this input."""
+    """Whether `reason` computes what a unit with a plain graph does for this input."""
     gcn, norm = unit.gcn, unit.blocker
     dtype = _product_dtype(x)
     half = torch.promote_types(dtype, torch.float32) != dtype
-    convs = unit.conv_proj, unit.conv_state, gcn.conv1, gcn.conv2, unit.conv_extend
+    biased = unit.conv_proj, unit.conv_state, gcn.conv1
+    unbiased = gcn.conv2, unit.conv_extend
     return (
-        all(map(is_pointwise, convs))
-        and is_plain(gcn, type(gcn))
+        all(is_pointwise(conv) and conv.bias is not None for conv in biased)
+        and all(is_pointwise(conv) and conv.bias is None for conv in unbiased)
         and is_plain(gcn.relu, nn.ReLU)
         and is_plain(norm, nn.Identity, *_BATCH_NORMS)
         and max(unit.pool) == 1

@@ -193,7 +193,8 @@ class GloRe(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each position what the graph found. (N, C, *spatial) → the same."""
         self._check_input(x)
-        if self._reassociates(x) and reassociated.fits(self, x):
+        plain = is_plain(self.gcn, GraphConv) and reassociated.fits(self, x)
+        if plain and self._reassociates(x):
             return reassociated.reason(self, x)
         projection = self.conv_proj(x)  # (N, K, *spatial)
         nodes = self._gather(x, projection)  # (N, S, K)
@@ -228,7 +229,7 @@ class GloRe(nn.Module):
     def _give_back(self, x: Tensor, nodes: Tensor, back: Tensor) -> Tensor:
         """X + Y (N, C, *spatial) from Z (N, S, K) and B (N, K, L)."""
         conv = self.conv_extend
-        readable = is_pointwise(conv)
+        readable = is_pointwise(conv) and conv.bias is None
         reassociates = readable and self._reassociates(x)
         inferring = not torch.is_grad_enabled() and not torch.jit.is_tracing()
         if readable and inferring and x.dtype == nodes.dtype:

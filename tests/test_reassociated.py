@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from mmcv.cnn import fuse_conv_bn
 from test_unit import SIZES, UNITS, error, randomize
 from torch import nn
 from torch.nn.utils import parametrizations
@@ -13,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from glore_mm import GloRe2d, GloRe3d
+from glore_mm.unit import GraphConv
 
 BN = dict(type='BN', eps=1e-4)
 
@@ -174,6 +176,21 @@ def quantized(unit):
     unit.conv_state = torch.ao.nn.qat.Conv2d.from_float(unit.conv_state)
 
 
+class Damped(GraphConv):
+    def forward(self, nodes):
+        return super().forward(nodes) / 2
+
+
+def another_graph(unit):
+    unit.gcn.__class__ = Damped
+
+
+def fused(unit):
+    """As OpenMMLab fuses for inference: the norm is in the convolution, with a bias."""
+    unit.blocker.running_mean += 1
+    fuse_conv_bn(unit)
+
+
 def another_activation(unit):
     unit.gcn.relu = nn.GELU()
 
@@ -192,6 +209,8 @@ def another_activation(unit):
         patched,
         quantized,
         another_activation,
+        another_graph,
+        fused,
     ],
 )
 @pytest.mark.parametrize('training', [False, True])
@@ -420,6 +439,15 @@ def test_one_position_has_no_variance():
     _, other = pair()
     with pytest.raises(ValueError, match='more than one position.*1, 16, 1, 1'):
         other(torch.randn(1, 16, 1, 1))
+
+
+@pytest.mark.parametrize('order', ['direct', 'reassociated'])
+def test_traces_alike_with_gradients_and_without(order):
+    torch.manual_seed(0)
+    unit = randomize(GloRe2d(16, 10, 6, order=order)).eval()
+    x, other = torch.randn(2, 2, 16, 7, 6)
+    traced = torch.jit.trace(unit, x)  # torch checks its trace without gradients
+    assert error(traced(other), unit(other).double()) < 1e-5
 
 
 @pytest.mark.parametrize('training', [False, True])

@@ -1,6 +1,9 @@
 """Count parameters and multiply-accumulate operations of configs, as Markdown.
 
 python tools/get_flops.py configs/video/glore_r50_8x8_kinetics400.py
+
+Units are counted as they run: in the order of their products that takes fewer
+operations at the size of their input, or in that of --order.
 """
 
 import argparse
@@ -13,6 +16,7 @@ from glore_mm.engine import (
     plain_errors,
     task_of,
 )
+from glore_mm.unit import GloRe
 
 
 @plain_errors
@@ -20,6 +24,11 @@ def main() -> None:
     """Parse, count, print a row per config."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('configs', nargs='+', help='config files')
+    parser.add_argument(
+        '--order',
+        choices=['direct', 'reassociated'],
+        help="the order of the units' products (default: as they run)",
+    )
     add_cfg_options(parser)
     args = parser.parse_args()
 
@@ -29,7 +38,11 @@ def main() -> None:
         cfg = load_config(path, args.cfg_options)
         inputs = task_of(cfg).example_inputs(cfg)
         size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
-        cost = cost_of(build_model(cfg), **inputs)
+        model = build_model(cfg)
+        for module in model.modules():
+            if args.order and isinstance(module, GloRe):
+                module.order = args.order
+        cost = cost_of(model, **inputs)
         rows.append(
             f'| {path} | {size} | {cost.parameters:,} | {cost.macs / 1e9:.3f} '
             f'| {cost.unit_parameters:,} | {cost.unit_macs / 1e9:.3f} |'
