@@ -160,6 +160,8 @@ def measure(
                 if 'memory' not in str(error):
                     raise
                 failed[name] = 'out of memory'
+        if baseline in failed:
+            raise SystemExit(f'{labels}: {baseline} is out of memory; raise --memory')
         running = {name: run for name, run in steps.items() if name not in failed}
         times = _interleaved(running, max(args.rounds, 2), args.device)
         for name, (network, inputs) in networks.items():
@@ -306,6 +308,7 @@ def _plot(rows: list[dict], path: Path) -> None:
 
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     places = list(dict.fromkeys(row['place'] for row in rows))
     names = list(dict.fromkeys(row['name'] for row in rows))
@@ -322,7 +325,9 @@ def _plot(rows: list[dict], path: Path) -> None:
             shown = [r for r in rows if (r['place'], r['mode']) == (place, mode)][::-1]
             for i, row in enumerate(shown):
                 if 'failed' in row:
-                    axis.text(1, i, row['failed'], va='center', fontsize=8)
+                    left = axis.get_yaxis_transform()
+                    text = f'  {row["failed"]}'
+                    axis.text(0, i, text, va='center', fontsize=8, transform=left)
                     continue
                 ratio = row['ratio']
                 spread = [[ratio - row['low']], [row['high'] - ratio]]
@@ -330,6 +335,9 @@ def _plot(rows: list[dict], path: Path) -> None:
                 axis.text(row['high'], i, f'  {ratio:.2f}', va='center', fontsize=8)
             axis.set_yticks(range(len(shown)), [row['name'] for row in shown])
             axis.set_xscale('log')
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter('{x:g}')
+            axis.xaxis.set_minor_locator(NullLocator())
             axis.axvline(1, color='0.6', linewidth=0.8)
             axis.set_title(f'{place}: {mode}', fontsize=9)
             axis.set_ylim(-0.7, len(shown) - 0.3)

@@ -92,28 +92,33 @@ def build(name: str) -> nn.Module:
     return MODELS.build(head)
 
 
+def network(place: str, name: str) -> tuple[Part, tuple[Tensor, ...]] | None:
+    """A head or its block, where it has one, and inputs."""
+    _, layers, run, channels = HEADS[name]
+    head = build(name)
+    if place == 'whole head':
+        part, channels = Part(lambda part, *maps: part.head(maps), head=head), CHANNELS
+    elif run is None:
+        return None
+    elif name == 'ISA':
+        head.in_conv = head.conv_seg = nn.Identity()
+        part = Part(run, head=head)
+    else:
+        part = Part(run, **{layer: getattr(head, layer) for layer in layers})
+    return part, tuple(torch.randn(BATCH, c, *SIZE) for c in channels)
+
+
 def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
-    """The rows of the blocks alone, or of the whole heads."""
+    """The rows of a place."""
     harness.set_up(args)
-
-    def given(channels: tuple[int, ...]) -> tuple[Tensor, ...]:
-        maps = (torch.randn(BATCH, c, *SIZE) for c in channels)
-        return tuple(harness.prepare(x, args) for x in maps)
-
-    networks = {}
-    for name, (_, layers, run, channels) in HEADS.items():
-        head = build(name)
-        if place == PLACES[1]:
-            networks[name] = Part(lambda p, *x: p.head(x), head=head), given(CHANNELS)
-        elif name == 'ISA':
-            head.in_conv = head.conv_seg = nn.Identity()
-            networks[name] = Part(run, head=head), given(channels)
-        elif run is not None:
-            own = {layer: getattr(head, layer) for layer in layers}
-            networks[name] = Part(run, **own), given(channels)
-    for network, inputs in networks.values():
-        network.to(inputs[0].device, inputs[0].dtype)
-    return list(harness.measure(networks, args, next(iter(networks)), place=place))
+    found = {}
+    for name in HEADS:
+        both = network(place, name)
+        if both is not None:
+            part, inputs = both
+            inputs = tuple(harness.prepare(x, args) for x in inputs)
+            found[name] = part.to(inputs[0].device, inputs[0].dtype), inputs
+    return list(harness.measure(found, args, next(iter(found)), place=place))
 
 
 def main() -> None:
@@ -121,6 +126,8 @@ def main() -> None:
     args = harness.parser(__doc__).parse_args()
     rows = []
     for place in PLACES:
+        if args.only and not any(part in place for part in args.only):
+            continue
         rows += harness.apart(rows_of, place, args)
         print(f'{place}: measured', file=sys.stderr)
     harness.report(rows, 'heads', args)

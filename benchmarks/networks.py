@@ -78,7 +78,8 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
     networks = {}
     for name, path in paths.items():
         network, x = build(path, batch)
-        networks[name] = network, (harness.prepare(x, args),)
+        x = harness.prepare(x, args)
+        networks[name] = network.to(x.device, x.dtype), (x,)
     return list(harness.measure(networks, args, next(iter(paths)), place=place))
 
 

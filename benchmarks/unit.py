@@ -87,7 +87,8 @@ def check(units: dict[str, nn.Module], x: Tensor) -> None:
 def rows_of(place: str, family: str, args: argparse.Namespace) -> list[dict]:
     """The rows of the units at a place, or those of its peers."""
     harness.set_up(args)
-    harness.limit_memory(args.memory)
+    if args.device == 'cpu':
+        harness.limit_memory(args.memory)
     batch, channels, states, nodes, size = PLACES[place]
     x = harness.prepare(torch.randn(batch, channels, *size), args)
     baseline = 'GloRe, as released'

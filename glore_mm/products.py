@@ -1,7 +1,7 @@
 """The two matrix products of a unit along the positions of its maps.
 
 A map is (N, C, L), contiguous or with its channels last; it is not copied, and what is
-made from it has its layout.
+made from it has its layout, or that of what it is added to.
 
 On the CPU, products in float32 are convolutions over short runs of positions.
 PyTorch's convolutions there (oneDNN) use the widest vectors of any processor, its
@@ -20,13 +20,17 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 _RUN = 2**19  # numbers in a run, for each thread: 2 MB
 
 
-def over_positions(a: Tensor, b: Tensor, total: bool = False) -> Tensor:
+def over_positions(
+    a: Tensor, b: Tensor, total: bool = False, signed: bool = False
+) -> Tensor:
     """The product a bᵀ, a sum over positions, at least in float32.
 
     Args:
         a (Tensor): (N, P, L).
         b (Tensor): (N, Q, L).
         total (bool): Sum over samples, too. Default: False.
+        signed (bool): One of them is a gradient, small and of either sign. Matters in
+            half precision alone. Default: False.
 
     Returns:
         Tensor: (N, P, Q); (P, Q) if `total`.
@@ -37,12 +41,13 @@ def over_positions(a: Tensor, b: Tensor, total: bool = False) -> Tensor:
     if a.dtype == dtype:
         product = a @ b.transpose(1, 2)
     else:
-        # A sum over positions overflows half precision. The mean fits, and is rounded
-        # after it was summed in float32: no float32 copies of a and b.
-        length = a.shape[2]
+        # A sum over positions overflows half precision, and a mean of gradients is too
+        # small for it. It is scaled after it was summed in float32, before it is
+        # rounded: no float32 copies of a and b.
+        scale = max(a.shape[2], 1) ** (0.5 if signed else 1)
         nothing = a.new_zeros(1, 1, 1)
-        mean = torch.baddbmm(nothing, a, b.transpose(1, 2), beta=0, alpha=1 / length)
-        product = mean.to(dtype) * length
+        part = torch.baddbmm(nothing, a, b.transpose(1, 2), beta=0, alpha=1 / scale)
+        product = part.to(dtype) * scale
     return product.sum(0) if total else product
 
 
@@ -61,7 +66,7 @@ def per_position(
     Returns:
         Tensor: (N, P, L).
     """
-    if _convolves(pairs[0][1]):
+    if _convolves(pairs[0][1]) and (add is None or _convolves(add)):
         return _per_run(pairs, bias, add)
     n = pairs[0][1].shape[0]
     (w, x), *others = ((w.expand(n, -1, -1), x) for w, x in pairs)

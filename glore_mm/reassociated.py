@@ -23,6 +23,7 @@ In half precision the products along positions run in half precision; what is sm
 computed in float32.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,15 @@ def fixed_affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     return scale, shift if norm.bias is None else norm.bias + shift
 
 
+def shared_by(norm: nn.Module) -> object:
+    """The processes that a norm in training takes its statistics from."""
+    synced = type(norm) is nn.SyncBatchNorm and norm.training
+    if not (synced and dist.is_available() and dist.is_initialized()):
+        return None
+    group = norm.process_group or dist.group.WORLD
+    return group if dist.get_world_size(group) > 1 else None
+
+
 def fits(unit: nn.Module, x: Tensor) -> bool:
     """Whether `reason` computes what a unit with a plain graph does for this input."""
     gcn, norm = unit.gcn, unit.blocker
@@ -86,6 +96,7 @@ def fits(unit: nn.Module, x: Tensor) -> bool:
         and is_plain(gcn.relu, nn.ReLU)
         and is_plain(norm, nn.Identity, *_BATCH_NORMS)
         and max(unit.pool) == 1
+        and (x.numel() > 0 or shared_by(norm) is not None)
         # Y that no norm brings back to size needs float32
         and not (half and not unit.normalize and type(norm) is nn.Identity)
         and (
@@ -115,9 +126,10 @@ def reason(unit: nn.Module, x: Tensor) -> Tensor:
     settings = Settings(
         _product_dtype(x),
         unit.normalize,
-        keep_pooled=unit.keep_pooled or 16 * unit.num_nodes <= length,
+        keep_pooled=torch.is_grad_enabled()
+        and (unit.keep_pooled or 16 * unit.num_nodes <= length),
     )
-    with torch.autocast(x.device.type, enabled=False):
+    with _without_autocast(x):
         affine = fixed_affine(norm)
         if affine is None:
             ones = unit.conv_extend.weight.new_ones(channels)
@@ -126,7 +138,7 @@ def reason(unit: nn.Module, x: Tensor) -> Tensor:
                 ones * 0 if getattr(norm, 'bias', None) is None else norm.bias,
             )
             if type(norm) is not nn.Identity:
-                settings = settings._replace(eps=norm.eps, group=_group(norm))
+                settings = settings._replace(eps=norm.eps, group=shared_by(norm))
                 if n * length == 1 and settings.group is None:
                     raise ValueError(
                         'a batch norm in training needs more than one position; '
@@ -224,7 +236,7 @@ class _Reason(Function):
         split = len(Weights._fields)
         weights, kept = Weights(*saved[:split]), Kept(*saved[split:])
         needed = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad(), _without_autocast(x):
             d_x, d_weights = _backward(grad, x, weights, kept, ctx.settings, *needed)
         if torch.is_grad_enabled():
             d_x, *d_weights = _Once.apply(grad, x, *weights, d_x, *d_weights)
@@ -235,8 +247,12 @@ class _Once(Function):
     """Gradients that can't be differentiated again."""
 
     @staticmethod
-    def forward(ctx, *tensors):
+    def forward(*tensors):
         return tensors[-1 - len(Weights._fields) :]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
 
     @staticmethod
     def backward(ctx, *_):
@@ -285,45 +301,18 @@ def _backward(
     need_proj: bool,
 ) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
     """The gradients for x and for each of the weights; the names as in the formulas."""
-    d, centre, sums, pooled, gram, mean, var, count = kept
+    d, centre, sums, pooled, *_ = kept
     length = x.shape[2]
     dtypes = [t.dtype for t in w]
     w = Weights(*(t.to(centre.dtype) for t in w))
     g, flat = grad.to(s.dtype), x.to(s.dtype)
     if not s.keep_pooled:
         pooled = over_positions(flat, d)
-        pooled = pooled + flat.sum(2, dtype=centre.dtype)[:, :, None] * centre[:, None]
+        if s.eps is not None:
+            total = flat.sum(2, dtype=centre.dtype)
+            pooled = pooled + total[:, :, None] * centre[:, None]
     graph = _graph(pooled, sums, length, w, s)
-    back = graph.back
-
-    # through the closing norm, to M and B
-    g_sum = g.sum(2, dtype=centre.dtype)  # g 1 (N, C)
-    g_d = over_positions(g, d)  # g Dᵀ (N, C, K)
-    offset = _times(back, centre)
-    scale = w.scale  # a
-    d_shift = g_sum.sum(0)
-    if s.eps is None:
-        d_scale = ((g_d * back).sum(2) + offset * g_sum).sum(0)
-        from_back = [((scale[:, None] * back).transpose(1, 2), g)]
-        d_centre = 0
-    else:
-        r = (var + s.eps).rsqrt()
-        offset = offset - mean
-        scale = scale * r
-        d_scale = r * ((g_d * back).sum(2) + offset * g_sum).sum(0)
-        totals = torch.cat([d_shift, d_scale])
-        if s.group is not None:
-            dist.all_reduce(totals, group=s.group)
-        slope, curve = (totals / count).chunk(2)
-        curve = curve * r  # c (C,)
-        e = slope + curve * offset  # (N, C)
-        curved = curve[:, None] * back  # c M
-        scaled = (scale[:, None] * back).transpose(1, 2)  # (a M)ᵀ
-        g_d = g_d - curved @ gram
-        g_sum = g_sum - length * e
-        from_back = [(scaled, g), (-scaled @ curved, d)]
-        d_centre = -_times(scaled, e)
-    d_back = scale[:, None] * (g_d + g_sum[:, :, None] * centre[:, None])
+    d_back, to_b, d_centre, d_scale, d_shift = _through_norm(g, graph.back, w, kept, s)
 
     # through the graph, to P and B 1
     d_extend = over_positions(d_back, graph.updated, total=True)
@@ -343,11 +332,13 @@ def _backward(
 
     # through the projection, to X
     d_b = per_position(
-        *((m.to(s.dtype), map_) for m, map_ in from_back),
+        *((matrix.to(s.dtype), maps) for matrix, maps in to_b),
         (d_pooled.transpose(1, 2).to(s.dtype), flat),
         bias=(d_centre + w.state_bias @ d_nodes).to(s.dtype),
     )
-    d_proj = over_positions(d_b, flat, total=True) if need_proj else None
+    d_proj = None
+    if need_proj:
+        d_proj = over_positions(d_b, flat, total=True, signed=True)
     d_proj_bias = d_b.sum((0, 2), dtype=centre.dtype)
     d_x = None
     if need_x:
@@ -374,6 +365,48 @@ def _backward(
     return d_x, tuple(t if t is None else t.to(dtype) for t, dtype in typed)
 
 
+def _through_norm(
+    g: Tensor, back: Tensor, w: Weights, kept: Kept, s: Settings
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor | int, Tensor, Tensor]:
+    """From the gradient of the output to ∂M, ∂B, ∂γ and ∂β.
+
+    ∂B comes as pairs of a matrix and the map that it is to be multiplied with, and as
+    what every position gets (N, K).
+    """
+    d, centre = kept.centred, kept.centre
+    length = g.shape[2]
+    g_sum = g.sum(2, dtype=centre.dtype)  # g 1 (N, C)
+    g_d = over_positions(g, d, signed=True)  # g Dᵀ (N, C, K)
+    means = _times(back, centre)  # M b̄ (N, C)
+    d_shift = g_sum.sum(0)
+    if s.eps is None:
+        a_back = w.scale[:, None] * back
+        d_scale = ((g_d * back).sum(2) + means * g_sum).sum(0)
+        d_back = w.scale[:, None] * (g_d + g_sum[:, :, None] * centre[:, None])
+        return d_back, [(a_back.transpose(1, 2), g)], 0, d_scale, d_shift
+    r = (kept.var + s.eps).rsqrt()
+    a = w.scale * r
+    d_scale = r * ((g_d * back).sum(2) + (means - kept.mean) * g_sum).sum(0)
+    sums = torch.cat([d_shift, d_scale])
+    if s.group is not None:
+        dist.all_reduce(sums, group=s.group)
+    mean_shift, mean_scale = (sums / kept.count).chunk(2)
+    c = r * mean_scale
+    e = mean_shift + c * (means - kept.mean)  # (N, C)
+    c_back = c[:, None] * back  # c M
+    back_a = (a[:, None] * back).transpose(1, 2)  # (a M)ᵀ (N, K, C)
+    y_d = g_d - c_back @ kept.gram  # ∂Y Dᵀ / a
+    y_sum = g_sum - length * e  # ∂Y 1 / a
+    d_back = a[:, None] * (y_d + y_sum[:, :, None] * centre[:, None])
+    return (
+        d_back,
+        [(back_a, g), (-back_a @ c_back, d)],
+        -_times(back_a, e),
+        d_scale,
+        d_shift,
+    )
+
+
 def _graph(
     pooled: Tensor, sums: Tensor, length: int, w: Weights, s: Settings
 ) -> _Graph:
@@ -389,7 +422,7 @@ def _statistics(
     back: Tensor, means: Tensor, gram: Tensor, length: int, group: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance (C,) of Y over the batch, and its positions (1,)."""
-    mean = means.mean(0)
+    mean = means.sum(0) / max(len(means), 1)  # a process may have no samples
     squares = ((back @ gram) * back).sum((0, 2))
     squares = squares + length * (means - mean).square().sum(0)
     count = mean.new_full((1,), len(back) * length)
@@ -410,6 +443,13 @@ def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix @ vector[:, :, None])[:, :, 0]
 
 
+def _without_autocast(x: Tensor) -> AbstractContextManager:
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()  # torch.compile allows no other in a backward pass
+
+
 def _product_dtype(x: Tensor) -> torch.dtype:
     device = x.device.type
     if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
@@ -417,24 +457,16 @@ def _product_dtype(x: Tensor) -> torch.dtype:
     return x.dtype
 
 
-def _group(norm: nn.Module) -> object:
-    """The processes that a norm in training takes its statistics from."""
-    synced = type(norm) is nn.SyncBatchNorm and norm.training
-    if not (synced and dist.is_available() and dist.is_initialized()):
-        return None
-    group = norm.process_group or dist.group.WORLD
-    return group if dist.get_world_size(group) > 1 else None
-
-
 def _track(norm: nn.Module, kept: Kept) -> None:
     """Move running statistics as the norm itself does."""
-    if not norm.training or norm.running_mean is None:
+    if not norm.training or not norm.track_running_stats:
         return
     with torch.no_grad():
-        norm.num_batches_tracked += 1
-        momentum = norm.momentum
-        if momentum is None:
-            momentum = 1 / float(norm.num_batches_tracked)
+        momentum = norm.momentum or 0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked += 1
+            if norm.momentum is None:
+                momentum = 1 / float(norm.num_batches_tracked)
         unbiased = kept.var * (kept.count / (kept.count - 1))
         for running, new in (
             (norm.running_mean, kept.mean),

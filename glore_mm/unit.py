@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from glore_mm import reassociated
 from glore_mm.products import over_positions, per_position
-from glore_mm.reassociated import fixed_affine, is_plain, is_pointwise
+from glore_mm.reassociated import fixed_affine, is_plain, is_pointwise, shared_by
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -68,7 +68,8 @@ class GloRe(nn.Module):
         norm_cfg (dict, optional): The norm, as in mmcv. None leaves the norm out.
             Default: batch norm with the eps of the release.
         order (str): Of the matrix products: 'direct', 'reassociated', or 'auto', the
-            one with fewer multiplications for the input at hand. 'reassociated' reads
+            one with fewer multiplications for the input at hand (and 'reassociated'
+            where sync batch norm runs over several processes). 'reassociated' reads
             the weights of plain 1×1 convolutions; where a layer is anything else
             (another type, hooked, parametrised, with a norm of its own as in `pre_act`)
             the products that it takes part in stay direct. Default: 'auto'.
@@ -196,6 +197,7 @@ class GloRe(nn.Module):
         plain = is_plain(self.gcn, GraphConv) and reassociated.fits(self, x)
         if plain and self._reassociates(x):
             return reassociated.reason(self, x)
+        # from here on each half takes the other order where its own layers allow it
         projection = self.conv_proj(x)  # (N, K, *spatial)
         nodes = self._gather(x, projection)  # (N, S, K)
         amp = torch.is_autocast_enabled(x.device.type)
@@ -254,6 +256,8 @@ class GloRe(nn.Module):
         """Whether to multiply in the other order, for the positions of `x`."""
         if self.order != 'auto':
             return self.order == 'reassociated'
+        if shared_by(self.blocker) is not None:
+            return True  # alike in all processes, whatever the sizes of their inputs
         channels, states, nodes = self.in_channels, self.num_states, self.num_nodes
         positions = math.prod(x.shape[2:])
         # one way, of two that cost the same: the direct order, and the other

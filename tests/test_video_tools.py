@@ -336,3 +336,9 @@ def test_get_flops(tool, tmp_path):
     assert float(glore[2]) == pytest.approx(
         float(plain[2]) + float(glore[4]), abs=0.001
     )
+    orders = ('direct', 'reassociated')
+    forced = [
+        float(tool('get_flops', CONFIG, '--order', order).stdout.split('|')[-2])
+        for order in orders
+    ]
+    assert float(glore[4]) <= min(forced) < max(forced)
