@@ -85,6 +85,8 @@ def shared_by(norm: nn.Module) -> object:
 
 def fits(unit: nn.Module, x: Tensor) -> bool:
     """Whether `reason` computes what a unit with a plain graph does for this input."""
+    if torch.jit.is_tracing():
+        return False  # a trace must be the same with gradients and without
     gcn, norm = unit.gcn, unit.blocker
     dtype = _product_dtype(x)
     half = torch.promote_types(dtype, torch.float32) != dtype
@@ -103,7 +105,6 @@ def fits(unit: nn.Module, x: Tensor) -> bool:
             torch.is_autocast_enabled(x.device.type)
             or unit.conv_proj.weight.dtype == x.dtype
         )
-        and not torch.jit.is_tracing()  # a trace is made with gradients and without
     )
 
 
