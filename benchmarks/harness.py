@@ -18,8 +18,9 @@ import multiprocessing
 import platform
 import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -259,6 +260,27 @@ def _macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.eval()(*inputs)
     return counter.get_total_flops() // 2
+
+
+def compare(
+    doc: str, name: str, places: Iterable[str], rows_of: Callable[..., list[dict]]
+) -> None:
+    """What a benchmark of several places does, from its arguments to its report.
+
+    Args:
+        doc (str): The benchmark's docstring.
+        name (str): What its files are named.
+        places (Iterable[str]): The places.
+        rows_of (Callable): From a place and the arguments to its rows.
+    """
+    args = parser(doc).parse_args()
+    rows = []
+    for place in places:
+        if args.only and not any(part in place for part in args.only):
+            continue
+        rows += apart(rows_of, place, args)
+        print(f'{place}: measured', file=sys.stderr)
+    report(rows, name, args)
 
 
 def report(rows: list[dict], name: str, args: argparse.Namespace) -> None:

@@ -7,7 +7,6 @@ to its classifier.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 
 import harness
@@ -121,17 +120,5 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
     return list(harness.measure(found, args, next(iter(found)), place=place))
 
 
-def main() -> None:
-    """Print, write and plot both tables."""
-    args = harness.parser(__doc__).parse_args()
-    rows = []
-    for place in PLACES:
-        if args.only and not any(part in place for part in args.only):
-            continue
-        rows += harness.apart(rows_of, place, args)
-        print(f'{place}: measured', file=sys.stderr)
-    harness.report(rows, 'heads', args)
-
-
 if __name__ == '__main__':
-    main()
+    harness.compare(__doc__, 'heads', PLACES, rows_of)

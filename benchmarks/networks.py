@@ -4,7 +4,6 @@ python benchmarks/networks.py        # images of 224², clips of 8×224²
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import harness
@@ -83,17 +82,5 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
     return list(harness.measure(networks, args, next(iter(paths)), place=place))
 
 
-def main() -> None:
-    """Print, write and plot the table."""
-    args = harness.parser(__doc__).parse_args()
-    rows = []
-    for place in NETWORKS:
-        if args.only and not any(part in place for part in args.only):
-            continue
-        rows += harness.apart(rows_of, place, args)
-        print(f'{place}: measured', file=sys.stderr)
-    harness.report(rows, 'networks', args)
-
-
 if __name__ == '__main__':
-    main()
+    harness.compare(__doc__, 'networks', NETWORKS, rows_of)
