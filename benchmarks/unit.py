@@ -144,6 +144,7 @@ def points(args: argparse.Namespace) -> Iterator[dict]:
         for side in GROWTH:
             command = [sys.executable, __file__, '--point', name, str(side)]
             command += [f'--threads={args.threads}', f'--memory={args.memory}']
+            command += ['--keep-heap'] if args.keep_heap else []
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
                 found = dict(failed=ran.stderr.strip().rpartition('\n')[2])
