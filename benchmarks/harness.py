@@ -23,11 +23,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-import glore_mm  # noqa: F401, before mmseg and mmaction2: it mends what fails in them
+from glore_mm.analysis import cost_of
 
 SLOW = 1.0  # seconds; what takes longer runs once a round, in three rounds
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -150,6 +152,7 @@ def measure(
         there was before the step), `kept_mb` (kept for the backward pass, parameters
         and inputs aside), `macs` (of inference), `parameters`; or `failed`.
     """
+    costs = {}
     for mode in MODES:
         steps = {name: step(*both, mode) for name, both in networks.items()}
         peaks, failed = {}, {}
@@ -164,13 +167,15 @@ def measure(
         if baseline in failed:
             raise SystemExit(f'{labels}: {baseline} is out of memory; raise --memory')
         running = {name: run for name, run in steps.items() if name not in failed}
-        times = _interleaved(running, max(args.rounds, 2), args.device)
+        times = interleaved(running, max(args.rounds, 2), args.device)
         for name, (network, inputs) in networks.items():
-            row = dict(labels, mode=mode, name=name)
-            row['parameters'] = sum(p.numel() for p in network.parameters())
+            parameters = sum(p.numel() for p in network.parameters())
+            row = dict(labels, mode=mode, name=name, parameters=parameters)
             if name in failed:
                 yield dict(row, failed=failed[name])
                 continue
+            if name not in costs:
+                costs[name] = cost_of(network, *inputs)
             pairs = zip(times[name], times[baseline], strict=False)
             ratios = sorted(a / b for a, b in pairs)
             low, middle, high = statistics.quantiles(ratios, n=4, method='inclusive')
@@ -182,13 +187,14 @@ def measure(
                 high=high,
                 peak_mb=peaks[name] / 2**20,
                 kept_mb=kept(network, inputs) / 2**20 if mode == 'training' else 0,
-                macs=_macs(network, inputs),
+                macs=costs[name].macs,
             )
 
 
-def _interleaved(
+def interleaved(
     steps: dict[str, Callable], rounds: int, device: str
 ) -> dict[str, list[float]]:
+    """Seconds that each step took in each round."""
     times = {name: [] for name in steps}
     slow = set()
     for i in range(rounds):
@@ -256,48 +262,55 @@ def _status(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.eval()(*inputs)
-    return counter.get_total_flops() // 2
-
-
 def compare(
-    doc: str, name: str, places: Iterable[str], rows_of: Callable[..., list[dict]]
+    name: str,
+    places: Iterable[str],
+    rows_of: Callable[..., list[dict]],
+    args: argparse.Namespace,
+    families: Iterable[str] | None = None,
 ) -> None:
-    """What a benchmark of several places does, from its arguments to its report.
+    """Measure at several places, each in a process of its own, and report.
 
     Args:
-        doc (str): The benchmark's docstring.
-        name (str): What its files are named.
+        name (str): What the files are named.
         places (Iterable[str]): The places.
-        rows_of (Callable): From a place and the arguments to its rows.
+        rows_of (Callable): From a place and the arguments, and a family where there
+            are any, to rows.
+        args (argparse.Namespace): Of `parser`.
+        families (Iterable[str], optional): What is measured apart at one place.
     """
-    args = parser(doc).parse_args()
     rows = []
     for place in places:
         if args.only and not any(part in place for part in args.only):
             continue
-        rows += apart(rows_of, place, args)
+        for family in [()] if families is None else [(name,) for name in families]:
+            rows += apart(rows_of, place, args, *family)
         print(f'{place}: measured', file=sys.stderr)
-    report(rows, name, args)
-
-
-def report(rows: list[dict], name: str, args: argparse.Namespace) -> None:
-    """Print the table; write it, the figures as JSON, and a plot of the ratios."""
-    about = machine(args)
-    lines = [', '.join(f'{key} {value}' for key, value in about.items())]
+    lines = []
     for place in dict.fromkeys(row['place'] for row in rows):
         here = [row for row in rows if row['place'] == place]
         lines += ['', f'**{place}**', '', *_table(here)]
-    text = '\n'.join(lines)
+    write(name, machine(args), lines[1:], rows, _plot(rows), args)
+
+
+def write(
+    name: str,
+    about: dict[str, str],
+    lines: list[str],
+    rows: list[dict],
+    figure: Figure,
+    args: argparse.Namespace,
+) -> None:
+    """Print the table; write it, the figures as JSON, and the plot."""
+    about_line = ', '.join(f'{key} {value}' for key, value in about.items())
+    text = '\n'.join([about_line, '', *lines])
     print(text)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / f'{name}.md').write_text(text + '\n')
     content = dict(machine=about, rows=rows)
     (out / f'{name}.json').write_text(json.dumps(content, indent=1) + '\n')
-    _plot(rows, out / f'{name}.png')
+    figure.savefig(out / f'{name}.png', dpi=120)
     print(f'\nwritten to {out}/{name}.md, .json and .png')
 
 
@@ -325,13 +338,7 @@ def _table(rows: list[dict]) -> list[str]:
     return lines
 
 
-def _plot(rows: list[dict], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, NullLocator
-
+def _plot(rows: list[dict]) -> Figure:
     places = list(dict.fromkeys(row['place'] for row in rows))
     names = list(dict.fromkeys(row['name'] for row in rows))
     colors = {name: f'C{i % 10}' for i, name in enumerate(names)}
@@ -365,5 +372,4 @@ def _plot(rows: list[dict], path: Path) -> None:
             axis.set_ylim(-0.7, len(shown) - 0.3)
             axis.margins(x=0.2)
     figure.supxlabel('time ÷ time of the baseline')
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure

@@ -121,4 +121,5 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
 
 
 if __name__ == '__main__':
-    harness.compare(__doc__, 'heads', PLACES, rows_of)
+    args = harness.parser(__doc__).parse_args()
+    harness.compare('heads', PLACES, rows_of, args)

@@ -83,4 +83,5 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
 
 
 if __name__ == '__main__':
-    harness.compare(__doc__, 'networks', NETWORKS, rows_of)
+    args = harness.parser(__doc__).parse_args()
+    harness.compare('networks', NETWORKS, rows_of, args)

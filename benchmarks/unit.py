@@ -7,13 +7,14 @@ python benchmarks/unit.py --growth   # how cost grows with the size of the input
 import argparse
 import copy
 import json
+import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import harness
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from reference import ReferenceGloRe
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ def check(units: dict[str, nn.Module], x: Tensor) -> None:
             assert error < limit, f'{name} differs by {error:.1e}'
 
 
-def rows_of(place: str, family: str, args: argparse.Namespace) -> list[dict]:
+def rows_of(place: str, args: argparse.Namespace, family: str) -> list[dict]:
     """The rows of the units at a place, or those of its peers."""
     harness.set_up(args)
     if args.device == 'cpu':
@@ -103,18 +104,6 @@ def rows_of(place: str, family: str, args: argparse.Namespace) -> list[dict]:
     return [row for row in rows if family == 'units' or row['name'] != baseline]
 
 
-def table(args: argparse.Namespace) -> None:
-    """Time, memory and cost at several places."""
-    rows = []
-    for place in PLACES:
-        if args.only and not any(part in place for part in args.only):
-            continue
-        for family in ['units'] if args.units else ['units', 'peers']:
-            rows += harness.apart(rows_of, place, family, args)
-        print(f'{place}: measured', file=sys.stderr)
-    harness.report(rows, 'unit', args)
-
-
 def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
     """Time and peak memory of one inference at side × side, C 128, S 32, K 16."""
     harness.set_up(args)
@@ -126,16 +115,12 @@ def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
     try:
         run()
         peak = harness.peak(run, 'cpu')
-        times = []
-        while len(times) < 3 or (sum(times) < 1 and len(times) < args.rounds):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
+        times = harness.interleaved({name: run}, args.rounds, 'cpu')[name]
     except RuntimeError as error:
         if 'memory' not in str(error):
             raise
         return dict(failed='out of memory')
-    return dict(ms=1e3 * sorted(times)[len(times) // 2], peak_mb=peak / 2**20)
+    return dict(ms=1e3 * statistics.median(times), peak_mb=peak / 2**20)
 
 
 def points(args: argparse.Namespace) -> Iterator[dict]:
@@ -156,12 +141,6 @@ def points(args: argparse.Namespace) -> Iterator[dict]:
 
 def growth(args: argparse.Namespace) -> None:
     """Print, write and plot how time and memory grow with the number of positions."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    import numpy as np
-
     rows = list(points(args))
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout='constrained')
     lines = ['| | ' + ' | '.join(f'{side}²' for side in GROWTH) + ' | exponent |']
@@ -187,17 +166,8 @@ def growth(args: argparse.Namespace) -> None:
         axis.set_xlabel('positions L')
         axis.set_ylabel(f'{unit}, inference, C 128, S 32, K 16')
         axis.legend(fontsize=8)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / 'growth.png', dpi=120)
-    about = harness.machine(args)
-    about['memory limit'] = f'{args.memory:g} GB'
-    text = ', '.join(f'{key} {value}' for key, value in about.items())
-    text += '\n\n' + '\n'.join(lines)
-    print(text)
-    (out / 'growth.md').write_text(text + '\n')
-    content = dict(machine=about, rows=rows)
-    (out / 'growth.json').write_text(json.dumps(content, indent=1) + '\n')
+    about = dict(harness.machine(args), memory=f'at most {args.memory:g} GB')
+    harness.write('growth', about, lines, rows, figure, args)
 
 
 def main() -> None:
@@ -215,7 +185,8 @@ def main() -> None:
     elif args.growth:
         growth(args)
     else:
-        table(args)
+        families = ['units'] if args.units else ['units', 'peers']
+        harness.compare('unit', PLACES, rows_of, args, families)
 
 
 if __name__ == '__main__':

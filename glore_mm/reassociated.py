@@ -378,13 +378,12 @@ def _through_norm(
     length = g.shape[2]
     g_sum = g.sum(2, dtype=centre.dtype)  # g 1 (N, C)
     g_d = over_positions(g, d, signed=True)  # g Dᵀ (N, C, K)
-    means = _times(back, centre)  # M b̄ (N, C)
     d_shift = g_sum.sum(0)
-    if s.eps is None:
-        a_back = w.scale[:, None] * back
-        d_scale = ((g_d * back).sum(2) + means * g_sum).sum(0)
-        d_back = w.scale[:, None] * (g_d + g_sum[:, :, None] * centre[:, None])
-        return d_back, [(a_back.transpose(1, 2), g)], 0, d_scale, d_shift
+    if s.eps is None:  # b̄ is 0
+        a_back = (w.scale[:, None] * back).transpose(1, 2)
+        d_scale = (g_d * back).sum((0, 2))
+        return w.scale[:, None] * g_d, [(a_back, g)], 0, d_scale, d_shift
+    means = _times(back, centre)  # M b̄ (N, C)
     r = (kept.var + s.eps).rsqrt()
     a = w.scale * r
     d_scale = r * ((g_d * back).sum(2) + (means - kept.mean) * g_sum).sum(0)

@@ -194,8 +194,8 @@ class GloRe(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each position what the graph found. (N, C, *spatial) → the same."""
         self._check_input(x)
-        plain = is_plain(self.gcn, GraphConv) and reassociated.fits(self, x)
-        if plain and self._reassociates(x):
+        plain = self._reassociates(x) and is_plain(self.gcn, GraphConv)
+        if plain and reassociated.fits(self, x):
             return reassociated.reason(self, x)
         # from here on each half takes the other order where its own layers allow it
         projection = self.conv_proj(x)  # (N, K, *spatial)

@@ -11,9 +11,9 @@ from test_unit import SIZES, UNITS, error, randomize
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from glore_mm import GloRe2d, GloRe3d
+from glore_mm.analysis import cost_of
 from glore_mm.unit import GraphConv
 
 BN = dict(type='BN', eps=1e-4)
@@ -96,9 +96,7 @@ def test_orders_agree_in_every_form(options, training):
 
 
 def macs(unit, x):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        unit(x)
-    return counter.get_total_flops() // 2
+    return cost_of(unit, x).macs
 
 
 @pytest.mark.parametrize(

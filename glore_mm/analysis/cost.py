@@ -27,12 +27,13 @@ class Cost:
     unit_macs: int
 
 
-def cost_of(model: nn.Module, **inputs) -> Cost:
+def cost_of(model: nn.Module, *args, **inputs) -> Cost:
     """Count what a network costs in evaluation, with torch's own counter.
 
     Args:
         model (nn.Module): The network; it is run once and left in its mode.
-        inputs: Its arguments.
+        args: Its arguments.
+        inputs: Those that are given by name.
 
     Returns:
         Cost: In parameters and MACs.
@@ -42,12 +43,14 @@ def cost_of(model: nn.Module, **inputs) -> Cost:
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            model.eval()(**inputs)
+            model.eval()(*args, **inputs)
     finally:
         model.train(training)
     counts = counter.get_flop_counts()
     root = type(model).__name__
-    in_units = sum(sum(counts[f'{root}.{name}'].values()) for name in units)
+    # a unit by itself is the root, and its name in it is empty
+    paths = [f'{root}.{name}' if name else root for name in units]
+    in_units = sum(sum(counts[path].values()) for path in paths)
     return Cost(
         parameters=sum(p.numel() for p in model.parameters()),
         macs=counter.get_total_flops() // 2,  # a MAC is two floating-point operations
