@@ -12,11 +12,17 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glore_mm import GloRe2d, GloRe3d
+from glore_mm import GloRe2d, GloRe3d, products
 from glore_mm.analysis import cost_of
 from glore_mm.unit import GraphConv
 
 BN = dict(type='BN', eps=1e-4)
+
+
+@pytest.fixture(params=[False, True], ids=['matrix products', 'convolutions'])
+def either_way(request, monkeypatch):
+    """What is faster on this processor, and what is on others."""
+    monkeypatch.setattr(products, '_CONVOLVE', request.param)
 
 
 def pair(dim=2, channels=16, states=10, nodes=6, **options):
@@ -47,6 +53,7 @@ def assert_same_step(direct, other, x, limit):
         torch.testing.assert_close(a, b, rtol=limit, atol=limit)
 
 
+@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('normalize', [False, True])
 @pytest.mark.parametrize('dim', [1, 2, 3])
@@ -64,6 +71,7 @@ def test_orders_agree(dim, normalize, training):
         assert error(other(x.double()) - x, direct(x.double()) - x) < 1e-12
 
 
+@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize(
     'options',
     [
@@ -99,6 +107,7 @@ def macs(unit, x):
     return cost_of(unit, x).macs
 
 
+@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize(
     ('size', 'cheaper'),
     [
@@ -236,6 +245,7 @@ def test_weight_standardisation_takes_the_direct_order():
     assert_same_step(direct, other, torch.randn(2, 16, 7, 6), 1e-5)
 
 
+@pytest.mark.usefixtures('either_way')
 def test_variance_where_the_mean_is_large():
     """B with a mean of 100 deviations: a Gram matrix of B itself loses four digits."""
     torch.manual_seed(0)
@@ -298,12 +308,13 @@ def test_pooled_is_kept_on_demand():
 
 PEAK = """
 import sys, torch
-from glore_mm import GloRe2d
+from glore_mm import GloRe2d, products
 torch.set_num_threads(2)
+products._CONVOLVE = sys.argv[1] == 'convolutions'
 def peak():
     lines = open('/proc/self/status').read().splitlines()
     return next(int(l.split()[1]) for l in lines if l.startswith('VmHWM')) * 1024
-unit = GloRe2d(512, 128, 64, order=sys.argv[1]).eval()
+unit = GloRe2d(512, 128, 64).eval()
 x = torch.randn(1, 512, 128, 256)
 if sys.argv[2] == 'last':
     x = x.contiguous(memory_format=torch.channels_last)
@@ -318,9 +329,10 @@ print((peak() - before) / (x.numel() * 4))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 @pytest.mark.parametrize('layout', ['first', 'last'])
-def test_inference_allocates_its_output_and_little_else(layout):
+@pytest.mark.parametrize('way', ['products', 'convolutions'])
+def test_inference_allocates_its_output_and_little_else(way, layout):
     """Peak memory of the process over what X takes: 1 is the output."""
-    command = [sys.executable, '-c', PEAK, 'auto', layout]
+    command = [sys.executable, '-c', PEAK, way, layout]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 1 < float(ran.stdout) < 1.75
 
@@ -343,6 +355,7 @@ class Largest(TorchDispatchMode):
         return out
 
 
+@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize('order', ['direct', 'reassociated'])
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('dim', [2, 3])
@@ -455,6 +468,7 @@ def test_only_what_is_asked_for_gets_a_gradient():
     assert error(found, expected.double()) < 1e-5
 
 
+@pytest.mark.usefixtures('either_way')
 def test_gradients_accumulate():
     torch.manual_seed(0)
     direct, other = pair()
