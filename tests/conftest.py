@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +22,6 @@ def mini(tmp_path_factory) -> Path:
 @pytest.fixture
 def data(mini, tmp_path) -> Path:
     """The same scenes, a copy to damage."""
-    import shutil
-
     return Path(shutil.copytree(mini, tmp_path / 'data'))
 
 
@@ -52,3 +51,41 @@ def tool():
         return done
 
     return run
+
+
+@pytest.fixture
+def chromium():
+    """A headless Chromium; where there is none, tests are skipped, but not in CI."""
+    names = ('chromium', 'chromium-browser', 'google-chrome')
+    (path, *_) = [*filter(None, map(shutil.which, names)), None]
+    if path is None:
+        tell = pytest.fail if os.environ.get('CI') else pytest.skip
+        tell('no Chromium is installed; on Debian: apt-get install chromium')
+    from playwright.sync_api import sync_playwright
+
+    quiet = ('background-networking', 'component-update', 'sync', 'quic', 'gpu')
+    options = [f'--disable-{name}' for name in quiet]
+    # for each test anew: workers of data loaders would inherit it and keep it open
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=path, args=[*options, '--no-sandbox', '--no-first-run']
+        )
+
+
+@pytest.fixture
+def opened(chromium):
+    """Open a page from disk; afterwards: no error, and only the page was asked for."""
+    problems, requests, pages = [], [], []
+
+    def open_page(path: Path, width: int = 1200):
+        page = chromium.new_page(viewport=dict(width=width, height=900))
+        page.on('console', lambda message: problems.append(message.text))
+        page.on('pageerror', lambda error: problems.append(str(error)))
+        page.on('request', lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        pages.append(path.as_uri())
+        return page
+
+    yield open_page
+    assert problems == []
+    assert [url for url in requests if not url.startswith('data:')] == pages

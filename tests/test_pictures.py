@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from glore_mm.cls.pictures import with_scores
-from glore_mm.engine import caption, font_for
+from glore_mm.pictures import caption, font_for
 
 
 @pytest.mark.parametrize('text', ['piñata', 'Ἀθήνα', 'муравей'])

@@ -14,8 +14,8 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 import glore_mm.seg
+from glore_mm.analysis import class_iou
 from glore_mm.errors import UserError
-from glore_mm.seg.evaluation import class_iou
 from glore_mm.seg.pictures import colorize, overlay, panels
 
 PIPELINE = [

@@ -6,13 +6,19 @@ import re
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from PIL import Image
 
 from glore_mm.datasets.cityscapes_labels import LABEL_IDS
+from glore_mm.errors import UserError
+from glore_mm.seg.datasets import CityscapesFolders
+from glore_mm.seg.pictures import overlay
+from glore_mm.seg.tools import infer
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / 'configs' / 'seg' / 'glore_mini.py'
@@ -49,6 +55,25 @@ def trained(tool, mini, tmp_path_factory):
 @pytest.fixture(scope='module')
 def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / f'iter_{ITERATIONS}.pth'
+
+
+@pytest.fixture(scope='module')
+def clip(mini, tmp_path_factory):
+    """A video of street scenes, with odd sides; not to be changed."""
+    path = tmp_path_factory.mktemp('videos') / 'drive.avi'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 95, 47, 'yuv420p'
+        for file in sorted((mini / 'leftImg8bit').rglob('*.png')):
+            image = Image.open(file).resize((95, 47))
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode())
+    return path
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        return [frame.to_image() for frame in container.decode(video=0)]
 
 
 def test_train_says_what_runs_and_how_far_it_is(trained):
@@ -152,8 +177,12 @@ def test_test_writes_what_it_is_asked_for(checkpoint, tool, mini, tmp_path):
         written = np.array(Image.open(tmp_path / 'submission' / name))
         assert written.shape == (48, 96)
         assert set(np.unique(written)) <= set(LABEL_IDS.values())
-        width, height = Image.open(tmp_path / 'shown' / name).size
-        assert (width, height > 48) == (4 * 96, True)
+        shown = np.array(Image.open(tmp_path / 'shown' / name))
+        assert (shown.shape[1], shown.shape[0] > 48) == (4 * 96, True)
+        (truth,) = mini.rglob(name.replace('leftImg8bit', 'gtFine_labelTrainIds'))
+        errors = shown[-48:, -96:, 0]
+        assert set(np.unique(errors)) <= {0, 128, 255}  # 128: not scored
+        np.testing.assert_array_equal(errors == 128, np.array(Image.open(truth)) == 255)
 
 
 def test_tta(checkpoint, tool, mini, tmp_path):
@@ -208,6 +237,57 @@ def test_infer(checkpoint, tool, mini, tmp_path):
     assert [row['label'] for row in rows] == [
         found['label'] for record in records for found in record['classes']
     ]
+
+
+def test_infer_on_a_video(checkpoint, clip, tool, mini, tmp_path):
+    """In a folder with an image; its frames are segmented as images are."""
+    frames = decoded(clip)
+    (tmp_path / 'frames').mkdir()
+    for index, frame in enumerate(frames):
+        frame.save(tmp_path / 'frames' / f'{index}.png')
+    (tmp_path / 'mine').mkdir()
+    shutil.copy(clip, tmp_path / 'mine')
+    frames[0].save(tmp_path / 'mine' / 'still.png')
+    for folder, out in (('frames', 'images'), ('mine', 'out')):
+        done = tool(
+            'infer', CONFIG, checkpoint, folder, '--out-dir', out, '--json',
+            'found.json', '--top-k', 19, *options(mini), cwd=tmp_path,
+        )  # fmt: skip
+    assert not done.stderr  # a progress bar is for terminals
+    out = tmp_path / 'out'
+    assert sorted(path.name for path in out.iterdir()) == [
+        'drive', 'drive_overlay.mp4', 'legend.png', 'still.png', 'still_overlay.jpg',
+    ]  # fmt: skip
+
+    masks = [Image.open(path) for path in sorted((out / 'drive').iterdir())]
+    assert [Path(m.filename).name for m in masks] == [f'{i:06d}.png' for i in range(6)]
+    assert {(mask.mode, mask.size) for mask in masks} == {('P', (95, 47))}
+    labels = np.stack([np.asarray(mask) for mask in masks])
+    for index, found in enumerate(labels):
+        image = Image.open(tmp_path / 'images' / f'{index}.png')
+        np.testing.assert_array_equal(found, np.asarray(image))
+    record = json.loads((tmp_path / 'found.json').read_text())[0]
+    assert record['input'] == 'mine/drive.avi'
+    names = list(LABEL_IDS)
+    for found in record['classes']:
+        share = (labels == names.index(found['label'])).mean()
+        assert share == pytest.approx(found['score'], abs=1e-4)
+    assert {found['label'] for found in record['classes']} == {
+        names[c] for c in np.unique(labels)
+    }
+
+    palette = CityscapesFolders.METAINFO['palette']
+    with av.open(str(out / 'drive_overlay.mp4')) as video:
+        stream = video.streams.video[0]
+        assert (stream.codec.name, stream.average_rate) == ('h264', 10)
+    for drawn, frame, found in zip(
+        decoded(out / 'drive_overlay.mp4'), frames, labels, strict=True
+    ):
+        assert drawn.size == (94, 46)
+        expected = overlay(np.asarray(frame), found, palette)[:46, :94].astype(int)
+        assert np.abs(np.asarray(drawn) - expected).mean() < 8
+    colours = {colour for _, colour in Image.open(out / 'legend.png').getcolors(9999)}
+    assert colours > {tuple(colour) for colour in palette}
 
 
 @pytest.mark.slow
@@ -407,15 +487,38 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
         shutil.copy(image, tmp_path / folder / 'x.png')
     shutil.copy(image, tmp_path / 'x.png')
     Image.open(image).save(tmp_path / 'x_overlay.jpg')
-    done = tool('infer', CONFIG, checkpoint, 'a/x.png', 'x_overlay.jpg', '--out-dir',
-                '.', *options(mini), cwd=tmp_path, check=False)  # fmt: skip
-    refuses(done, 'would be written over x_overlay.jpg')
-    for inputs, out in ((['a/x.png'], 'a'), (['a', 'b'], 'out')):
+    for inputs, out, text in (
+        (['a/x.png', 'x_overlay.jpg'], '.', 'over x_overlay.jpg'),
+        (['a/x.png'], 'a', 'the result of a/x.png would be written over a/x.png'),
+        (['a', 'b'], 'out', 'over the result of a/x.png'),
+    ):
         done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
                     *options(mini), cwd=tmp_path, check=False)  # fmt: skip
-        refuses(done, 'would be written over a/x.png')
+        refuses(done, text)
     assert (tmp_path / 'a' / 'x.png').read_bytes() == image.read_bytes()
     assert not (tmp_path / 'out').exists()
+
+
+def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
+    (tmp_path / 'drive').mkdir()
+    for path, text in (
+        (str(clip), f'over {tmp_path}/drive, which exists'),
+        ('legend.jpg', 'the result of legend.jpg would be written over the legend'),
+        (f'{tmp_path}/legend.png', f'the legend would be written over {tmp_path}'),
+    ):
+        with pytest.raises(UserError, match=text):
+            next(infer(Config(), 'none.pth', [path], str(tmp_path)))
+
+
+def test_infer_leaves_nothing_of_a_damaged_video(
+    checkpoint, clip, tool, mini, tmp_path
+):
+    content = clip.read_bytes()
+    (tmp_path / 'cut.avi').write_bytes(content[: len(content) // 2])
+    done = tool('infer', CONFIG, checkpoint, 'cut.avi', '--out-dir', 'out',
+                *options(mini), cwd=tmp_path, check=False)  # fmt: skip
+    refuses(done, 'cut.avi: truncated, ')
+    assert not list((tmp_path / 'out').iterdir())
 
 
 def test_infer_without_input(checkpoint, tool, mini, tmp_path):

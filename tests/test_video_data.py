@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import glore_mm.video  # noqa: F401  (registers)
-from glore_mm.engine import Unreadable
+from glore_mm.engine import Unreadable, frames_of, open_video
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
 
@@ -230,6 +230,12 @@ def test_a_captioned_copy_is_upright_and_whole(name, videos, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['copy.mp4']
 
 
+@pytest.mark.parametrize('name', READABLE)
+def test_going_through_a_whole_video(videos, name):
+    frames = list(frames_of(open_video(str(videos / name))))
+    np.testing.assert_array_equal(frames, reference(videos / name))
+
+
 @pytest.mark.parametrize('reader', READERS)
 def test_nothing_is_left_open_and_results_can_be_pickled(videos, reader):
     results = read(videos / 'h264.mp4', reader, [5, 5])
@@ -248,6 +254,9 @@ def test_reader_is_one_of_three_and_installed(monkeypatch):
     with pytest.raises(UserError, match='needs decord: .* pip install decord'):
         TRANSFORMS.build(dict(type='OpenVideo', reader='decord'))
     TRANSFORMS.build(dict(type='OpenVideo'))
+    monkeypatch.setitem(sys.modules, 'av', None)
+    with pytest.raises(UserError, match='videos need PyAV: .* pip install av'):
+        open_video(__file__)
 
 
 # --------------------------------------------------------------------- bad clips
@@ -313,6 +322,16 @@ def test_bad_clip(damaged, name, reader, problem):
     with pytest.raises(UserError) as error:
         dataset[1]
     assert type(error.value) is UserError and str(error.value) == reason
+
+
+# others are bad for another reader, or as clips only
+@pytest.mark.parametrize(
+    'name', sorted(BAD.keys() - {'av1.mp4', 'large.ts', 'short.mp4', 'size.ts'})
+)
+def test_nothing_is_left_of_a_bad_copy(damaged, name, tmp_path):
+    with pytest.raises(Unreadable, match=f'{name}: .*{BAD[name][0]}'):
+        write_captioned(str(damaged / name), str(tmp_path / 'copy.mp4'), 'a label')
+    assert not list(tmp_path.iterdir())
 
 
 def test_damage_elsewhere_does_not_matter(damaged):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from glore_mm.analysis.evaluating import evaluating
 from glore_mm.unit import GloRe
 
 
@@ -31,7 +31,7 @@ def cost_of(model: nn.Module, *args, **inputs) -> Cost:
     """Count what a network costs in evaluation, with torch's own counter.
 
     Args:
-        model (nn.Module): The network; it is run once and left in its mode.
+        model (nn.Module): The network; it is run once and left as it was.
         args: Its arguments.
         inputs: Those that are given by name.
 
@@ -39,13 +39,8 @@ def cost_of(model: nn.Module, *args, **inputs) -> Cost:
         Cost: In parameters and MACs.
     """
     units = [name for name, m in model.named_modules() if isinstance(m, GloRe)]
-    training = model.training
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            model.eval()(*args, **inputs)
-    finally:
-        model.train(training)
+    with evaluating(model), FlopCounterMode(display=False) as counter:
+        model(*args, **inputs)
     counts = counter.get_flop_counts()
     root = type(model).__name__
     # a unit by itself is the root, and its name in it is empty

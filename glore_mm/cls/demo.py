@@ -6,8 +6,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.cls.reading import read_photograph
 from glore_mm.datasets.mini_imagenet import write_mini_imagenet
-from glore_mm.engine import stacked
 from glore_mm.engine.comparison import Comparison, demo
+from glore_mm.pictures import stacked
 
 _SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photographs
 

@@ -8,7 +8,7 @@ from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.cls.reading import read_photograph
-from glore_mm.engine import caption, font_for
+from glore_mm.pictures import caption, font_for
 
 _BAR = (170, 200, 235)
 

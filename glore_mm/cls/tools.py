@@ -9,10 +9,17 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmpretrain.structures import DataSample
 
 from glore_mm.cls.pictures import with_scores
 from glore_mm.cls.reading import SUFFIXES, read_photograph
-from glore_mm.engine import build_model, load_classifier, output_files, ranked
+from glore_mm.engine import (
+    Predictor,
+    build_model,
+    load_classifier,
+    output_files,
+    ranked,
+)
 
 INPUT_SUFFIXES = SUFFIXES
 SUBMISSION = None  # no server takes predictions
@@ -45,22 +52,43 @@ def infer(
             inputs or of another result.
     """
     outputs = output_files(inputs, out_dir, _names) if out_dir else {}
+    ask = predictor(cfg, checkpoint)
+    for path in inputs:
+        best = ask.ranked(ask.predict(path), top_k)
+        if outputs:
+            with_scores(read_photograph(path), best).save(outputs[path][0])
+        yield dict(input=path, classes=best)
+
+
+def predictor(cfg: Config, checkpoint: str) -> Predictor:
+    """The network of a config with its weights.
+
+    Raises:
+        UserError: Neither the checkpoint nor the config names the classes.
+    """
     # whatever a user's own config reads with, a damaged file is named
     steps = [
         dict(type='LoadPhotograph') if step['type'] == 'LoadImageFromFile' else step
         for step in cfg.test_dataloader.dataset.pipeline
     ]
-    pipeline = Compose(steps)
+    pipeline, after_loading = Compose(steps), Compose(steps[1:])
     model = build_model(cfg).to(get_device()).eval()
     classes = load_classifier(cfg, model, checkpoint)
-    for path in inputs:
-        sample = pipeline(dict(img_path=path))
+
+    def predict(image: str | np.ndarray) -> DataSample:
+        if isinstance(image, str):
+            sample = pipeline(dict(img_path=image))
+        else:
+            size = image.shape[:2]
+            read = dict(img=image[..., ::-1], img_shape=size, ori_shape=size)
+            sample = after_loading(read)
         with torch.no_grad():
             (result,) = model.test_step(pseudo_collate([sample]))
-        best = ranked(result.pred_score.cpu(), classes, top_k)
-        if outputs:
-            with_scores(read_photograph(path), best).save(outputs[path][0])
-        yield dict(input=path, classes=best)
+        return result
+
+    return Predictor(
+        model, predict, lambda found, k: ranked(found.pred_score.cpu(), classes, k)
+    )
 
 
 def example_inputs(cfg: Config) -> dict:

@@ -2,13 +2,15 @@
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.lists import class_names, lines_of
-from glore_mm.engine.pictures import caption, font_for, stacked
+from glore_mm.engine.nodes import visualize_nodes
+from glore_mm.engine.predicting import Predictor
 from glore_mm.engine.reporting import (
     plain_errors,
     ranked,
     write_csv,
     write_json,
     write_npz,
+    write_text,
 )
 from glore_mm.engine.running import (
     build_model,
@@ -34,39 +36,53 @@ from glore_mm.engine.setup import (
     task_of,
 )
 from glore_mm.engine.skipping import SkippedSamples, SkipUnreadable, Unreadable
+from glore_mm.engine.videos import (
+    VIDEO_SUFFIXES,
+    PyAV,
+    frames_of,
+    open_video,
+    rewrite_video,
+)
+from glore_mm.engine.watching import WatchNodes
 
 __all__ = [
+    'VIDEO_SUFFIXES',
     'CPUAmpOptimWrapper',
     'PerSampleScores',
+    'Predictor',
+    'PyAV',
     'SkipUnreadable',
     'SkippedSamples',
     'Unreadable',
+    'WatchNodes',
     'add_cfg_options',
     'add_outputs',
     'build_model',
-    'caption',
     'check_checkpoint',
     'class_names',
     'config_parser',
     'convert_checkpoint',
     'expand_inputs',
-    'font_for',
+    'frames_of',
     'lines_of',
     'load_classifier',
     'load_config',
     'load_weights',
     'metainfo_of',
+    'open_video',
     'output_files',
     'plain_errors',
     'ranked',
+    'rewrite_video',
     'runner_parser',
     'set_views',
-    'stacked',
     'task_of',
     'test',
     'train',
     'train_and_dump',
+    'visualize_nodes',
     'write_csv',
     'write_json',
     'write_npz',
+    'write_text',
 ]

@@ -70,6 +70,15 @@ def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text in UTF-8; the file appears when it is complete."""
+    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
+    draft = f'{path}.part'
+    with open(draft, 'w', encoding='utf-8') as file:
+        file.write(text)
+    os.replace(draft, path)
+
+
 def write_npz(path: str, **arrays: np.ndarray) -> None:
     """Write arrays by name as a compressed .npz."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))

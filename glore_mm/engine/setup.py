@@ -217,34 +217,43 @@ def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
 
 
 def output_files(
-    inputs: list[str], out_dir: str, names: Callable[[Path], list[str]]
+    inputs: list[str],
+    out_dir: str,
+    names: Callable[[Path], list[str]],
+    legend: str | None = None,
 ) -> dict[str, list[Path]]:
     """The files to write for each input; makes their folder.
 
     Args:
         inputs (list[str]): Paths.
         out_dir (str): Where to write.
-        names (Callable): Gives the names of an input's files.
+        names (Callable): Gives the names of an input's files, or folders.
+        legend (str, optional): Name of a file that is written for all inputs.
 
     Returns:
         dict[str, list[Path]]: Files by input.
 
     Raises:
-        UserError: A file would replace an input or the file of another.
+        UserError: A file would replace an input, the file of another or the legend.
     """
     taken = {Path(path).resolve(): path for path in inputs}
+
+    def claim(name: str, what: str) -> Path:
+        file = Path(out_dir, name)
+        if file.resolve() in taken:
+            raise UserError(
+                f'{what} would be written over {taken[file.resolve()]} ({file}). Give '
+                'another --out-dir, or the inputs one by one.'
+            )
+        taken[file.resolve()] = what
+        return file
+
+    if legend:
+        claim(legend, 'the legend')
     outputs = {}
     for path in inputs:
-        files = [Path(out_dir, name) for name in names(Path(path))]
-        for file in files:
-            if file.resolve() in taken:
-                raise UserError(
-                    f'the result of {path} would be written over '
-                    f'{taken[file.resolve()]} or its result ({file}). Give another '
-                    '--out-dir, or the inputs one by one.'
-                )
-        taken |= {file.resolve(): path for file in files}
-        outputs[path] = files
+        what = f'the result of {path}'
+        outputs[path] = [claim(name, what) for name in names(Path(path))]
     mkdir_or_exist(out_dir)
     return outputs
 

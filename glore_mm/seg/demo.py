@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 from prettytable import PrettyTable
 
+from glore_mm.analysis import class_iou
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
-from glore_mm.engine import load_config, stacked, train_and_dump
+from glore_mm.engine import load_config, train_and_dump
 from glore_mm.errors import UserError
+from glore_mm.pictures import stacked
 from glore_mm.seg.datasets import CityscapesFolders
-from glore_mm.seg.evaluation import class_iou
 from glore_mm.seg.pictures import colorize, panels, read_rgb
 from glore_mm.seg.tools import infer
 

@@ -15,21 +15,6 @@ from glore_mm.engine import write_npz
 from glore_mm.seg.datasets import CityscapesFolders
 
 
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class.
-
-    Args:
-        confusion (np.ndarray): Pixels by true class (row) and predicted one, (C, C).
-
-    Returns:
-        np.ndarray: (C,), from 0 to 1; NaN for a class that neither has.
-    """
-    intersection = np.diag(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
-    with np.errstate(invalid='ignore'):
-        return intersection / union
-
-
 @METRICS.register_module()
 class PerImageConfusion(BaseMetric):
     """Write the confusion matrix of every image, so that two models can be compared.

@@ -1,4 +1,4 @@
-"""Pictures of what a network sees: colours, overlays, panels side by side."""
+"""Pictures of what a network sees: colours and what they mean, panels side by side."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -9,7 +9,10 @@ from mmengine.utils import mkdir_or_exist
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw, ImageOps
 
-_TITLE_HEIGHT = 16  # pixels
+from glore_mm.pictures import beside, font_for, titled
+
+_LEGEND_LINE = 28  # pixels
+_LEGEND_ROWS = 20  # at the most
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -41,6 +44,33 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence) -> np.ndar
     return (image // 2 + colorize(labels, palette) // 2).astype(np.uint8)
 
 
+def legend(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Image.Image:
+    """Tell which colour is which class, column by column.
+
+    Args:
+        classes (Sequence[str]): Names.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        Image.Image: RGB.
+    """
+    line, font = _LEGEND_LINE, font_for(''.join(classes), _LEGEND_LINE * 0.6)
+    columns = -(-len(classes) // _LEGEND_ROWS)
+    rows = -(-len(classes) // columns)
+    width = 3 * line + round(max(font.getlength(name) for name in classes))
+    sheet = Image.new('RGB', (columns * width, rows * line + 8), color='white')
+    draw = ImageDraw.Draw(sheet)
+    for index, (name, colour) in enumerate(zip(classes, palette, strict=True)):
+        column, row = divmod(index, rows)
+        left, top = column * width + 8, row * line + 4
+        box = (left, top + 3, left + 1.5 * line, top + line - 4)
+        draw.rectangle(box, fill=tuple(colour), outline='grey')
+        draw.text(
+            (left + 2 * line, top + line / 2), name, 'black', font=font, anchor='lm'
+        )
+    return sheet
+
+
 def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
     """Set pictures of one size side by side, each under its title.
 
@@ -50,15 +80,7 @@ def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
     Returns:
         Image.Image: One RGB picture.
     """
-    height, width = next(iter(pictures.values())).shape[:2]
-    sheet = Image.new(
-        'RGB', (width * len(pictures), height + _TITLE_HEIGHT), color='white'
-    )
-    draw = ImageDraw.Draw(sheet)
-    for column, (title, picture) in enumerate(pictures.items()):
-        draw.text((column * width + 4, 2), title, fill='black')
-        sheet.paste(Image.fromarray(picture), (column * width, _TITLE_HEIGHT))
-    return sheet
+    return beside([titled(Image.fromarray(p), title) for title, p in pictures.items()])
 
 
 def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -72,6 +94,8 @@ def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
 @HOOKS.register_module()
 class SavePictures(Hook):
     """While testing, write image, truth, prediction and errors side by side.
+
+    Errors are white, what is right is black, what is not scored is grey.
 
     Args:
         folder (str): Where to write; one PNG per image, with the image's name.
@@ -89,13 +113,14 @@ class SavePictures(Hook):
         for sample in outputs:
             truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
             predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            wrong = (truth != predicted) & (truth != self.ignore_index)
+            errors = np.where(truth != predicted, 255, 0).astype(np.uint8)
+            errors[truth == self.ignore_index] = 128
             sheet = panels(
                 {
                     'image': read_rgb(sample.img_path, truth.shape),
                     'truth': colorize(truth, palette),
                     'prediction': colorize(predicted, palette),
-                    'errors': np.repeat(wrong[..., None] * np.uint8(255), 3, axis=2),
+                    'errors': np.repeat(errors[..., None], 3, axis=2),
                 }
             )
             name = osp.splitext(osp.basename(sample.img_path))[0]

@@ -1,6 +1,8 @@
 """What segmentation adds to the tools."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +10,28 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmseg.apis import inference_model, init_model
+from mmseg.models import BaseSegmentor
 from PIL import Image
 
-from glore_mm.engine import load_weights, metainfo_of, output_files
+from glore_mm.engine import (
+    VIDEO_SUFFIXES,
+    Predictor,
+    frames_of,
+    load_weights,
+    metainfo_of,
+    open_video,
+    output_files,
+    ranked,
+    rewrite_video,
+)
 from glore_mm.errors import UserError
-from glore_mm.seg.pictures import overlay, read_rgb
+from glore_mm.seg.pictures import legend, overlay, read_rgb
 
-INPUT_SUFFIXES = ('.png', '.jpg', '.jpeg')
+INPUT_SUFFIXES = ('.png', '.jpg', '.jpeg', *VIDEO_SUFFIXES)
 SUBMISSION = 'CityscapesSubmission'
 DUMP = 'PerImageConfusion'
 PICTURES = 'SavePictures'
+_LEGEND = 'legend.png'
 
 
 def infer(
@@ -27,51 +41,54 @@ def infer(
     out_dir: str | None = None,
     top_k: int = 5,
 ) -> Iterator[dict]:
-    """Segment images.
+    """Segment images and videos.
 
     Args:
         cfg (Config): From `load_config`.
         checkpoint (str): File with the weights.
-        inputs (list[str]): Paths of images.
+        inputs (list[str]): Paths of images and videos.
         out_dir (str, optional): Where to write, for each image, the classes as a
-            palette PNG (`<name>.png`) and an overlay (`<name>_overlay.jpg`).
+            palette PNG (`<name>.png`) and an overlay (`<name>_overlay.jpg`); for each
+            video, those of its frames (`<name>/000000.png`, …) and an overlay
+            (`<name>_overlay.mp4`); for all, what the colours mean (`legend.png`).
         top_k (int): How many classes to report.
 
     Yields:
         dict: `input` and `classes`, the largest first: `label`, `score` (its share of
-        the pixels).
+        the pixels, of all frames).
 
     Raises:
-        UserError: An image cannot be read, or a result would replace a file of the
-            inputs or of another result.
+        UserError: An input cannot be read, or a result would replace a file of the
+            inputs or of another result, or a folder.
     """
-    outputs = output_files(inputs, out_dir, _names) if out_dir else {}
-    model = init_model(cfg, device=get_device())
-    load_weights(model, checkpoint)
+    outputs = output_files(inputs, out_dir, _names, _LEGEND) if out_dir else {}
+    for path, (masks, _) in outputs.items():
+        if _is_video(path) and masks.exists():
+            raise UserError(
+                f'the result of {path} would be written over {masks}, which exists. '
+                'Remove it, or give another --out-dir.'
+            )
+    model = _load(cfg, checkpoint)
     meta = metainfo_of(cfg)
     classes, palette = meta['classes'], meta['palette']
     for path in inputs:
-        try:
-            image = read_rgb(path)
-            sample = inference_model(model, path)
-        except (OSError, SyntaxError) as error:
-            raise UserError(f'{path} cannot be read as an image: {error}') from error
-        labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
-        shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-        if outputs:
-            mask = Image.fromarray(labels, mode='P')
-            mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
-            coloured = Image.fromarray(overlay(image, labels, palette))
-            for picture, file in zip((mask, coloured), outputs[path], strict=True):
-                picture.save(file)
-        yield dict(
-            input=path,
-            classes=[
-                dict(label=classes[c], score=round(float(shares[c]), 4))
-                for c in np.argsort(-shares)[:top_k]
-                if shares[c] > 0
-            ],
-        )
+        segment = _segment_video if _is_video(path) else _segment_image
+        pixels = segment(model, path, palette, *outputs.get(path, ()))
+        if out_dir:
+            legend(classes, palette).save(Path(out_dir, _LEGEND))
+        yield dict(input=path, classes=_largest(pixels, classes, top_k))
+
+
+def predictor(cfg: Config, checkpoint: str) -> Predictor:
+    """The network of a config with its weights; what it ranks are shares of pixels."""
+    model, classes = _load(cfg, checkpoint), metainfo_of(cfg)['classes']
+
+    def predict(image: str | np.ndarray) -> np.ndarray:
+        return _labels_of(model, _read(image) if isinstance(image, str) else image)
+
+    return Predictor(
+        model, predict, lambda labels, k: _largest(_pixels(labels, classes), classes, k)
+    )
 
 
 def example_inputs(cfg: Config) -> dict:
@@ -80,5 +97,90 @@ def example_inputs(cfg: Config) -> dict:
     return dict(inputs=torch.zeros(1, 3, *size))
 
 
+def _load(cfg: Config, checkpoint: str) -> BaseSegmentor:
+    model = init_model(cfg, device=get_device())
+    load_weights(model, checkpoint)
+    return model
+
+
+def _read(path: str) -> np.ndarray:
+    try:
+        return read_rgb(path)
+    except (OSError, SyntaxError) as error:
+        raise UserError(f'{path} cannot be read as an image: {error}') from error
+
+
+def _segment_image(
+    model: BaseSegmentor,
+    path: str,
+    palette: list,
+    mask: Path | None = None,
+    coloured: Path | None = None,
+) -> np.ndarray:
+    """Segment an image, write it where that is asked for, count the pixels."""
+    image = _read(path)
+    labels = _labels_of(model, image)
+    if mask:
+        _save(labels, palette, mask)
+        Image.fromarray(overlay(image, labels, palette)).save(coloured)
+    return _pixels(labels, palette)
+
+
+def _segment_video(
+    model: BaseSegmentor,
+    path: str,
+    palette: list,
+    masks: Path | None = None,
+    coloured: Path | None = None,
+) -> np.ndarray:
+    """The same for a video; its files appear when they are complete."""
+    if not masks:
+        frames = frames_of(open_video(path))
+        return sum(_pixels(_labels_of(model, frame), palette) for frame in frames)
+    pixels = np.zeros(len(palette), int)
+    with tempfile.TemporaryDirectory(dir=masks.parent, prefix=f'.{masks.name}-') as tmp:
+        draft = Path(tmp, 'masks')  # the folder itself is closed to other users
+        draft.mkdir()
+        files = (draft / f'{index:06d}.png' for index in count())
+
+        def colour(frame: np.ndarray) -> np.ndarray:
+            labels = _labels_of(model, frame)
+            pixels[:] += _pixels(labels, palette)
+            _save(labels, palette, next(files))
+            return overlay(frame, labels, palette)
+
+        rewrite_video(path, coloured, colour)
+        draft.rename(masks)
+    return pixels
+
+
+def _labels_of(model: BaseSegmentor, image: np.ndarray) -> np.ndarray:
+    """Classes, uint8 (H, W), of an image, uint8 (H, W, 3), RGB."""
+    sample = inference_model(model, np.ascontiguousarray(image[..., ::-1]))
+    return sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
+
+
+def _pixels(labels: np.ndarray, classes: Sequence) -> np.ndarray:
+    """How many pixels each class has."""
+    return np.bincount(labels.ravel(), minlength=len(classes))
+
+
+def _largest(pixels: np.ndarray, classes: Sequence[str], top_k: int) -> list[dict]:
+    found = ranked(pixels / pixels.sum(), classes, top_k)
+    return [each for each in found if each['score'] > 0]
+
+
+def _save(labels: np.ndarray, palette: list, file: Path) -> None:
+    mask = Image.fromarray(labels, mode='P')
+    mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
+    mask.save(file)
+
+
+def _is_video(path: str) -> bool:
+    return path.lower().endswith(VIDEO_SUFFIXES)
+
+
 def _names(path: Path) -> list[str]:
+    if _is_video(path.name):
+        return [path.stem, f'{path.stem}_overlay.mp4']
     return [f'{path.stem}.png', f'{path.stem}_overlay.jpg']

@@ -6,8 +6,8 @@ from mmcv.transforms import Compose
 from PIL import Image
 
 from glore_mm.datasets.mini_kinetics import write_mini_kinetics
-from glore_mm.engine import stacked
 from glore_mm.engine.comparison import Comparison, demo
+from glore_mm.pictures import stacked
 from glore_mm.video.pictures import strip
 
 

@@ -1,19 +1,16 @@
 """Pictures of clips: captions drawn into a video, frames side by side in a strip."""
 
-import os
 import os.path as osp
 from collections.abc import Sequence
 
-import av
 import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw
 
-from glore_mm.engine import caption, font_for
-from glore_mm.errors import UserError
-from glore_mm.video.readers import upright
+from glore_mm.engine import rewrite_video
+from glore_mm.pictures import caption, font_for
 
 
 def write_captioned(source: str, target: str, text: str) -> None:
@@ -25,29 +22,15 @@ def write_captioned(source: str, target: str, text: str) -> None:
         text (str): The caption.
 
     Raises:
-        UserError: The source cannot be read.
+        Unreadable: The source cannot be read.
     """
-    draft = f'{target}.part'
-    try:
-        with av.open(source) as video, av.open(draft, 'w', format='mp4') as copy:
-            track = video.streams.video[0]
-            out = copy.add_stream('libx264', rate=track.average_rate or 25)
-            out.pix_fmt = 'yuv420p'
-            for frame in video.decode(track):
-                image = Image.fromarray(upright(frame))
-                if not out.codec_context.is_open:
-                    # H.264 in this form wants even sides
-                    out.width, out.height = image.width & ~1, image.height & ~1
-                image = image.crop((0, 0, out.width, out.height))
-                caption(image, text)
-                copy.mux(out.encode(av.VideoFrame.from_image(image)))
-            copy.mux(out.encode())
-        os.replace(draft, target)
-    except (av.FFmpegError, IndexError) as error:
-        raise UserError(f'{source} cannot be read as a video: {error}') from error
-    finally:
-        if osp.exists(draft):
-            os.remove(draft)
+
+    def captioned(frame: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(frame)
+        caption(image, text)
+        return np.asarray(image)
+
+    rewrite_video(source, target, captioned)
 
 
 def strip(frames: Sequence[np.ndarray], text: str, height: int = 96) -> Image.Image:

@@ -3,6 +3,7 @@
 A reader opens a file and knows its `num_frames` and `fps` (0: not stated). Frames are
 counted as they are shown, from 0; `read` takes those that are wanted in ascending order
 and returns those that it could decode: upright, uint8 (H, W, 3), RGB, by index.
+PyAV's is in glore_mm/engine/videos.py, for segmentation reads videos with it too.
 """
 
 import os
@@ -10,84 +11,8 @@ import os
 import cv2
 import numpy as np
 
-from glore_mm.engine import Unreadable
-from glore_mm.video.containers import container_of
-
-
-def upright(frame) -> np.ndarray:
-    """A frame of PyAV's as the file says that it is to be shown, by quarters of a turn.
-
-    Returns:
-        np.ndarray: uint8 (H, W, 3), RGB.
-    """
-    return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
-
-
-class PyAV:
-    """Decodes from the key frame before the first frame that is wanted."""
-
-    def __init__(self, path: str) -> None:
-        import av
-
-        self._path, self._av = path, av
-        with av.open(path) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise ValueError('there is no video in it')
-            if stream.codec_context is None:
-                raise ValueError('it does not know the codec')
-            packets = [
-                (packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
-            self.fps = float(stream.average_rate or 0)
-            stated = container.format.name != 'avi'  # whose times FFmpeg guesses
-        self.num_frames = len(packets)
-        times = {time for time, _ in packets}
-        self._index: dict[int, int] = {}  # of the frame that is shown at a time
-        if stated and None not in times and len(times) == len(packets):
-            self._index = {time: index for index, time in enumerate(sorted(times))}
-        self._keys = [t for t, is_key in packets if is_key and self._index]
-
-    def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        """Frames by index; see above."""
-        before = [key for key in self._keys if self._index[key] <= wanted[0]]
-        frames = self._decode(wanted, max(before, default=None))
-        if len(frames) < len(wanted):  # not every file can be sought in
-            frames = self._decode(wanted, None)
-        return frames
-
-    def _decode(self, wanted: list[int], start: int | None) -> dict[int, np.ndarray]:
-        frames, last = {}, None
-        with self._av.open(self._path) as container:
-            stream = container.streams.best('video')
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {'err_detect': 'explode'}  # else it conceals
-            try:
-                if start is not None:
-                    container.seek(start, stream=stream)
-                for position, frame in enumerate(container.decode(stream)):
-                    index = self._index.get(frame.pts) if self._index else position
-                    if index is None or index < self._index.get(start, 0):
-                        continue  # its group of pictures begins before the key frame
-                    lost = last is not None and index != last + 1
-                    if lost or frame.is_corrupt:
-                        break  # and those that follow are computed from it
-                    last = index
-                    if index in wanted:
-                        frames[index] = self._checked(frame)
-                    if index >= wanted[-1]:
-                        break
-            except self._av.FFmpegError:
-                pass
-        return frames
-
-    def _checked(self, frame) -> np.ndarray:
-        if frame.rotation % 90:
-            problem = f'rotated by {frame.rotation}°, no multiple of 90°'
-            raise Unreadable.of(self._path, problem, 'Re-encode it')
-        return upright(frame)
+from glore_mm.engine import PyAV, Unreadable
+from glore_mm.engine.containers import container_of
 
 
 class OpenCV:

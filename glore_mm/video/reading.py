@@ -14,9 +14,8 @@ from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from glore_mm.engine import Unreadable
+from glore_mm.engine import Unreadable, open_video
 from glore_mm.errors import UserError
-from glore_mm.video.containers import stated_size
 from glore_mm.video.readers import READERS
 
 
@@ -58,26 +57,9 @@ class OpenVideo(BaseTransform):
                 that the reader can decode.
         """
         path = results['filename']
-        if not osp.isfile(path):
-            raise Unreadable.of(path, 'no such file', 'Correct data_root or the path')
-        size, stated = osp.getsize(path), stated_size(path)
-        if size == 0:
-            raise Unreadable.of(path, 'empty (0 bytes)')
-        if size < stated:
-            raise Unreadable.of(path, f'truncated, {size} of {stated} bytes')
-        try:
-            video = self._open(path)
-            if video.num_frames < 1:
-                raise ValueError('there are no frames in it')
-        except UserError:
-            raise
-        except Exception as error:  # each library has its own
-            others = ' or '.join(repr(r) for r in READERS if r != self.reader)
-            raise Unreadable.of(
-                path,
-                f'{self.reader} cannot open it: {_first_line(error)}',
-                f'Fetch it again, try OpenVideo with reader={others}',
-            ) from error
+        others = ' or '.join(repr(r) for r in READERS if r != self.reader)
+        advice = f'Fetch it again, try OpenVideo with reader={others}'
+        video = open_video(path, self._open, advice)
         results['video_reader'] = video
         results['total_frames'] = video.num_frames
         results['avg_fps'] = video.fps

@@ -10,7 +10,13 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from glore_mm.engine import load_classifier, output_files, ranked
+from glore_mm.engine import (
+    VIDEO_SUFFIXES,
+    Predictor,
+    load_classifier,
+    output_files,
+    ranked,
+)
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
 from glore_mm.video.views import set_views
@@ -22,10 +28,11 @@ __all__ = [
     'SUBMISSION',
     'example_inputs',
     'infer',
+    'predictor',
     'set_views',
 ]
 
-INPUT_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
+INPUT_SUFFIXES = VIDEO_SUFFIXES
 SUBMISSION = None  # no server takes predictions
 DUMP = 'PerSampleScores'
 PICTURES = 'SaveStrips'
@@ -56,6 +63,22 @@ def infer(
             replace a file of the inputs or of another result.
     """
     outputs = output_files(inputs, out_dir, _names) if out_dir else {}
+    ask = predictor(cfg, checkpoint)
+    for path in inputs:
+        best = ask.ranked(ask.predict(path), top_k)
+        if outputs:
+            text = f'{best[0]["label"]} {best[0]["score"]:.0%}'
+            write_captioned(path, str(outputs[path][0]), text)
+        yield dict(input=path, classes=best)
+
+
+def predictor(cfg: Config, checkpoint: str) -> Predictor:
+    """The network of a config with its weights.
+
+    Raises:
+        UserError: The config reads no videos, or neither the checkpoint nor the config
+            names the classes.
+    """
     dataset = cfg.test_dataloader.dataset
     if dataset.pipeline[0]['type'] != 'OpenVideo':
         raise UserError(
@@ -70,13 +93,12 @@ def infer(
     pipeline = Compose(steps)
     model = init_recognizer(cfg, device=get_device())
     classes = load_classifier(cfg, model, checkpoint)
-    for path in inputs:
-        scores = inference_recognizer(model, path, pipeline).pred_score.cpu()
-        best = ranked(scores, classes, top_k)
-        if outputs:
-            text = f'{best[0]["label"]} {best[0]["score"]:.0%}'
-            write_captioned(path, str(outputs[path][0]), text)
-        yield dict(input=path, classes=best)
+    return Predictor(
+        model,
+        lambda path: inference_recognizer(model, path, pipeline),
+        lambda found, k: ranked(found.pred_score.cpu(), classes, k),
+        of_videos=True,
+    )
 
 
 def example_inputs(cfg: Config) -> dict:

@@ -1,0 +1,178 @@
+"""What mmengine logged of trainings, read from their work dirs."""
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from glore_mm.errors import UserError, listed
+
+LOG = 'vis_data/scalars.json'  # in a folder for each start of a run
+
+
+class _Line(NamedTuple):
+    source: str
+    unit: str
+    step: int
+    scalars: dict[str, float]
+
+
+@dataclass
+class Curve:
+    """What a run logged under one key.
+
+    Attributes:
+        key (str): Its name.
+        source (str): 'train' or 'val'; 'hook', where another hook logged it.
+        unit (str): Of the steps: 'iteration' or 'epoch'; 'step', where a hook chose it.
+        steps (tuple[int, ...]): When, n of them.
+        values (tuple[float, ...]): What, n of them.
+    """
+
+    key: str
+    source: str
+    unit: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def summary(self) -> str:
+        """The last value, and of validation also the best: of a loss the lowest."""
+        last, step = self.values[-1], self.steps[-1]
+        if self.source != 'val':
+            return f'{self.key} {last:.4g} at {self.unit} {step}'
+        sign = -1 if 'loss' in self.key else 1  # as save_best of mmengine has it
+        best, when = max(
+            zip(self.values, self.steps, strict=True),
+            key=lambda point: (not math.isnan(point[0]), sign * point[0]),
+        )
+        return (
+            f'{self.key} best {best:.4g} at {self.unit} {when}, '
+            f'last {last:.4g} at {step}'
+        )
+
+
+def read_runs(work_dirs: Sequence[str]) -> dict[str, dict[str, Curve]]:
+    """Read the curves of several runs.
+
+    Args:
+        work_dirs (Sequence[str]): A folder for each run; one given twice counts once.
+
+    Returns:
+        dict[str, dict[str, Curve]]: Curves by key, by the name of the run: that of its
+        work dir, with as much of the path as tells it from the others.
+
+    Raises:
+        UserError: As `read_run` does.
+    """
+    paths = {Path(os.path.abspath(folder)): folder for folder in work_dirs}
+    runs = {}
+    for path, folder in paths.items():
+        others = [other.parts for other in paths if other != path]
+        ends = (path.parts[-length:] for length in count(1))
+        end = next(e for e in ends if all(o[-len(e) :] != e for o in others))
+        runs[str(Path(*end))] = read_run(folder)
+    return runs
+
+
+def read_run(work_dir: str) -> dict[str, Curve]:
+    """Read the curves of a run, also of one that was resumed or is still training.
+
+    What a later start logged replaces what earlier ones logged from that step on.
+    A start that trained nothing is passed over, and so is a last line half written.
+
+    Args:
+        work_dir (str): The folder that training wrote.
+
+    Returns:
+        dict[str, Curve]: By key. A key of training that validation has too is there
+        called `val/<key>`.
+
+    Raises:
+        UserError: There is no such folder, no log in it, no training in its logs, or a
+            line that cannot be read.
+    """
+    folder = Path(work_dir)
+    if not folder.is_dir():
+        raise UserError(
+            f'no work dir at {work_dir}. Give the folder that training wrote: '
+            'work_dirs/<config>, or what --work-dir was.'
+        )
+    logs = sorted(folder.glob(f'*/{LOG}'))
+    if not logs:
+        found = listed(sorted(path.name for path in folder.iterdir()))
+        raise UserError(
+            f'{work_dir} holds no log of a training (<timestamp>/{LOG}), but '
+            f'{found or "nothing"}. Give the work dir of a run.'
+        )
+    lines = []
+    for log in logs:
+        lines = _joined(lines, _lines(log))
+    if not lines:
+        raise UserError(
+            f'{work_dir}: no training is logged in {listed(logs)}. The first line '
+            'comes after default_hooks.logger.interval iterations: wait, or lower it.'
+        )
+    curves = {}
+    for source in ('train', 'val', 'hook'):
+        points = defaultdict(dict)
+        for line in lines:
+            if line.source == source:
+                unit = line.unit
+                for key, value in line.scalars.items():
+                    points[key][line.step] = value
+        for key, found in points.items():
+            name = f'{source}/{key}' if key in curves else key
+            steps, values = tuple(found), tuple(found.values())
+            curves[name] = Curve(name, source, unit, steps, values)
+    return curves
+
+
+def _lines(log: Path) -> list[_Line]:
+    lines = []
+    iteration = epoch = 0
+    for record in _records(log):
+        source, unit, step = 'hook', 'step', record.pop('step')
+        if 'iter' in record:
+            source, unit = 'train', 'iteration'
+            iteration, epoch = record.pop('iter'), record.pop('epoch', 0)
+        elif 'data_time' in record:  # LoggerHook's
+            source, unit = 'val', 'epoch' if 0 < step <= epoch else 'iteration'
+            # by default LoggerHook counts epochs, and iteration-based loops do not:
+            # all their validations are at 0
+            step = step or iteration
+            for key in ('data_time', 'time'):
+                record.pop(key, None)
+        scalars = {k: v for k, v in record.items() if isinstance(v, int | float)}
+        lines.append(_Line(source, unit, step, scalars))
+    return lines
+
+
+def _records(log: Path) -> Iterator[dict]:
+    texts = log.read_text(encoding='utf-8', errors='replace').rstrip().split('\n')
+    for number, text in enumerate(texts, start=1):
+        try:
+            record = json.loads(text)
+        except ValueError:
+            record = None
+        if isinstance(record, dict) and 'step' in record:
+            yield record
+        elif number < len(texts):  # the last is being written
+            raise UserError(
+                f'{log}, line {number}, is not a line of a log: found {text[:40]!r}, '
+                'expected a JSON object with a step. Mend it or delete it.'
+            )
+
+
+def _joined(earlier: list[_Line], later: list[_Line]) -> list[_Line]:
+    """One start of a run and the next, which may go on from before the first's end."""
+    first = {line.source: line.step for line in reversed(later)}
+    if 'train' not in first:
+        return earlier
+    first['hook'] = math.inf  # nothing says what its steps count
+    kept = takewhile(lambda line: line.step < first.get(line.source, math.inf), earlier)
+    return [*kept, *later]

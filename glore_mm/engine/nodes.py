@@ -1,0 +1,100 @@
+"""Pictures and pages of what the units of a network project of images and videos."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+from torch import nn
+
+from glore_mm.analysis import all_nodes, node_page, node_sheet, telling
+from glore_mm.engine.reporting import write_text
+from glore_mm.engine.seeing import see
+from glore_mm.engine.setup import output_files, task_of
+from glore_mm.engine.videos import VIDEO_SUFFIXES, some_frames
+from glore_mm.errors import UserError
+from glore_mm.unit import GloRe
+
+
+def visualize_nodes(
+    cfg: Config,
+    checkpoint: str,
+    inputs: list[str],
+    out_dir: str,
+    unit: str | None = None,
+    top_k: int = 4,
+    frames: int = 8,
+) -> Iterator[dict]:
+    """Write what the units of a network make of images or videos.
+
+    For each input a page, `<name>.html`, and for each unit the most telling maps at the
+    size of the input, `<name>_<unit>.png`, and all of them, `<name>_<unit>_all.png`.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        inputs (list[str]): Paths of images, or of videos.
+        out_dir (str): Where to write.
+        unit (str, optional): The path of one unit, or the end of it. Default: all.
+        top_k (int): Maps in the first picture. Default: 4.
+        frames (int): How many frames of a video, evenly chosen, a network for images is
+            run on. Default: 8.
+
+    Yields:
+        dict: `input`, `files` (what was written) and `units`: by path the size of its
+        maps, `size`, and `nodes`, the most telling of them and their scores.
+
+    Raises:
+        UserError: An input cannot be used, there is no such unit, or a result would
+            replace a file of the inputs or of another result.
+    """
+    if top_k < 1:
+        raise UserError(f'--top must be at least 1, got {top_k}')
+    # crops of an image, one after another, would have maps of their own
+    if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
+        cfg.model.test_cfg = dict(mode='whole')
+    ask = task_of(cfg).predictor(cfg, checkpoint)
+    places = _chosen(ask.model, unit)
+
+    def names(path: Path) -> list[str]:
+        ends = [f'_{place}{end}.png' for place in places for end in ('', '_all')]
+        return [f'{path.stem}{end}' for end in ('.html', *ends)]
+
+    outputs = output_files(inputs, out_dir, names)
+    for path in inputs:
+        parts = [path]
+        if not ask.of_videos and path.lower().endswith(VIDEO_SUFFIXES):
+            parts = some_frames(path, frames)
+        seen = see(ask.model, lambda: [ask.predict(part) for part in parts])  # noqa: B023
+        about = f'{cfg.filename} | {checkpoint}'
+        if len(parts) == 1:
+            best = ask.ranked(seen.result[0], 3)
+            about += ' | ' + ', '.join(f'{c["label"]} {c["score"]:.0%}' for c in best)
+        page, *pictures = outputs[path]
+        shown, units = {}, {}
+        for place in places:
+            maps, graph = seen.maps_of(place), seen.units[place].graph
+            shown[place] = maps, graph
+            node_sheet(seen.frames, maps, graph, top_k).save(pictures.pop(0))
+            all_nodes(seen.frames, maps).save(pictures.pop(0))
+            order, scores = telling(maps)
+            best = zip(order.tolist(), scores.tolist(), strict=True)
+            units[place] = dict(size=maps.shape[1:], nodes=list(best)[:top_k])
+        write_text(page, node_page(Path(path).name, about, seen.frames, shown))
+        yield dict(input=path, files=outputs[path], units=units)
+
+
+def _chosen(model: nn.Module, unit: str | None) -> list[str]:
+    """The paths of the units to show."""
+    units = {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}
+    paths = [path for path, m in units.items() if m.dim > 1]
+    if not paths:
+        raise UserError(
+            f'{type(model).__name__} holds no GloRe unit over two or three dimensions: '
+            'there is nothing to show. Give the config of a network with units.'
+        )
+    chosen = [p for p in paths if unit is None or f'.{p}'.endswith(f'.{unit}')]
+    if not chosen:
+        raise UserError(
+            f'--unit {unit}: no unit of that name; there are {", ".join(paths)}'
+        )
+    return chosen

@@ -1,0 +1,104 @@
+"""Seeing nodes form while a network trains."""
+
+from functools import partial
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from glore_mm.analysis import node_sheet, usage
+from glore_mm.engine.seeing import Seen, see
+
+
+@HOOKS.register_module()
+class WatchNodes(Hook):
+    """Give the visualizer pictures and figures of the units, while they train.
+
+    Of every unit, before training and after every few iterations, on a few samples that
+    stay the same:
+
+    - `nodes_<unit>_<sample>`, a picture: the most telling maps and the graph;
+    - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, what the unit adds to its input;
+    - `nodes/<unit>/closing`: mean size of the closing norm's weights, or, without one,
+      of conv_extend's;
+    - `nodes/<unit>/entropy`: of the use of nodes (`glore_mm.analysis.usage`), 1 where
+      all are used alike, 0 where one is;
+    - `nodes/<unit>/dead`: nodes used less than a hundredth of their equal share.
+
+    Any config takes it: `--cfg-options default_hooks.nodes.type=WatchNodes`.
+
+    Args:
+        interval (int): In iterations. Default: 1000.
+        samples (int): How many, evenly chosen from the data of validation, or of
+            training where there is no validation. Default: 2.
+        top_k (int): Maps in a picture. Default: 4.
+    """
+
+    def __init__(self, interval: int = 1000, samples: int = 2, top_k: int = 4) -> None:
+        self.interval = interval
+        self.samples = samples
+        self.top_k = top_k
+        self._batches: list[dict] = []
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Choose the samples; draw what the units are before training."""
+        validates = runner.val_loop is not None
+        loader = runner.val_dataloader if validates else runner.train_dataloader
+        dataset = loader.dataset
+        chosen = np.linspace(0, len(dataset) - 1, min(self.samples, len(dataset)))
+        self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
+        self._show(runner, runner.iter)
+
+    @master_only
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Draw what has become of them."""
+        if self.every_n_train_iters(runner, self.interval):
+            self._show(runner, runner.iter + 1)
+
+    def _show(self, runner: Runner, step: int) -> None:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        seen = [see(model, partial(model.test_step, batch)) for batch in self._batches]
+        figures = {}
+        for path in seen[0].units:
+            for i, sample in enumerate(seen):
+                sheet = node_sheet(
+                    sample.frames,
+                    sample.maps_of(path),
+                    sample.units[path].graph,
+                    self.top_k,
+                )
+                name = f'nodes_{path}_{i}'
+                runner.visualizer.add_image(name, np.asarray(sheet), step)
+            figures |= _figures(path, model.get_submodule(path), seen)
+        runner.visualizer.add_scalars(figures, step)
+
+
+def _figures(path: str, unit: nn.Module, seen: list[Seen]) -> dict[str, float]:
+    """The scalars of a unit, by name."""
+    closing = getattr(unit.blocker, 'weight', None)
+    if closing is None:
+        extend = unit.conv_extend
+        closing = (extend.conv if unit.pre_act else extend).weight
+    # samples may differ in size
+    used = np.mean([usage(sample.units[path].maps) for sample in seen], axis=0)
+    share = used[used > 0]
+    entropy = -(share * np.log(share)).sum() / np.log(max(len(used), 2))
+    added = np.mean([sample.units[path].added.mean() for sample in seen])
+    return {
+        f'nodes/{path}/added': float(added),
+        f'nodes/{path}/closing': float(closing.detach().abs().mean()),
+        f'nodes/{path}/entropy': float(entropy),
+        f'nodes/{path}/dead': int((used < 0.01 / len(used)).sum()),
+    }

@@ -1,0 +1,123 @@
+"""Two segmentation networks compared: dumps, the tool, the page in a browser."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glore_mm.analysis import class_iou, comparison_page, read_dump
+from glore_mm.analysis.comparison_page import image_scores
+from glore_mm.errors import UserError
+
+CLASSES = ('road', 'sky', 'car')
+
+
+def dump(path, confusion, names, classes=CLASSES):
+    np.savez_compressed(
+        path,
+        names=np.array(names),
+        classes=np.array(classes),
+        confusion=np.asarray(confusion, np.int64),
+    )
+    return path
+
+
+@pytest.fixture
+def dumps(tmp_path):
+    """Of four images; the second network is much better on the third, worse on one."""
+    names = []
+    for i in range(4):
+        names.append(str(tmp_path / f'street_{i}.png'))
+        Image.new('RGB', (64, 32), (60 * i, 0, 0)).save(names[-1])
+    base = np.array([[[60, 20, 20], [10, 90, 0], [0, 0, 0]]] * 4)
+    other = base.copy()
+    other[2] = np.diag([100, 100, 0])
+    other[1] = [[50, 30, 20], [10, 90, 0], [0, 0, 0]]
+    return dump(tmp_path / 'a.npz', base, names), dump(tmp_path / 'b.npz', other, names)
+
+
+def test_scores_of_images():
+    confusion = np.array([[[3, 1], [0, 0]], [[0, 0], [0, 0]]])
+    scores = image_scores(confusion)
+    assert scores[0] == 0.75  # sky is not in the image, and not counted
+    assert np.isnan(scores[1])
+
+
+def test_the_tool(tool, dumps, tmp_path, opened):
+    a, b = dumps
+    for folder in ('shown_a', 'shown_b'):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            Image.new('RGB', (256, 48)).save(tmp_path / folder / f'street_{i}.png')
+    done = tool(
+        'compare', a, b, '--names', 'FCN', '<GloRe>', '--images', 2, '--out',
+        'pages/c.html', '--show-dirs', 'shown_a', 'shown_b', cwd=tmp_path,
+    )  # fmt: skip
+    totals = [np.load(path)['confusion'].sum(axis=0) for path in dumps]
+    miou = [100 * np.nanmean(class_iou(total)) for total in totals]
+    assert done.stdout == (
+        f'mIoU: FCN {miou[0]:.2f}, <GloRe> {miou[1]:.2f} ({miou[1] - miou[0]:+.2f}) | '
+        '4 images | page: pages/c.html\n'
+    )
+    page = opened(tmp_path / 'pages' / 'c.html')
+    assert page.locator('h1').inner_text() == 'FCN and <GloRe>'
+    assert 'higher than FCN on 1\nof them and lower on 1.' in page.content()
+    cards = page.locator('.card strong').all_inner_texts()
+    assert cards == ['street_2.png', 'street_1.png']
+    assert page.locator('.card img').count() == 4
+    assert page.locator('img[alt^="confusion"]').count() == 2
+    road = page.locator('tr', has_text='road').locator('td').all_inner_texts()
+    iou = [100 * class_iou(total)[0] for total in totals]
+    assert road[1:] == [*(f'{v:.2f}' for v in iou), f'{iou[1] - iou[0]:+.2f}']
+    assert 'car' in page.locator('table').inner_text()
+    assert page.evaluate("Chart.getChart('iou').data.datasets.map(d => d.data[0])") == (
+        pytest.approx(iou)
+    )
+
+
+def test_images_stand_in_for_pictures(tool, dumps, tmp_path, opened):
+    Path(tmp_path / 'street_1.png').unlink()
+    tool('compare', *dumps, cwd=tmp_path)
+    page = opened(tmp_path / 'comparison.html', width=390)
+    assert page.locator('.card').count() == 4
+    assert page.locator('.card img').count() == 3
+    assert page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+def test_what_is_wrong_is_said(tool, dumps, tmp_path):
+    a, b = dumps
+    content = dict(np.load(b))
+    confusion, names = content['confusion'], content['names']
+    scores = tmp_path / 'scores.npz'
+    np.savez(scores, scores=np.ones(3), labels=np.ones(3))
+    (tmp_path / 'broken.npz').write_bytes(b.read_bytes()[:200])
+    for path, message in (
+        (tmp_path / 'none.npz', 'no dump at '),
+        (tmp_path / 'broken.npz', 'cannot be read as a dump: '),
+        (scores, 'holds scores, labels, no confusion matrices'),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_dump(str(path))
+
+    moved = confusion.copy()
+    moved[3] = np.diag([1, 2, 3])
+    few = dump(tmp_path / 'few.npz', confusion[:3], names[:3])
+    for path, message in (
+        (
+            dump(tmp_path / 'c.npz', confusion, names, ('sky', 'road', 'car')),
+            'have different classes: number 0 is road there and sky here',
+        ),
+        (few, f'has 4 images, {few} has 3'),
+        (
+            dump(tmp_path / 'e.npz', moved, names),
+            rf'have different labels for 1 image\(s\), the first {names[3]}',
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            comparison_page([read_dump(str(a)), read_dump(str(path))], ['A', 'B'])
+
+    done = tool('compare', a, b, '--show-dirs', 'x', 'y', cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: no picture at x/street_2.png')
+    assert not (tmp_path / 'comparison.html').exists()

@@ -1,0 +1,51 @@
+"""Draw the loss and the metrics of one run or several from their logs.
+
+python tools/plot_log.py work_dirs/fcn_mini work_dirs/glore_mini --out curves.png
+
+A panel for each key, a line for each run; of a resumed run what was logged last.
+"""
+
+import argparse
+
+from glore_mm.analysis import default_keys, draw_curves, read_runs, write_figure
+from glore_mm.engine import plain_errors
+
+
+@plain_errors
+def main() -> None:
+    """Parse, read, draw, print a line per run."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument(
+        'work_dirs', nargs='+', metavar='WORK_DIR', help='folders that training wrote'
+    )
+    parser.add_argument(
+        '--out', default='curves.png', help='picture to write (default: curves.png)'
+    )
+    parser.add_argument(
+        '--keys',
+        nargs='+',
+        metavar='KEY',
+        help='what to draw (default: loss, and all that validation measured)',
+    )
+    parser.add_argument(
+        '--smooth',
+        type=int,
+        default=1,
+        metavar='N',
+        help='draw means over N logged values of training (default: 1)',
+    )
+    args = parser.parse_args()
+    if args.smooth < 1:
+        parser.error('--smooth must be at least 1')
+
+    runs = read_runs(args.work_dirs)
+    keys = args.keys or default_keys(runs)
+    write_figure(draw_curves(runs, keys, args.smooth), args.out)
+    for name, curves in runs.items():
+        found = (curves[k].summary() if k in curves else f'no {k}' for k in keys)
+        print(f'{name}: {" | ".join(found)}')
+    print(f'picture: {args.out}')
+
+
+if __name__ == '__main__':
+    main()

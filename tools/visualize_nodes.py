@@ -1,0 +1,54 @@
+"""Show what the nodes of each unit in a network are, over images or videos.
+
+python tools/visualize_nodes.py CONFIG CHECKPOINT street.jpg --out-dir nodes
+
+For each input: a page to explore it in a browser, the most telling maps as a picture,
+and all maps as another.
+"""
+
+from glore_mm.engine import (
+    check_checkpoint,
+    config_parser,
+    expand_inputs,
+    load_config,
+    plain_errors,
+    task_of,
+    visualize_nodes,
+)
+
+
+@plain_errors
+def main() -> None:
+    """Parse, visualize, print what was found and written."""
+    parser = config_parser(__doc__)
+    parser.add_argument('checkpoint', help='weights')
+    parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
+    parser.add_argument('--out-dir', default='nodes', help='(default: nodes)')
+    parser.add_argument('--unit', help='one unit only: its path, or the end of it')
+    parser.add_argument(
+        '--top', type=int, default=4, metavar='K', help='maps in a picture (default: 4)'
+    )
+    parser.add_argument(
+        '--frames',
+        type=int,
+        default=8,
+        metavar='N',
+        help='frames of a video that a network for images is run on (default: 8)',
+    )
+    args = parser.parse_args()
+
+    cfg = load_config(args.config, args.cfg_options)
+    check_checkpoint(cfg, args.checkpoint)
+    files = expand_inputs(args.inputs, task_of(cfg).INPUT_SUFFIXES)
+    for found in visualize_nodes(
+        cfg, args.checkpoint, files, args.out_dir, args.unit, args.top, args.frames
+    ):
+        for unit, shown in found['units'].items():
+            size = '×'.join(map(str, shown['size']))
+            nodes = (f'{node} ({score:.0%})' for node, score in shown['nodes'])
+            print(f'{found["input"]}: {unit}, {size}: nodes {", ".join(nodes)}')
+        print(f'written: {", ".join(map(str, found["files"]))}', flush=True)
+
+
+if __name__ == '__main__':
+    main()
