@@ -44,7 +44,7 @@ def test_importing_glore_mm_imports_no_task_library():
     assert done.stdout.strip() == '[]', done.stdout + done.stderr
 
 
-def test_configs_ship_in_the_wheel(tmp_path):
+def test_configs_and_pages_ship_in_the_wheel(tmp_path):
     source = tmp_path / 'source'  # what an earlier build left here would be packed too
     ignored = shutil.ignore_patterns(
         '.venv', 'build', '*.egg-info', 'data', 'work_dirs'
@@ -60,6 +60,9 @@ def test_configs_ship_in_the_wheel(tmp_path):
     assert 'glore_mm/.mim/model-index.yml' in names
     for path in (*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'configs').rglob('*.yml')):
         assert f'glore_mm/.mim/{path.relative_to(ROOT)}' in names
+    pages = ROOT / 'glore_mm' / 'pages'
+    for path in (*pages.glob('templates/*'), *pages.glob('vendor/*')):
+        assert str(path.relative_to(ROOT)) in names
     assert not [name for name in names if name.startswith(('tests', 'tools', 'docs'))]
 
 
@@ -70,4 +73,5 @@ def test_only_all_brings_an_mmcv():
         'mmcv-lite==2.1.0;extra=="all"'
     ]
     bare = [line for line in requires('glore-mm') if 'extra' not in line]
-    assert sorted(re.match(r'\w+', line)[0] for line in bare) == ['mmengine', 'torch']
+    names = sorted(re.match(r'\w+', line)[0] for line in bare)
+    assert names == ['jinja2', 'mmengine', 'networkx', 'torch']
