@@ -1,11 +1,9 @@
 """Pictures that tell something: captions, sheets."""
 
-import io
 import os.path as osp
 from collections.abc import Sequence
 
 import matplotlib
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 
@@ -65,40 +63,23 @@ def titled(picture: Image.Image, *words: str | tuple[str, tuple]) -> Image.Image
 
 def beside(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
     """Set pictures side by side, on white, with a gap of so many pixels."""
-    sheet = Image.new(
-        'RGB',
-        (
-            sum(p.width + gap for p in pictures) - gap,
-            max(p.height for p in pictures),
-        ),
-        'white',
-    )
-    left = 0
-    for picture in pictures:
-        sheet.paste(picture, (left, 0))
-        left += picture.width + gap
-    return sheet
+    return _one_by_one(pictures, gap, across=True)
 
 
 def stacked(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
     """Set pictures below one another, on white, with a gap of so many pixels."""
-    sheet = Image.new(
-        'RGB',
-        (
-            max(p.width for p in pictures),
-            sum(p.height + gap for p in pictures) - gap,
-        ),
-        'white',
-    )
-    top = 0
+    return _one_by_one(pictures, gap, across=False)
+
+
+def _one_by_one(pictures: Sequence[Image.Image], gap: int, across: bool) -> Image.Image:
+    places, left, top = [], 0, 0
     for picture in pictures:
-        sheet.paste(picture, (0, top))
-        top += picture.height + gap
+        places.append((left, top))
+        left += (picture.width + gap) * across
+        top += (picture.height + gap) * (not across)
+    width = max(x + p.width for (x, _), p in zip(places, pictures, strict=True))
+    height = max(y + p.height for (_, y), p in zip(places, pictures, strict=True))
+    sheet = Image.new('RGB', (width, height), 'white')
+    for place, picture in zip(places, pictures, strict=True):
+        sheet.paste(picture, place)
     return sheet
-
-
-def drawn(figure: Figure) -> Image.Image:
-    """A figure of matplotlib's as a picture, RGB."""
-    file = io.BytesIO()
-    figure.savefig(file)
-    return Image.open(file).convert('RGB')

@@ -172,11 +172,19 @@ class GloRe(nn.Module):
                     nn.init.ones_(weight)
             if isinstance(getattr(layer, 'bias', None), Tensor):
                 nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.closing_weight)
+
+    @property
+    def closing_weight(self) -> nn.Parameter:
+        """The weight that the result passes last: of `blocker`, or of `conv_extend`.
+
+        The latter where no norm with a trainable weight closes the unit.
+        """
         closing = getattr(self.blocker, 'weight', None)
         if closing is None or not closing.requires_grad:
             extend = self.conv_extend.conv if self.pre_act else self.conv_extend
             closing = extend.weight
-        nn.init.zeros_(closing)
+        return closing
 
     def project(self, x: Tensor) -> Tensor:
         """The projection B of coordinate space onto the nodes.

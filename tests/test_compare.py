@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glore_mm.analysis import class_iou, comparison_page, read_dump
-from glore_mm.analysis.comparison_page import image_scores
+from glore_mm.analysis import class_iou, read_dump
+from glore_mm.analysis.comparison_page import comparison_page, image_scores
 from glore_mm.errors import UserError
 
 CLASSES = ('road', 'sky', 'car')

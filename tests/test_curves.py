@@ -15,13 +15,9 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from glore_mm.analysis import (
-    default_keys,
-    draw_curves,
-    read_run,
-    read_runs,
-    write_figure,
-)
+from glore_mm.analysis import read_run, read_runs
+from glore_mm.analysis.curves import default_keys, draw_curves
+from glore_mm.analysis.figures import write_figure
 from glore_mm.errors import UserError
 
 STARTS = itertools.count()

@@ -10,11 +10,13 @@ import torch
 from mmcv.transforms import Compose
 from PIL import Image
 
-from glore_mm.analysis import node_sheet, projection_maps, telling
+from glore_mm.analysis import projection_maps, telling
+from glore_mm.analysis.node_pictures import NodeView, node_sheet
 from glore_mm.cls.tools import predictor
 from glore_mm.datasets.mini_imagenet import write_mini_imagenet
 from glore_mm.datasets.mini_kinetics import write_mini_kinetics
-from glore_mm.engine import build_model, load_config, visualize_nodes
+from glore_mm.engine import build_model, load_config
+from glore_mm.engine.nodes import visualize_nodes
 from glore_mm.engine.seeing import see
 from glore_mm.errors import UserError
 from glore_mm.unit import GloRe
@@ -234,7 +236,7 @@ def test_a_sheet_shows_the_maps():
     frames = np.full((1, 200, 200, 3), 128, np.uint8)
     maps = np.zeros((3, 1, 4, 4), np.float32)
     maps[1, 0, 0, 0], maps[1, 0, 3, 3] = 2, -2
-    sheet = np.asarray(node_sheet(frames, maps, np.eye(3), top_k=1), int)
+    sheet = np.asarray(node_sheet(frames, NodeView(maps, np.eye(3)), top_k=1), int)
     tile = sheet[16:216, 204:404]
     red, _, blue = tile[10, 10]
     assert red > blue + 50

@@ -10,7 +10,8 @@ import argparse
 
 import numpy as np
 
-from glore_mm.analysis import class_iou, comparison_page, read_dump
+from glore_mm.analysis import read_dump
+from glore_mm.analysis.comparison_page import comparison_page
 from glore_mm.engine import plain_errors, write_text
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     names = args.names or args.dumps
     page = comparison_page(dumps, names, args.show_dirs, args.images)
     write_text(args.out, page)
-    miou = [100 * np.nanmean(class_iou(dump.confusion.sum(axis=0))) for dump in dumps]
+    miou = [100 * np.nanmean(dump.iou) for dump in dumps]
     print(
         f'mIoU: {names[0]} {miou[0]:.2f}, {names[1]} {miou[1]:.2f} '
         f'({miou[1] - miou[0]:+.2f}) | {len(dumps[0].names)} images | page: {args.out}'

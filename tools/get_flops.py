@@ -8,7 +8,7 @@ operations at the size of their input, or in that of --order.
 
 import argparse
 
-from glore_mm.analysis import cost_of
+from glore_mm.analysis import cost_of, units_of
 from glore_mm.engine import (
     add_cfg_options,
     build_model,
@@ -16,7 +16,6 @@ from glore_mm.engine import (
     plain_errors,
     task_of,
 )
-from glore_mm.unit import GloRe
 
 
 @plain_errors
@@ -39,9 +38,9 @@ def main() -> None:
         inputs = task_of(cfg).example_inputs(cfg)
         size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
         model = build_model(cfg)
-        for module in model.modules():
-            if args.order and isinstance(module, GloRe):
-                module.order = args.order
+        if args.order:
+            for unit in units_of(model).values():
+                unit.order = args.order
         cost = cost_of(model, **inputs)
         rows.append(
             f'| {path} | {size} | {cost.parameters:,} | {cost.macs / 1e9:.3f} '

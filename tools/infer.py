@@ -5,8 +5,8 @@ python tools/infer.py CONFIG CHECKPOINT street.jpg
 
 from glore_mm.engine import (
     check_checkpoint,
-    config_parser,
     expand_inputs,
+    inputs_parser,
     load_config,
     plain_errors,
     task_of,
@@ -18,9 +18,7 @@ from glore_mm.engine import (
 @plain_errors
 def main() -> None:
     """Parse, infer, print and write what was found."""
-    parser = config_parser(__doc__)
-    parser.add_argument('checkpoint', help='weights')
-    parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
+    parser = inputs_parser(__doc__)
     parser.add_argument(
         '--out-dir', help='write the inputs with the results drawn in here'
     )

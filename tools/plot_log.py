@@ -7,7 +7,9 @@ A panel for each key, a line for each run; of a resumed run what was logged last
 
 import argparse
 
-from glore_mm.analysis import default_keys, draw_curves, read_runs, write_figure
+from glore_mm.analysis import read_runs
+from glore_mm.analysis.curves import default_keys, draw_curves
+from glore_mm.analysis.figures import write_figure
 from glore_mm.engine import plain_errors
 
 

@@ -8,21 +8,19 @@ and all maps as another.
 
 from glore_mm.engine import (
     check_checkpoint,
-    config_parser,
     expand_inputs,
+    inputs_parser,
     load_config,
     plain_errors,
     task_of,
-    visualize_nodes,
 )
+from glore_mm.engine.nodes import visualize_nodes
 
 
 @plain_errors
 def main() -> None:
     """Parse, visualize, print what was found and written."""
-    parser = config_parser(__doc__)
-    parser.add_argument('checkpoint', help='weights')
-    parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
+    parser = inputs_parser(__doc__)
     parser.add_argument('--out-dir', default='nodes', help='(default: nodes)')
     parser.add_argument('--unit', help='one unit only: its path, or the end of it')
     parser.add_argument(

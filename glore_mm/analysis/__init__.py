@@ -1,12 +1,13 @@
-"""What networks cost, how they trained, what their units see, how two compare."""
+"""What networks cost, how they trained, what their units see, how two compare.
 
-from glore_mm.analysis.comparison_page import comparison_page
+What draws is not imported here: `curves`, `node_pictures` and the pages, which need
+matplotlib's figures and more.
+"""
+
 from glore_mm.analysis.cost import Cost, cost_of
-from glore_mm.analysis.curves import default_keys, draw_curves, write_figure
 from glore_mm.analysis.dumps import ConfusionDump, class_iou, read_dump
 from glore_mm.analysis.logs import Curve, read_run, read_runs
-from glore_mm.analysis.node_page import node_page
-from glore_mm.analysis.node_pictures import all_nodes, node_sheet
+from glore_mm.analysis.networks import units_of
 from glore_mm.analysis.projection_maps import (
     ProjectionMaps,
     projection_maps,
@@ -20,20 +21,14 @@ __all__ = [
     'Cost',
     'Curve',
     'ProjectionMaps',
-    'all_nodes',
     'class_iou',
-    'comparison_page',
     'cost_of',
-    'default_keys',
-    'draw_curves',
-    'node_page',
-    'node_sheet',
     'projection_maps',
     'read_dump',
     'read_run',
     'read_runs',
     'telling',
+    'units_of',
     'usage',
     'watching',
-    'write_figure',
 ]

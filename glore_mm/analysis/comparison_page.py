@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from glore_mm.analysis.dumps import ConfusionDump, check_same_data, class_iou
+from glore_mm.analysis.figures import drawn
 from glore_mm.errors import UserError
 from glore_mm.pages import embedded, render
-from glore_mm.pictures import drawn
 
 _WIDTH = 1000  # pixels, of pictures in the page
 
@@ -38,8 +38,8 @@ def comparison_page(
         UserError: The dumps are not of the same data, or a picture is missing.
     """
     check_same_data(*dumps)
-    totals = [dump.confusion.sum(axis=0) for dump in dumps]
-    iou = np.stack([class_iou(total) for total in totals])
+    totals = [dump.total for dump in dumps]
+    iou = np.stack([dump.iou for dump in dumps])
     scores = np.stack([image_scores(dump.confusion) for dump in dumps])
     gains = scores[1] - scores[0]
     order = np.argsort(-np.abs(np.nan_to_num(gains)), kind='stable')[:images]

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from glore_mm.analysis.evaluating import evaluating
-from glore_mm.unit import GloRe
+from glore_mm.analysis.networks import evaluating, units_of
 
 
 @dataclass
@@ -38,7 +37,7 @@ def cost_of(model: nn.Module, *args, **inputs) -> Cost:
     Returns:
         Cost: In parameters and MACs.
     """
-    units = [name for name, m in model.named_modules() if isinstance(m, GloRe)]
+    units = units_of(model)
     with evaluating(model), FlopCounterMode(display=False) as counter:
         model(*args, **inputs)
     counts = counter.get_flop_counts()
@@ -50,7 +49,7 @@ def cost_of(model: nn.Module, *args, **inputs) -> Cost:
         parameters=sum(p.numel() for p in model.parameters()),
         macs=counter.get_total_flops() // 2,  # a MAC is two floating-point operations
         unit_parameters=sum(
-            p.numel() for name in units for p in model.get_submodule(name).parameters()
+            p.numel() for unit in units.values() for p in unit.parameters()
         ),
         unit_macs=in_units // 2,
     )

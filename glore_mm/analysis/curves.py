@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -73,23 +72,6 @@ def draw_curves(
         handles=handles, loc='outside lower center', ncols=columns, frameon=False
     )
     return figure
-
-
-def write_figure(figure: Figure, path: str) -> None:
-    """Write a figure, in the format that the end of the file's name says.
-
-    Raises:
-        UserError: There is no such format.
-    """
-    formats = figure.canvas.get_supported_filetypes()
-    file = Path(path)
-    if file.suffix[1:].lower() not in formats:
-        raise UserError(
-            f'{path} names no format for a picture: end it in one of '
-            f'{", ".join(f".{name}" for name in formats)}'
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
 
 
 def _means(values: Sequence[float], window: int) -> list[float]:

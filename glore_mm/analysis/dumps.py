@@ -25,6 +25,16 @@ class ConfusionDump:
     classes: np.ndarray
     confusion: np.ndarray
 
+    @property
+    def total(self) -> np.ndarray:
+        """Pixels by true class and predicted one over all images, (C, C)."""
+        return self.confusion.sum(axis=0)
+
+    @property
+    def iou(self) -> np.ndarray:
+        """Intersection over union of each class over all images, see `class_iou`."""
+        return class_iou(self.total)
+
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
     """Intersection over union of each class.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glore_mm.analysis.evaluating import evaluating
+from glore_mm.analysis.networks import evaluating, units_of
 from glore_mm.errors import UserError
 from glore_mm.unit import GloRe
 
@@ -80,7 +80,7 @@ def watching(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
             on inputs of different sizes.
     """
     name = type(model).__name__
-    units = {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}
+    units = units_of(model)
     if not units:
         raise UserError(
             f'{name} holds no GloRe unit. Give a network with units: insert_glore puts '

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from glore_mm.cls.reading import read_photograph
 from glore_mm.datasets.mini_imagenet import write_mini_imagenet
 from glore_mm.engine.comparison import Comparison, demo
-from glore_mm.pictures import stacked
+from glore_mm.pictures import beside, stacked
 
 _SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photographs
 
@@ -29,13 +29,8 @@ def _picture(found: Comparison) -> Image.Image:
             colour = 'black' if line.endswith(f': {truth}') else 'red'
             draw.text((4, _SIDE + row * _LINE), line, fill=colour, font=font)
         tiles.append(tile)
-    rows = []
-    for first in range(0, len(tiles), _COLUMNS):
-        row = Image.new('RGB', (_SIDE * _COLUMNS, tiles[0].height), 'white')
-        for column, tile in enumerate(tiles[first : first + _COLUMNS]):
-            row.paste(tile, (column * _SIDE, 0))
-        rows.append(row)
-    return stacked(rows)
+    starts = range(0, len(tiles), _COLUMNS)
+    return stacked([beside(tiles[first : first + _COLUMNS]) for first in starts])
 
 
 _write = partial(write_mini_imagenet, 'data/mini_imagenet', num_train=2000, scale=0.4)

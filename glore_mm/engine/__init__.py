@@ -2,7 +2,6 @@
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.lists import class_names, lines_of
-from glore_mm.engine.nodes import visualize_nodes
 from glore_mm.engine.predicting import Predictor
 from glore_mm.engine.reporting import (
     plain_errors,
@@ -28,6 +27,7 @@ from glore_mm.engine.setup import (
     add_outputs,
     config_parser,
     expand_inputs,
+    inputs_parser,
     load_config,
     metainfo_of,
     output_files,
@@ -40,7 +40,9 @@ from glore_mm.engine.videos import (
     VIDEO_SUFFIXES,
     PyAV,
     frames_of,
+    is_video,
     open_video,
+    read_frames,
     rewrite_video,
 )
 from glore_mm.engine.watching import WatchNodes
@@ -64,6 +66,8 @@ __all__ = [
     'convert_checkpoint',
     'expand_inputs',
     'frames_of',
+    'inputs_parser',
+    'is_video',
     'lines_of',
     'load_classifier',
     'load_config',
@@ -73,6 +77,7 @@ __all__ = [
     'output_files',
     'plain_errors',
     'ranked',
+    'read_frames',
     'rewrite_video',
     'runner_parser',
     'set_views',
@@ -80,7 +85,6 @@ __all__ = [
     'test',
     'train',
     'train_and_dump',
-    'visualize_nodes',
     'write_csv',
     'write_json',
     'write_npz',

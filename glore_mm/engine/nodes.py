@@ -6,13 +6,14 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from glore_mm.analysis import all_nodes, node_page, node_sheet, telling
+from glore_mm.analysis import units_of
+from glore_mm.analysis.node_page import node_page
+from glore_mm.analysis.node_pictures import NodeView, all_nodes, node_sheet
 from glore_mm.engine.reporting import write_text
 from glore_mm.engine.seeing import see
 from glore_mm.engine.setup import output_files, task_of
-from glore_mm.engine.videos import VIDEO_SUFFIXES, some_frames
+from glore_mm.engine.videos import is_video, some_frames
 from glore_mm.errors import UserError
-from glore_mm.unit import GloRe
 
 
 def visualize_nodes(
@@ -62,7 +63,7 @@ def visualize_nodes(
     outputs = output_files(inputs, out_dir, names)
     for path in inputs:
         parts = [path]
-        if not ask.of_videos and path.lower().endswith(VIDEO_SUFFIXES):
+        if not ask.of_videos and is_video(path):
             parts = some_frames(path, frames)
         seen = see(ask.model, lambda: [ask.predict(part) for part in parts])  # noqa: B023
         about = f'{cfg.filename} | {checkpoint}'
@@ -70,23 +71,21 @@ def visualize_nodes(
             best = ask.ranked(seen.result[0], 3)
             about += ' | ' + ', '.join(f'{c["label"]} {c["score"]:.0%}' for c in best)
         page, *pictures = outputs[path]
-        shown, units = {}, {}
+        views, units = {}, {}
         for place in places:
-            maps, graph = seen.maps_of(place), seen.units[place].graph
-            shown[place] = maps, graph
-            node_sheet(seen.frames, maps, graph, top_k).save(pictures.pop(0))
-            all_nodes(seen.frames, maps).save(pictures.pop(0))
-            order, scores = telling(maps)
-            best = zip(order.tolist(), scores.tolist(), strict=True)
-            units[place] = dict(size=maps.shape[1:], nodes=list(best)[:top_k])
-        write_text(page, node_page(Path(path).name, about, seen.frames, shown))
+            view = NodeView(seen.maps_of(place), seen.units[place].graph)
+            views[place] = view
+            node_sheet(seen.frames, view, top_k).save(pictures.pop(0))
+            all_nodes(seen.frames, view).save(pictures.pop(0))
+            best = zip(*(each.tolist() for each in view.told), strict=True)
+            units[place] = dict(size=view.maps.shape[1:], nodes=list(best)[:top_k])
+        write_text(page, node_page(Path(path).name, about, seen.frames, views))
         yield dict(input=path, files=outputs[path], units=units)
 
 
 def _chosen(model: nn.Module, unit: str | None) -> list[str]:
     """The paths of the units to show."""
-    units = {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}
-    paths = [path for path, m in units.items() if m.dim > 1]
+    paths = [path for path, m in units_of(model).items() if m.dim > 1]
     if not paths:
         raise UserError(
             f'{type(model).__name__} holds no GloRe unit over two or three dimensions: '

@@ -46,6 +46,14 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def inputs_parser(doc: str) -> argparse.ArgumentParser:
+    """`config_parser` of a tool that runs a checkpoint on files."""
+    parser = config_parser(doc)
+    parser.add_argument('checkpoint', help='weights')
+    parser.add_argument('inputs', nargs='+', help='files, folders or glob patterns')
+    return parser
+
+
 def runner_parser(doc: str) -> argparse.ArgumentParser:
     """`config_parser` of a tool that starts a Runner: also where to write, and how."""
     parser = config_parser(doc)

@@ -23,6 +23,11 @@ from glore_mm.errors import UserError
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
 
+def is_video(path: str | os.PathLike) -> bool:
+    """Whether a file's name says that it is a video."""
+    return str(path).lower().endswith(VIDEO_SUFFIXES)
+
+
 class PyAV:
     """Decodes from the key frame before the first frame that is wanted.
 
@@ -162,6 +167,28 @@ def open_video(
     return video
 
 
+def read_frames(video, path: str, wanted: list[int]) -> dict[int, np.ndarray]:
+    """Read frames of a video, all of them.
+
+    Args:
+        video (object): From `open_video`.
+        path (str): Its file.
+        wanted (list[int]): The indices, ascending.
+
+    Returns:
+        dict[int, np.ndarray]: Frames by index, in that order, upright, uint8 (H, W, 3),
+        RGB.
+
+    Raises:
+        Unreadable: One is damaged.
+    """
+    frames = video.read(wanted)
+    for index in wanted:
+        if index not in frames:
+            raise _damaged(path, index, video.num_frames)
+    return frames
+
+
 def frames_of(video: PyAV) -> Iterator[np.ndarray]:
     """Go through all frames of a video, with a progress bar where a terminal is.
 
@@ -186,8 +213,7 @@ def frames_of(video: PyAV) -> Iterator[np.ndarray]:
         yield video.upright(frame)
         shown += 1
     if shown < video.num_frames:
-        problem = f'damaged, frame {shown} of {video.num_frames} cannot be read'
-        raise Unreadable.of(video.path, problem)
+        raise _damaged(video.path, shown, video.num_frames)
 
 
 def rewrite_video(
@@ -227,6 +253,11 @@ def rewrite_video(
             os.remove(draft)
 
 
+def _damaged(path: str, index: int, count: int) -> Unreadable:
+    problem = f'damaged, frame {index} of {count} cannot be read'
+    return Unreadable.of(path, problem)
+
+
 def _pyav() -> ModuleType:
     try:
         import av
@@ -252,9 +283,4 @@ def some_frames(path: str, count: int) -> list[np.ndarray]:
     video = open_video(path)
     chosen = np.linspace(0, video.num_frames - 1, min(count, video.num_frames))
     wanted = chosen.round().astype(int).tolist()
-    frames = video.read(wanted)
-    for index in wanted:
-        if index not in frames:
-            problem = f'damaged, frame {index} of {video.num_frames} cannot be read'
-            raise Unreadable.of(path, problem)
-    return [frames[index] for index in wanted]
+    return list(read_frames(video, path, wanted).values())

@@ -8,10 +8,10 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
-from glore_mm.analysis import node_sheet, usage
+from glore_mm.analysis import usage
 from glore_mm.engine.seeing import Seen, see
+from glore_mm.unit import GloRe
 
 
 @HOOKS.register_module()
@@ -23,8 +23,8 @@ class WatchNodes(Hook):
 
     - `nodes_<unit>_<sample>`, a picture: the most telling maps and the graph;
     - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, what the unit adds to its input;
-    - `nodes/<unit>/closing`: mean size of the closing norm's weights, or, without one,
-      of conv_extend's;
+    - `nodes/<unit>/closing`: mean size of `GloRe.closing_weight`, that of the closing
+      norm or, without one that trains, of conv_extend;
     - `nodes/<unit>/entropy`: of the use of nodes (`glore_mm.analysis.usage`), 1 where
       all are used alike, 0 where one is;
     - `nodes/<unit>/dead`: nodes used less than a hundredth of their equal share.
@@ -67,30 +67,25 @@ class WatchNodes(Hook):
             self._show(runner, runner.iter + 1)
 
     def _show(self, runner: Runner, step: int) -> None:
+        # only training that is watched waits for what draws to be imported
+        from glore_mm.analysis.node_pictures import NodeView, node_sheet
+
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         seen = [see(model, partial(model.test_step, batch)) for batch in self._batches]
         figures = {}
         for path in seen[0].units:
             for i, sample in enumerate(seen):
-                sheet = node_sheet(
-                    sample.frames,
-                    sample.maps_of(path),
-                    sample.units[path].graph,
-                    self.top_k,
-                )
+                view = NodeView(sample.maps_of(path), sample.units[path].graph)
+                sheet = node_sheet(sample.frames, view, self.top_k)
                 name = f'nodes_{path}_{i}'
                 runner.visualizer.add_image(name, np.asarray(sheet), step)
             figures |= _figures(path, model.get_submodule(path), seen)
         runner.visualizer.add_scalars(figures, step)
 
 
-def _figures(path: str, unit: nn.Module, seen: list[Seen]) -> dict[str, float]:
+def _figures(path: str, unit: GloRe, seen: list[Seen]) -> dict[str, float]:
     """The scalars of a unit, by name."""
-    closing = getattr(unit.blocker, 'weight', None)
-    if closing is None:
-        extend = unit.conv_extend
-        closing = (extend.conv if unit.pre_act else extend).weight
     # samples may differ in size
     used = np.mean([usage(sample.units[path].maps) for sample in seen], axis=0)
     share = used[used > 0]
@@ -98,7 +93,7 @@ def _figures(path: str, unit: nn.Module, seen: list[Seen]) -> dict[str, float]:
     added = np.mean([sample.units[path].added.mean() for sample in seen])
     return {
         f'nodes/{path}/added': float(added),
-        f'nodes/{path}/closing': float(closing.detach().abs().mean()),
+        f'nodes/{path}/closing': float(unit.closing_weight.detach().abs().mean()),
         f'nodes/{path}/entropy': float(entropy),
         f'nodes/{path}/dead': int((used < 0.01 / len(used)).sum()),
     }

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis import class_iou
+from glore_mm.analysis import read_dump
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
 from glore_mm.engine import load_config, train_and_dump
 from glore_mm.errors import UserError
@@ -38,9 +38,8 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
         path = osp.join(configs, 'seg', f'{config}.py')
         cfg, dump = train_and_dump(path, options, seed)
         masks = osp.join(cfg.work_dir, 'masks')
-        with np.load(dump) as arrays:
-            scores[name] = class_iou(arrays['confusion'].sum(axis=0))
-            images = arrays['names'][:PICTURED].tolist()
+        found = read_dump(dump)
+        scores[name], images = found.iou, found.names[:PICTURED].tolist()
         for _ in infer(load_config(path, options), cfg.load_from, images, masks):
             pass
         segmented[name] = masks

@@ -17,6 +17,7 @@ from glore_mm.engine import (
     VIDEO_SUFFIXES,
     Predictor,
     frames_of,
+    is_video,
     load_weights,
     metainfo_of,
     open_video,
@@ -63,7 +64,7 @@ def infer(
     """
     outputs = output_files(inputs, out_dir, _names, _LEGEND) if out_dir else {}
     for path, (masks, _) in outputs.items():
-        if _is_video(path) and masks.exists():
+        if is_video(path) and masks.exists():
             raise UserError(
                 f'the result of {path} would be written over {masks}, which exists. '
                 'Remove it, or give another --out-dir.'
@@ -71,10 +72,10 @@ def infer(
     model = _load(cfg, checkpoint)
     meta = metainfo_of(cfg)
     classes, palette = meta['classes'], meta['palette']
-    for path in inputs:
-        segment = _segment_video if _is_video(path) else _segment_image
+    for index, path in enumerate(inputs):
+        segment = _segment_video if is_video(path) else _segment_image
         pixels = segment(model, path, palette, *outputs.get(path, ()))
-        if out_dir:
+        if out_dir and index == 0:  # there is something that it explains
             legend(classes, palette).save(Path(out_dir, _LEGEND))
         yield dict(input=path, classes=_largest(pixels, classes, top_k))
 
@@ -176,11 +177,7 @@ def _save(labels: np.ndarray, palette: list, file: Path) -> None:
     mask.save(file)
 
 
-def _is_video(path: str) -> bool:
-    return path.lower().endswith(VIDEO_SUFFIXES)
-
-
 def _names(path: Path) -> list[str]:
-    if _is_video(path.name):
+    if is_video(path):
         return [path.stem, f'{path.stem}_overlay.mp4']
     return [f'{path.stem}.png', f'{path.stem}_overlay.jpg']

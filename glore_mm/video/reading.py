@@ -14,7 +14,7 @@ from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from glore_mm.engine import Unreadable, open_video
+from glore_mm.engine import Unreadable, open_video, read_frames
 from glore_mm.errors import UserError
 from glore_mm.video.readers import READERS
 
@@ -87,12 +87,7 @@ class DecodeVideo(BaseTransform):
         path, video = results['filename'], results['video_reader']
         results['video_reader'] = None  # keeps the file open and cannot be pickled
         wanted = np.unique(results['frame_inds']).tolist()
-        frames = video.read(wanted)
-        for index in wanted:
-            if index not in frames:
-                problem = f'damaged, frame {index} of {video.num_frames} cannot be read'
-                raise Unreadable.of(path, problem)
-        return _with_frames(results, frames, path)
+        return _with_frames(results, read_frames(video, path, wanted), path)
 
 
 @TRANSFORMS.register_module()

@@ -1,10 +1,17 @@
-"""Running a network without changing it."""
+"""Looking into a network without changing it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+from glore_mm.unit import GloRe
+
+
+def units_of(model: nn.Module) -> dict[str, GloRe]:
+    """The units in a network by the path of their module, whoever put them there."""
+    return {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}
 
 
 @contextmanager

@@ -1,0 +1,33 @@
+"""Figures of matplotlib's, as pictures and as files."""
+
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from glore_mm.errors import UserError
+
+
+def drawn(figure: Figure) -> Image.Image:
+    """A figure as a picture, RGB."""
+    file = io.BytesIO()
+    figure.savefig(file)
+    return Image.open(file).convert('RGB')
+
+
+def write_figure(figure: Figure, path: str) -> None:
+    """Write a figure, in the format that the end of the file's name says.
+
+    Raises:
+        UserError: There is no such format.
+    """
+    formats = figure.canvas.get_supported_filetypes()
+    file = Path(path)
+    if file.suffix[1:].lower() not in formats:
+        raise UserError(
+            f'{path} names no format for a picture: end it in one of '
+            f'{", ".join(f".{name}" for name in formats)}'
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
