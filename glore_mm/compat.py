@@ -9,6 +9,7 @@ are those of mmengine 0.10.7, mmcv-lite 2.1.0, mmsegmentation 1.2.2, mmaction2 1
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -285,14 +286,20 @@ def resuming_with_weights_only(checkpoint):
 
 
 # mmengine/dist/utils.py:130,164,221 sets a CUDA device whatever the backend is, and the
-# default one, nccl, wants GPUs. Wanted until mmengine takes gloo on a CPU.
+# default one, nccl, wants GPUs. Wanted until mmengine takes gloo on a CPU. Nor does it
+# end the group, and gloo's threads, alive when a finished program exits, now and then
+# abort it (exit code -6). Wanted until mmengine destroys what it initialises.
 @after_import('mmengine.dist.utils')
 def process_groups_on_cpu(utils):
-    """Initialises the process group with gloo, and no CUDA device, on a CPU."""
+    """Initialises the process group with gloo on a CPU; destroys it at the end."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
         return
+
+    def end_group():
+        if utils.torch_dist.is_initialized():
+            utils.torch_dist.destroy_process_group()
 
     def on_cpu(init):
         @functools.wraps(init)
@@ -301,9 +308,10 @@ def process_groups_on_cpu(utils):
             utils.torch.cuda.set_device = lambda device: None
             try:
                 backend = 'gloo' if backend == 'nccl' else backend
-                return init(backend, *args, **kwargs)
+                init(backend, *args, **kwargs)
             finally:
                 utils.torch.cuda.set_device = set_device
+            atexit.register(end_group)
 
         return wrapper
 

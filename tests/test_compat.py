@@ -597,6 +597,25 @@ def test_slurm_without_gpu(backend):
     assert group == {'backend': 'gloo', 'restored': True}
 
 
+def test_group_ends_with_the_program():
+    """Else gloo's threads abort it now and then, after all its work is done."""
+    printed = python(
+        '-c',
+        textwrap.dedent("""
+            import atexit, glore_mm, torch.distributed as dist
+            atexit.register(lambda: print('initialized:', dist.is_initialized()))
+            from mmengine.dist import init_dist
+            init_dist('pytorch')
+        """),
+        RANK='0',
+        LOCAL_RANK='0',
+        WORLD_SIZE='1',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(free_port()),
+    )
+    assert printed == 'initialized: False\n'
+
+
 # ------------------------------------------------------------- when, and whether
 
 

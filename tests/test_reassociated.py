@@ -569,6 +569,7 @@ torch.save(dict(
     out=out.detach(), x=x.grad, state=unit.state_dict(),
     grads=[p.grad for p in unit.parameters()],
 ), f'{folder}/rank{rank}.pt')
+dist.destroy_process_group()  # else gloo's threads abort the exit now and then
 """
 
 
