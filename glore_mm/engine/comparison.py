@@ -3,6 +3,7 @@
 import os.path as osp
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from prettytable import PrettyTable
 
 from glore_mm.engine.running import train_and_dump
+from glore_mm.engine.setup import load_config
 from glore_mm.errors import UserError
 
 DEMO = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # configs by name in the table
@@ -80,11 +82,11 @@ def compare(
     """
     predicted = {}
     for name, path in configs.items():
-        cfg, dump = train_and_dump(path, options, seed)
-        with np.load(dump) as arrays:
+        done = train_and_dump(partial(load_config, path, options), seed)
+        with np.load(done.dump) as arrays:
             predicted[name] = arrays['scores'].argmax(axis=1)
             shared = {key: arrays[key] for key in ('names', 'labels', 'classes')}
-    return Comparison(cfg, predicted=predicted, **shared)
+    return Comparison(done.cfg, predicted=predicted, **shared)
 
 
 def demo(

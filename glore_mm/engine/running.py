@@ -3,14 +3,21 @@
 import copy
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
-from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
+from mmengine.runner import (
+    BaseLoop,
+    CheckpointLoader,
+    Runner,
+    find_latest_checkpoint,
+)
 
 from glore_mm.checkpoints import (
     Conversion,
@@ -21,7 +28,7 @@ from glore_mm.checkpoints import (
     write_checkpoint,
 )
 from glore_mm.engine.reporting import message_of
-from glore_mm.engine.setup import add_outputs, load_config, metainfo_of
+from glore_mm.engine.setup import add_outputs, metainfo_of
 from glore_mm.errors import UserError, listed
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -98,6 +105,7 @@ def train(
                 )
     runner = QuietRunner.from_cfg(cfg)
     runner.train()
+    _end_workers(runner.train_loop, runner.val_loop)
     return runner
 
 
@@ -126,31 +134,45 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
             )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(cfg.tta_model, module=cfg.model)
-    return QuietRunner.from_cfg(cfg).test()
+    runner = QuietRunner.from_cfg(cfg)
+    metrics = runner.test()
+    _end_workers(runner.test_loop)
+    return metrics
 
 
-def train_and_dump(
-    path: str, options: dict | None = None, seed: int = 0
-) -> tuple[Config, str]:
+@dataclass(frozen=True)
+class Trained:
+    """A network that was trained and tested.
+
+    Attributes:
+        cfg (Config): As it was tested, its checkpoint in `load_from`.
+        dump (str): The file of what it made of each sample, that of tools/test.py.
+        metrics (dict[str, float]): What the test measured.
+        seconds (float): What the training took.
+    """
+
+    cfg: Config
+    dump: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+def train_and_dump(load: Callable[[], Config], seed: int = 0) -> Trained:
     """Train a config, test what came out, keep what two models are compared by.
 
     Args:
-        path (str): The config file.
-        options (dict, optional): Keys to override, dotted.
+        load (Callable[[], Config]): Gives the config, as `load_config` does, each time
+            anew, as a run changes its own.
         seed (int): Of the weights and of the order of the samples.
-
-    Returns:
-        tuple[Config, str]: The config that was tested, its checkpoint in `load_from`,
-        and the path of the dump, which is that of tools/test.py.
     """
-    checkpoint = train(load_config(path, options), seed=seed).message_hub.get_info(
-        'last_ckpt'
-    )
-    cfg = load_config(path, options)  # training has changed the first
+    start = time.perf_counter()
+    runner = train(load(), seed=seed)
+    seconds = time.perf_counter() - start
+    cfg = load()
     dump = os.path.join(cfg.work_dir, 'dump.npz')
     add_outputs(cfg, dump=dump)
-    test(cfg, checkpoint)
-    return cfg, dump
+    metrics = test(cfg, runner.message_hub.get_info('last_ckpt'))
+    return Trained(cfg, dump, metrics, seconds)
 
 
 def check_checkpoint(cfg: Config, path: str) -> dict:
@@ -244,6 +266,17 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
     done = convert(read_checkpoint(source), network, source)
     write_checkpoint(dict(state_dict=done.state_dict), output)
     return done
+
+
+def _end_workers(*loops: BaseLoop | None) -> None:
+    """End the processes that load data; left to the garbage collector it takes 5 s each.
+
+    Only those that persist are still there.
+    """
+    for loop in filter(None, loops):
+        iterator = getattr(loop.dataloader, '_iterator', None)
+        if hasattr(iterator, '_shutdown_workers'):
+            iterator._shutdown_workers()
 
 
 def _advice(state: Mapping[str, object]) -> str:

@@ -115,7 +115,7 @@ def load_config(
     name = TASK_NAMES[_task(cfg)]
     if is_first_process():
         print(
-            f'config {path} | task {name} | device {_device()} | '
+            f'config {path} | task {name} | device {device_name()} | '
             f'work dir {cfg.work_dir}',
             flush=True,
         )
@@ -276,7 +276,8 @@ def _task(cfg: Config) -> str:
     return TASKS[scope]
 
 
-def _device() -> str:
+def device_name() -> str:
+    """What this process computes on."""
     if torch.cuda.is_available():
         index = int(os.environ['LOCAL_RANK'])
         return f'cuda:{index} ({torch.cuda.get_device_name(index)})'

@@ -1,6 +1,7 @@
 """The demo: FCN against FCN + GloRe on generated street scenes, in a few minutes."""
 
 import os.path as osp
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -35,12 +36,12 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
         raise UserError(str(error)) from error
     scores, segmented = {}, {}
     for name, config in NETWORKS.items():
-        path = osp.join(configs, 'seg', f'{config}.py')
-        cfg, dump = train_and_dump(path, options, seed)
-        masks = osp.join(cfg.work_dir, 'masks')
-        found = read_dump(dump)
+        load = partial(load_config, osp.join(configs, 'seg', f'{config}.py'), options)
+        done = train_and_dump(load, seed)
+        masks = osp.join(done.cfg.work_dir, 'masks')
+        found = read_dump(done.dump)
         scores[name], images = found.iou, found.names[:PICTURED].tolist()
-        for _ in infer(load_config(path, options), cfg.load_from, images, masks):
+        for _ in infer(load(), done.cfg.load_from, images, masks):
             pass
         segmented[name] = masks
 

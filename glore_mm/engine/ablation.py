@@ -1,0 +1,375 @@
+"""Training the variants of one config with several seeds, and what comes of it."""
+
+import copy
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+import glore_mm
+from glore_mm.analysis.ablation import (
+    Run,
+    Summary,
+    as_csv,
+    as_record,
+    markdown,
+    summarize,
+)
+from glore_mm.analysis.cost import Cost, cost_of
+from glore_mm.analysis.significance import FEWEST_PAIRS
+from glore_mm.engine.reporting import message_of, write_text
+from glore_mm.engine.running import build_model, train_and_dump
+from glore_mm.engine.setup import device_name, load_config, task_of
+from glore_mm.errors import UserError
+
+#: Trains one variant with one seed; raises where that fails.
+Worker = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Variants of one config, and where their runs are kept.
+
+    Attributes:
+        cfg (Config): What the variants have in common.
+        variants (dict[str, dict]): Overrides of it by the variant's name; the first is
+            the baseline.
+        metric (str): What is compared.
+        out (Path): Folder of the finished runs and the table.
+    """
+
+    cfg: Config
+    variants: dict[str, dict]
+    metric: str
+    out: Path
+
+    def config(self, variant: str, seed: int = 0) -> Config:
+        """The config of a run."""
+        cfg = copy.deepcopy(self.cfg)
+        cfg.merge_from_dict(copy.deepcopy(self.variants[variant]))
+        cfg.work_dir = os.path.join(self.cfg.work_dir, variant, f'seed{seed}')
+        return cfg
+
+    def costs(self) -> dict[str, Cost]:
+        """What each variant costs; all are built, so that a wrong one is found early.
+
+        Raises:
+            UserError: A variant cannot be built.
+        """
+        costs = {}
+        for variant in self.variants:
+            cfg = self.config(variant)
+            try:
+                network = build_model(cfg)
+            except UserError as error:
+                raise UserError(f'variant {variant!r}: {error}') from error
+            costs[variant] = cost_of(network, **task_of(cfg).example_inputs(cfg))
+        return costs
+
+    def file(self, variant: str, seed: int) -> Path:
+        """Where a run is kept when it has finished."""
+        return self.out / 'runs' / f'{variant}_seed{seed}.json'
+
+    def finished(self, seeds: Sequence[int]) -> dict[tuple[str, int], Run]:
+        """The runs that have finished, by variant and seed.
+
+        Raises:
+            UserError: A file is damaged, or is of a run of another config.
+        """
+        runs = {}
+        for variant in self.variants:
+            digest = _digest(self.config(variant))
+            for seed in seeds:
+                file = self.file(variant, seed)
+                if not file.exists():
+                    continue
+                try:
+                    run = Run(**json.loads(file.read_text()))
+                except (OSError, ValueError, TypeError) as error:
+                    raise UserError(
+                        f'{file} cannot be read as a finished run: {error}. Remove it, '
+                        'and it is trained again.'
+                    ) from error
+                if run.config != digest:
+                    raise UserError(
+                        f'{file} is of another config than {variant!r} of '
+                        f'{self.cfg.filename} now is. Remove it, or give another '
+                        '--work-dir or --out.'
+                    )
+                runs[variant, seed] = run
+        return runs
+
+
+def read_ablation(
+    path: str,
+    options: dict | None = None,
+    work_dir: str | None = None,
+    out: str | None = None,
+) -> Ablation:
+    """Read a config with `variants` and `metric`.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Keys to override in all variants, dotted.
+        work_dir (str, optional): For logs and checkpoints. Default: as for
+            `load_config`.
+        out (str, optional): For finished runs and the table. Default: `work_dir`.
+
+    Raises:
+        UserError: It is none.
+    """
+    cfg = load_config(path, options, work_dir)
+    variants, metric = cfg.pop('variants', None), cfg.pop('metric', None)
+    if not isinstance(variants, Mapping) or not variants:
+        raise UserError(
+            f'{path}: variants must give each variant, by its name, the keys in which '
+            'it differs: variants = dict(plain=dict(), glore=dict(model=…)); '
+            f'got {variants!r}'
+        )
+    for name, overrides in variants.items():
+        if not re.fullmatch(r'[\w.+-]+', name) or not isinstance(overrides, Mapping):
+            raise UserError(
+                f'{path}: variants has {name!r}: {overrides!r}. A name must be of '
+                'letters, digits and . _ + -, its value a dict of config keys.'
+            )
+    if not isinstance(metric, str):
+        raise UserError(
+            f"{path}: metric must name what is compared, such as 'mIoU'; got {metric!r}"
+        )
+    return Ablation(cfg, variants.to_dict(), metric, Path(out or cfg.work_dir))
+
+
+def ablate(
+    ablation: Ablation,
+    seeds: Sequence[int],
+    workers: Sequence[Worker] = (),
+    test: str = 't',
+) -> Summary:
+    """Train what has not finished yet, and write the table anew with each run.
+
+    Args:
+        ablation (Ablation): From `read_ablation`.
+        seeds (Sequence[int]): Each variant is trained with each.
+        workers (Sequence[Worker]): Run at the same time. Default: this process alone.
+        test (str): As for `paired_seeds`.
+
+    Returns:
+        Summary: The table.
+
+    Raises:
+        UserError: The ablation is wrong, or, after all others have ended, a run failed.
+    """
+    if len(seeds) < FEWEST_PAIRS[test] and test != 't':
+        raise UserError(
+            f'--test {test} needs {FEWEST_PAIRS[test]} seeds or more, got {len(seeds)}'
+        )
+    runs = ablation.finished(seeds)
+    costs = ablation.costs()
+    # by seed first: what is there after half of the time has every variant
+    jobs = [
+        (variant, seed)
+        for seed in seeds
+        for variant in ablation.variants
+        if (variant, seed) not in runs
+    ]
+    workers = workers or [partial(train_one, ablation, costs)]
+    failed = []
+    total = len(jobs) + len(runs)
+    console = Console(file=sys.stderr, highlight=False)  # this one, whoever redirects
+    progress = Progress(
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with progress:
+        bar = progress.add_task('runs', total=total, completed=len(runs))
+        for (variant, seed), reason in _outcomes(jobs, workers):
+            progress.advance(bar)
+            said = f'{variant}, seed {seed}: '
+            if reason is None:
+                runs |= ablation.finished([seed])
+                run = runs[variant, seed]
+                said += f'{ablation.metric} {run.metrics.get(ablation.metric):.2f}'
+                said += f', trained in {run.seconds:.0f} s'
+                _write(ablation, runs, test)
+            else:
+                log = Path(ablation.config(variant, seed).work_dir, 'console.log')
+                failed.append(f'{variant}, seed {seed} ({reason}; see {log})')
+                said += f'failed: {reason}'
+            console.print(said, markup=False, soft_wrap=True)
+    summary = _write(ablation, runs, test)
+    if failed:
+        raise UserError(
+            f'{len(failed)} of {total} runs failed: {"; ".join(failed)}. The others '
+            f'are in {ablation.out}; started again, only these are trained.'
+        )
+    return summary
+
+
+def train_one(
+    ablation: Ablation, costs: Mapping[str, Cost], variant: str, seed: int
+) -> None:
+    """Train a variant in this process, test it, keep what came out.
+
+    Whatever is printed meanwhile goes to `console.log` in the run's work dir.
+
+    Args:
+        ablation (Ablation): From `read_ablation`.
+        costs (Mapping[str, Cost]): Of the variants.
+        variant (str): Which to train.
+        seed (int): Of the weights and of the order of the samples.
+    """
+    cfg = ablation.config(variant, seed)
+    folder = Path(cfg.work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        open(folder / 'console.log', 'w') as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        try:
+            done = train_and_dump(partial(ablation.config, variant, seed), seed)
+        except Exception:
+            traceback.print_exc()
+            raise
+    run = Run(
+        variant,
+        seed,
+        {name: float(value) for name, value in done.metrics.items()},
+        costs[variant].parameters,
+        costs[variant].macs,
+        round(done.seconds, 1),
+        _digest(cfg),
+        device_name(),
+        f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
+    )
+    record = json.dumps(asdict(run), indent=2)
+    write_text(ablation.file(variant, seed), record + '\n')
+
+
+def in_processes(
+    command: Sequence[str],
+    count: int = 1,
+    gpus: Sequence[str] = (),
+    slurm: str | None = None,
+) -> list[Worker]:
+    """Workers that start each run as a process of its own.
+
+    Args:
+        command (Sequence[str]): Trains a single run; `--only VARIANT SEED` is added.
+        count (int): How many at a time, on the CPU or as Slurm jobs. Default: 1.
+        gpus (Sequence[str]): Instead: one at a time on each of these.
+        slurm (str, optional): Arguments of `srun`, which starts each run as a job.
+
+    Returns:
+        list[Worker]: One for each run that may go on at the same time.
+    """
+    if gpus:
+        return [
+            partial(_start, [*command], dict(CUDA_VISIBLE_DEVICES=gpu)) for gpu in gpus
+        ]
+    if slurm is not None:
+        srun = ['srun', '--ntasks=1', '--quiet', *slurm.split()]
+        return [partial(_start, [*srun, *command], {})] * count
+    threads = max(1, (os.cpu_count() or 1) // count)
+    share = dict(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', str(threads)))
+    return [partial(_start, [*command], share)] * count
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], variant: str, seed: int
+) -> None:
+    done = subprocess.run(
+        [*command, '--only', variant, str(seed)],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ['it said nothing']
+        reason = said[-1].removeprefix('error: ')
+        raise RuntimeError(f'exit code {done.returncode}: {reason}')
+
+
+def _outcomes(
+    jobs: Sequence[tuple[str, int]], workers: Sequence[Worker]
+) -> Iterator[tuple[tuple[str, int], str | None]]:
+    """Each job as it ends, with the reason if it failed."""
+    if len(workers) == 1:
+        for job in jobs:
+            yield job, _attempt(workers[0], job)
+        return
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def attempt(job: tuple[str, int]) -> str | None:
+        worker = idle.get()
+        try:
+            return _attempt(worker, job)
+        finally:
+            idle.put(worker)
+
+    pool = ThreadPoolExecutor(len(workers))
+    try:
+        futures = {pool.submit(attempt, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:  # interrupted: what has not begun does not begin
+        pool.shutdown(cancel_futures=True)
+
+
+def _attempt(worker: Worker, job: tuple[str, int]) -> str | None:
+    try:
+        worker(*job)
+    except Exception as error:  # whatever a training raises: the others go on
+        return message_of(error)
+    return None
+
+
+def _write(
+    ablation: Ablation, runs: Mapping[tuple[str, int], Run], test: str
+) -> Summary:
+    from glore_mm.analysis.ablation_plot import draw_ablation
+    from glore_mm.analysis.figures import write_figure
+
+    summary = summarize(runs.values(), list(ablation.variants), ablation.metric, test)
+    write_text(ablation.out / 'table.md', markdown(summary))
+    write_text(ablation.out / 'table.csv', as_csv(summary))
+    record = json.dumps(as_record(summary), indent=2)
+    write_text(ablation.out / 'table.json', record + '\n')
+    write_figure(draw_ablation(summary), str(ablation.out / 'plot.png'))
+    return summary
+
+
+def _digest(cfg: Config) -> str:
+    """What tells a config from another, wherever its data and its results lie."""
+
+    def told(node: object) -> object:
+        if isinstance(node, Mapping):
+            left_out = ('work_dir', 'data_root')
+            return {str(k): told(v) for k, v in node.items() if k not in left_out}
+        return list(map(told, node)) if isinstance(node, list | tuple) else node
+
+    text = json.dumps(told(cfg.to_dict()), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
