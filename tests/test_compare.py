@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from glore_mm.analysis import class_iou, read_dump
-from glore_mm.analysis.comparison_page import comparison_page, image_scores
+from glore_mm.analysis.comparison_page import image_scores
+from glore_mm.analysis.dumps import check_same_data
+from glore_mm.analysis.significance import compare_miou
 from glore_mm.errors import UserError
 
 CLASSES = ('road', 'sky', 'car')
@@ -56,13 +58,19 @@ def test_the_tool(tool, dumps, tmp_path, opened):
     )  # fmt: skip
     totals = [np.load(path)['confusion'].sum(axis=0) for path in dumps]
     miou = [100 * np.nanmean(class_iou(total)) for total in totals]
+    sure = compare_miou(*(np.load(path)['confusion'] for path in dumps))
+    said = (
+        f'{miou[1] - miou[0]:+.2f}, 95 % interval {100 * sure.low:+.2f} to '
+        f'{100 * sure.high:+.2f}, p = {sure.p:.2g} (paired permutation)'
+    )
     assert done.stdout == (
-        f'mIoU: FCN {miou[0]:.2f}, <GloRe> {miou[1]:.2f} ({miou[1] - miou[0]:+.2f}) | '
-        '4 images | page: pages/c.html\n'
+        f'mIoU: FCN {miou[0]:.2f}, <GloRe> {miou[1]:.2f} ({said}) | 4 images | '
+        'page: pages/c.html\n'
     )
     page = opened(tmp_path / 'pages' / 'c.html')
     assert page.locator('h1').inner_text() == 'FCN and <GloRe>'
     assert 'higher than FCN on 1\nof them and lower on 1.' in page.content()
+    assert said in page.content()
     cards = page.locator('.card strong').all_inner_texts()
     assert cards == ['street_2.png', 'street_1.png']
     assert page.locator('.card img').count() == 4
@@ -90,12 +98,12 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
     content = dict(np.load(b))
     confusion, names = content['confusion'], content['names']
     scores = tmp_path / 'scores.npz'
-    np.savez(scores, scores=np.ones(3), labels=np.ones(3))
+    np.savez(scores, scores=np.ones(3), names=np.ones(3))
     (tmp_path / 'broken.npz').write_bytes(b.read_bytes()[:200])
     for path, message in (
         (tmp_path / 'none.npz', 'no dump at '),
         (tmp_path / 'broken.npz', 'cannot be read as a dump: '),
-        (scores, 'holds scores, labels, no confusion matrices'),
+        (scores, 'holds scores, names, neither confusion matrices nor scores with'),
     ):
         with pytest.raises(UserError, match=message):
             read_dump(str(path))
@@ -108,16 +116,46 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
             dump(tmp_path / 'c.npz', confusion, names, ('sky', 'road', 'car')),
             'have different classes: number 0 is road there and sky here',
         ),
-        (few, f'has 4 images, {few} has 3'),
+        (few, f'has 4 samples, {few} has 3'),
         (
             dump(tmp_path / 'e.npz', moved, names),
-            rf'have different labels for 1 image\(s\), the first {names[3]}',
+            rf'have different labels for 1 sample\(s\), the first {names[3]}',
         ),
     ):
         with pytest.raises(UserError, match=message):
-            comparison_page([read_dump(str(a)), read_dump(str(path))], ['A', 'B'])
+            check_same_data(read_dump(str(a)), read_dump(str(path)))
 
     done = tool('compare', a, b, '--show-dirs', 'x', 'y', cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith('error: no picture at x/street_2.png')
     assert not (tmp_path / 'comparison.html').exists()
+
+
+def scores(path, right, names=None):
+    """A dump of a classifier of two classes that has these samples right."""
+    right = np.asarray(right, bool)
+    labels = np.arange(len(right)) % 2
+    np.savez_compressed(
+        path,
+        names=np.array(names or [f'{i}.jpg' for i in range(len(right))]),
+        classes=np.array(['ant', 'bee']),
+        labels=labels,
+        scores=np.eye(2)[np.where(right, labels, 1 - labels)],
+    )
+    return path
+
+
+def test_two_classifiers(tool, tmp_path, dumps):
+    a = scores(tmp_path / 'plain.npz', [1] * 30 + [0] * 20)
+    b = scores(tmp_path / 'glore.npz', [0] * 2 + [1] * 40 + [0] * 8)
+    done = tool('compare', a, b, '--names', 'plain', 'GloRe', cwd=tmp_path)
+    assert done.stdout.startswith('top-1: plain 60.00, GloRe 80.00 (+20.00, 95 % ')
+    # 14 samples differ; two-sided binomial p of 12 against 2: 212 / 2¹⁴
+    assert done.stdout.endswith(
+        'p = 0.013 (McNemar, exact)) | 50 samples, 12 right by GloRe alone, '
+        '2 by plain alone\n'
+    )
+    assert not (tmp_path / 'comparison.html').exists()
+    done = tool('compare', a, dumps[0], cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert 'is of a segmentation network, the other of a classifier' in done.stderr

@@ -38,8 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     where.add_argument(
         '--slurm',
-        metavar='ARGUMENTS',
-        help="each run as a job of srun with these: '--partition=gpu --gres=gpu:1'",
+        metavar='PARTITION',
+        help='each run as a Slurm job on one GPU; CPUS_PER_TASK and SRUN_ARGS in the '
+        'environment change the job',
     )
     parser.add_argument(
         '--jobs',
@@ -68,7 +69,7 @@ def main() -> None:
         train_one(ablation, ablation.costs(), variant, int(seed))
         return
     workers = ()
-    if args.gpus or args.slurm is not None or args.jobs:
+    if args.gpus or args.slurm or args.jobs:
         command = [sys.executable, *sys.argv]
         workers = in_processes(command, args.jobs or 1, args.gpus or (), args.slurm)
     summary = ablate(ablation, range(args.seeds), workers, args.test)

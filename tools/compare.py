@@ -2,47 +2,63 @@
 
 python tools/compare.py fcn.npz glore.npz --names FCN GloRe --out comparison.html
 
-The page has the IoU of each class, the images on which the two differ most, and the
-confusion matrices.
+It says whether the difference is more than chance on a test set of this size. Of two
+segmentation networks it also writes a page: the IoU of each class, the images on which
+the two differ most, the confusion matrices.
 """
 
 import argparse
 
 import numpy as np
 
-from glore_mm.analysis import read_dump
+from glore_mm.analysis import ConfusionDump, read_dump
 from glore_mm.analysis.comparison_page import comparison_page
+from glore_mm.analysis.dumps import check_same_data
+from glore_mm.analysis.significance import compare_miou, compare_top1, in_words
 from glore_mm.engine import plain_errors, write_text
 
 
 @plain_errors
 def main() -> None:
-    """Parse, compare, write the page."""
+    """Parse, compare, print, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('dumps', nargs=2, metavar='DUMP.npz', help='baseline, other')
     parser.add_argument(
         '--names', nargs=2, metavar='NAME', help='(default: the names of the files)'
     )
-    parser.add_argument(
+    pages = parser.add_argument_group('segmentation')
+    pages.add_argument(
         '--show-dirs',
         nargs=2,
         metavar='DIR',
         help='pictures that tools/test.py --show-dir wrote of both',
     )
-    parser.add_argument(
+    pages.add_argument(
         '--images', type=int, default=24, help='how many to show (default: 24)'
     )
-    parser.add_argument('--out', default='comparison.html', help='page to write')
+    pages.add_argument('--out', default='comparison.html', help='page to write')
     args = parser.parse_args()
 
     dumps = [read_dump(path) for path in args.dumps]
+    check_same_data(*dumps)
     names = args.names or args.dumps
-    page = comparison_page(dumps, names, args.show_dirs, args.images)
+    count = len(dumps[0].names)
+    if not isinstance(dumps[0], ConfusionDump):
+        difference, (gained, lost) = compare_top1(*(dump.right for dump in dumps))
+        top1 = [100 * dump.right.mean() for dump in dumps]
+        print(
+            f'top-1: {names[0]} {top1[0]:.2f}, {names[1]} {top1[1]:.2f} '
+            f'({in_words(difference, scale=100)}) | {count} samples, {gained} right by '
+            f'{names[1]} alone, {lost} by {names[0]} alone'
+        )
+        return
+    difference = compare_miou(*(dump.confusion for dump in dumps))
+    page = comparison_page(dumps, names, difference, args.show_dirs, args.images)
     write_text(args.out, page)
     miou = [100 * np.nanmean(dump.iou) for dump in dumps]
     print(
         f'mIoU: {names[0]} {miou[0]:.2f}, {names[1]} {miou[1]:.2f} '
-        f'({miou[1] - miou[0]:+.2f}) | {len(dumps[0].names)} images | page: {args.out}'
+        f'({in_words(difference, scale=100)}) | {count} images | page: {args.out}'
     )
 
 

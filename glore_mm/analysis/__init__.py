@@ -5,7 +5,7 @@ matplotlib's figures and more.
 """
 
 from glore_mm.analysis.cost import Cost, cost_of
-from glore_mm.analysis.dumps import ConfusionDump, class_iou, read_dump
+from glore_mm.analysis.dumps import ConfusionDump, ScoresDump, class_iou, read_dump
 from glore_mm.analysis.logs import Curve, read_run, read_runs
 from glore_mm.analysis.networks import units_of
 from glore_mm.analysis.projection_maps import (
@@ -21,6 +21,7 @@ __all__ = [
     'Cost',
     'Curve',
     'ProjectionMaps',
+    'ScoresDump',
     'class_iou',
     'cost_of',
     'projection_maps',

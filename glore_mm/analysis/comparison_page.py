@@ -9,6 +9,7 @@ from PIL import Image
 
 from glore_mm.analysis.dumps import ConfusionDump, check_same_data, class_iou
 from glore_mm.analysis.figures import drawn
+from glore_mm.analysis.significance import Difference, in_words
 from glore_mm.errors import UserError
 from glore_mm.pages import embedded, render
 
@@ -18,6 +19,7 @@ _WIDTH = 1000  # pixels, of pictures in the page
 def comparison_page(
     dumps: Sequence[ConfusionDump],
     names: Sequence[str],
+    difference: Difference,
     show_dirs: Sequence[str] | None = None,
     images: int = 24,
 ) -> str:
@@ -26,6 +28,7 @@ def comparison_page(
     Args:
         dumps (Sequence[ConfusionDump]): Of the baseline and of the other network.
         names (Sequence[str]): What the two are called.
+        difference (Difference): In mean IoU, from `compare_miou`.
         show_dirs (Sequence[str], optional): The folders that tools/test.py --show-dir
             wrote for both. Default: the images alone are shown.
         images (int): How many, those first on which the two differ most.
@@ -60,6 +63,7 @@ def comparison_page(
             ('pixel accuracy', *(np.trace(total) / total.sum() for total in totals)),
             *zip(classes, *iou, strict=True),
         ],
+        said=in_words(difference, scale=100),
         count=len(gains),
         better=[int((gains > 0).sum()), int((gains < 0).sum())],
         shown=shown,

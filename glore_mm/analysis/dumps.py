@@ -1,7 +1,7 @@
-"""What tools/test.py --dump has written of a segmentation network."""
+"""What tools/test.py --dump has written of a network."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -26,6 +26,11 @@ class ConfusionDump:
     confusion: np.ndarray
 
     @property
+    def truth(self) -> np.ndarray:
+        """Pixels of each class in each image, (n, C)."""
+        return self.confusion.sum(axis=2)
+
+    @property
     def total(self) -> np.ndarray:
         """Pixels by true class and predicted one over all images, (C, C)."""
         return self.confusion.sum(axis=0)
@@ -34,6 +39,35 @@ class ConfusionDump:
     def iou(self) -> np.ndarray:
         """Intersection over union of each class over all images, see `class_iou`."""
         return class_iou(self.total)
+
+
+@dataclass(frozen=True)
+class ScoresDump:
+    """What a classifier of C classes made of n images or videos.
+
+    Attributes:
+        path (str): The file.
+        names (np.ndarray): Paths of the samples, (n,).
+        classes (np.ndarray): Names of the classes, (C,).
+        labels (np.ndarray): The true classes, int64 (n,).
+        scores (np.ndarray): Float (n, C).
+    """
+
+    path: str
+    names: np.ndarray
+    classes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The true classes, (n,)."""
+        return self.labels
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the highest score is the true class's, bool (n,)."""
+        return self.scores.argmax(axis=1) == self.labels
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
@@ -52,8 +86,11 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
         return intersection / union
 
 
-def read_dump(path: str) -> ConfusionDump:
-    """Read what a test of a segmentation network has dumped.
+def read_dump(path: str) -> ConfusionDump | ScoresDump:
+    """Read what a test of a network has dumped.
+
+    Returns:
+        ConfusionDump | ScoresDump: Of a segmentation network or of a classifier.
 
     Raises:
         UserError: The file is missing, cannot be read, or is of something else.
@@ -68,25 +105,32 @@ def read_dump(path: str) -> ConfusionDump:
             f'{path} cannot be read as a dump: {error}. Write it again, with '
             'tools/test.py --dump.'
         ) from error
-    if 'confusion' not in arrays:
-        raise UserError(
-            f'{path} holds {", ".join(arrays) or "nothing"}, no confusion matrices: it '
-            'is no dump of a segmentation network by tools/test.py --dump'
-        )
-    return ConfusionDump(
-        path, *(arrays[key] for key in ('names', 'classes', 'confusion'))
+    for kind in (ConfusionDump, ScoresDump):
+        keys = [field.name for field in fields(kind) if field.name != 'path']
+        if all(key in arrays for key in keys):
+            return kind(path, *(arrays[key] for key in keys))
+    raise UserError(
+        f'{path} holds {", ".join(arrays) or "nothing"}, neither confusion matrices '
+        'nor scores with labels: it is no dump of tools/test.py --dump'
     )
 
 
-def check_same_data(a: ConfusionDump, b: ConfusionDump) -> None:
-    """Make sure that two dumps are of the same images, labels and classes.
+def check_same_data(
+    a: ConfusionDump | ScoresDump, b: ConfusionDump | ScoresDump
+) -> None:
+    """Make sure that two dumps are of the same samples, labels and classes.
 
     Raises:
         UserError: They are not.
     """
+    if type(a) is not type(b):
+        raise UserError(
+            f'one of {a.path} and {b.path} is of a segmentation network, the other of '
+            'a classifier. Give two of a kind.'
+        )
     for what, ours, theirs in (
         ('classes', a.classes, b.classes),
-        ('images', a.names, b.names),
+        ('samples', a.names, b.names),
     ):
         if len(ours) != len(theirs):
             raise UserError(
@@ -100,10 +144,9 @@ def check_same_data(a: ConfusionDump, b: ConfusionDump) -> None:
                 f'{a.path} and {b.path} have different {what}: number {i} is {ours[i]} '
                 f'there and {theirs[i]} here. Test both networks on the same data.'
             )
-    pixels = [dump.confusion.sum(axis=2) for dump in (a, b)]
-    wrong = np.flatnonzero((pixels[0] != pixels[1]).any(axis=1))
+    wrong = np.flatnonzero((a.truth != b.truth).reshape(len(a.names), -1).any(axis=1))
     if len(wrong):
         raise UserError(
-            f'{a.path} and {b.path} have different labels for {len(wrong)} image(s), '
+            f'{a.path} and {b.path} have different labels for {len(wrong)} sample(s), '
             f'the first {a.names[wrong[0]]}. Test both networks on the same data.'
         )

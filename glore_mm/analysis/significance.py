@@ -58,12 +58,28 @@ class Difference:
     smallest_p: float = 0.0
 
 
+def in_words(difference: Difference, scale: float = 1) -> str:
+    """A difference in a few words.
+
+    Args:
+        difference (Difference): To be told.
+        scale (float): What to multiply it by: 100 for per cent. Default: 1.
+    """
+    value, low, high = (
+        scale * number for number in (difference.value, difference.low, difference.high)
+    )
+    return (
+        f'{value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}, '
+        f'p = {difference.p:.2g} ({difference.test})'
+    )
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % interval of a mean, by Student's t; NaN for fewer than two values."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
-    if not values.std():
+    if not np.ptp(values):
         return values[0], values[0]
     interval = stats.ttest_1samp(values, 0).confidence_interval(CONFIDENCE)
     return float(interval.low), float(interval.high)
@@ -97,15 +113,16 @@ def paired_seeds(
     low, high = mean_interval(differences)
     found = dict(value=float(differences.mean()), low=low, high=high, count=count)
     if test == 't':
-        p = stats.ttest_1samp(differences, 0).pvalue if differences.std() else np.nan
-        if not differences.any():
-            p = 1.0
+        if np.ptp(differences):
+            p = stats.ttest_1samp(differences, 0).pvalue
+        else:  # no spread, no t
+            p = np.nan if differences.any() else 1.0
         return Difference(**found, p=float(p), test='paired t')
     unequal = np.count_nonzero(differences)
     if unequal < FEWEST_PAIRS[test]:
         raise UserError(
-            f"Wilcoxon's test needs {FEWEST_PAIRS[test]} pairs that differ or more, got "
-            f'{unequal}, with which no p value is below {2.0 ** (1 - unequal):.3g}. '
+            f"Wilcoxon's test needs {FEWEST_PAIRS[test]} or more pairs that differ, "
+            f'got {unequal}, with which no p is below {2.0 ** (1 - unequal):.3g}. '
             'Train more seeds, or take the t test.'
         )
     method = 'auto'

@@ -276,8 +276,10 @@ def in_processes(
     Args:
         command (Sequence[str]): Trains a single run; `--only VARIANT SEED` is added.
         count (int): How many at a time, on the CPU or as Slurm jobs. Default: 1.
-        gpus (Sequence[str]): Instead: one at a time on each of these.
-        slurm (str, optional): Arguments of `srun`, which starts each run as a job.
+        gpus (Sequence[str]): Instead of on the CPU: one at a time on each of these.
+        slurm (str, optional): Instead: each as a job on one GPU of this partition.
+            CPUS_PER_TASK and SRUN_ARGS in the environment change the job, as those of
+            tools/slurm_train.sh.
 
     Returns:
         list[Worker]: One for each run that may go on at the same time.
@@ -286,8 +288,10 @@ def in_processes(
         return [
             partial(_start, [*command], dict(CUDA_VISIBLE_DEVICES=gpu)) for gpu in gpus
         ]
-    if slurm is not None:
-        srun = ['srun', '--ntasks=1', '--quiet', *slurm.split()]
+    if slurm:
+        cpus = os.environ.get('CPUS_PER_TASK', '4')
+        srun = ['srun', '--partition', slurm, '--ntasks', '1', '--gres', 'gpu:1']
+        srun += ['--cpus-per-task', cpus, *os.environ.get('SRUN_ARGS', '').split()]
         return [partial(_start, [*srun, *command], {})] * count
     threads = max(1, (os.cpu_count() or 1) // count)
     share = dict(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', str(threads)))

@@ -269,9 +269,9 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
 
 
 def _end_workers(*loops: BaseLoop | None) -> None:
-    """End the processes that load data; left to the garbage collector it takes 5 s each.
+    """End the processes that load data, where they persist.
 
-    Only those that persist are still there.
+    The garbage collector would take 5 s for each of them.
     """
     for loop in filter(None, loops):
         iterator = getattr(loop.dataloader, '_iterator', None)
