@@ -16,13 +16,14 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+INPUT = 'input'  # in a placement: in front of a stage's first block
 _UNIT_NAME = re.compile(r'glore(\d+|_.+)')
 
 
 @MODELS.register_module()
 def WithGloRe(  # noqa: N802, reads as a type in a config
     backbone: dict,
-    placement: Mapping[str, int | Sequence[int]],
+    placement: Mapping[str, int | Sequence[int | str]],
     unit: dict | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
@@ -63,7 +64,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
 
 def insert_glore(
     model: nn.Module,
-    placement: Mapping[str, int | Sequence[int]],
+    placement: Mapping[str, int | Sequence[int | str]],
     unit: dict | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
@@ -71,17 +72,19 @@ def insert_glore(
     """Insert units behind blocks of a network, in place.
 
     A unit is named after its block: `glore0` behind `0`, `glore_conv4_3` behind
-    `conv4_3`.
+    `conv4_3`; `glore_input` in front of a stage's first block.
 
     Args:
         model (nn.Module): A network whose stages are `nn.Sequential`s of blocks. Units
             keep their own initialisation when its `init_weights` is called.
-        placement (Mapping[str, int | Sequence[int]]): For each stage, by the path of
-            its module ('layer3', 'slow_path.layer3'): the blocks that a unit follows,
-            counted from 0, as a sequence; or how many units to spread over the stage,
-            as a number. The i-th of n units in a stage of b blocks follows block
-            floor(i (b + 1) / (n + 1)), counted from 1: three units in the six blocks of
-            a ResNet-50's layer3 follow the first, third and fifth.
+        placement (Mapping[str, int | Sequence[int | str]]): For each stage, by the path
+            of its module ('layer3', 'slow_path.layer3'): the blocks that a unit
+            follows, counted from 0, as a sequence, in which 'input' stands for the
+            place in front of the first block, so that dict(layer1=('input',)) is on the
+            stem; or how many units to spread over the stage, as a number. The i-th of n
+            units in a stage of b blocks follows block floor(i (b + 1) / (n + 1)),
+            counted from 1: three units in the six blocks of a ResNet-50's layer3 follow
+            the first, third and fifth.
         unit (dict, optional): Config of the units, less `in_channels`, which is that of
             the block. Default type: GloRe1d, GloRe2d or GloRe3d, as the block's maps
             need.
@@ -166,20 +169,30 @@ def _place(
             f'stages has {path!r} as {pattern!r}, but no block of {parent!r} in '
             f'{name} is so named; they are: {", ".join(_names(sequence))}'
         )
-    chosen = [blocks[i] for i in _indices(where, len(blocks), path, name)]
+    chosen = [
+        i if i == INPUT else blocks[i] for i in _indices(where, len(blocks), path, name)
+    ]
+    if INPUT in chosen and blocks[0] != _names(sequence)[0]:
+        raise ValueError(
+            f"placement asks for a unit at the 'input' of {path!r} of {name}, which "
+            f'stands in the middle of {parent!r}: put it behind the block before'
+        )
     for block in chosen:
         if _unit_name(block) in sequence._modules:
+            place = 'at the input'
+            if block != INPUT:
+                place = f'behind block {blocks.index(block)}'
             raise ValueError(
-                f'placement asks for a second unit behind block {blocks.index(block)} '
-                f'of {path!r} of {name}; there is room for one'
+                f'placement asks for a second unit {place} of {path!r} of {name}; '
+                'there is room for one'
             )
     return sequence, parent, chosen
 
 
 def _indices(
-    where: int | Sequence[int], count: int, path: str, name: str
-) -> Sequence[int]:
-    """The blocks, from 0, behind which a stage of so many gets its units."""
+    where: int | Sequence[int | str], count: int, path: str, name: str
+) -> Sequence[int | str]:
+    """The blocks, from 0, behind which a stage of so many gets its units, or INPUT."""
     if isinstance(where, int) and not isinstance(where, bool):
         if not 0 <= where <= count:
             raise ValueError(
@@ -187,13 +200,17 @@ def _indices(
                 f'which has {count} blocks: 0 to {count} units fit'
             )
         return [i * (count + 1) // (where + 1) - 1 for i in range(1, where + 1)]
-    if not isinstance(where, Sequence) or not all(type(i) is int for i in where):
+    if (
+        isinstance(where, str)
+        or not isinstance(where, Sequence)
+        or not all(type(i) is int or i == INPUT for i in where)
+    ):
         raise TypeError(
             f'placement of {path!r} must be a number of units or a sequence of blocks, '
-            f'counted from 0; got {where!r}'
+            f"counted from 0, or 'input', such as (0, 2) or ('input',); got {where!r}"
         )
     for block in where:
-        if not 0 <= block < count:
+        if block != INPUT and not 0 <= block < count:
             raise ValueError(
                 f'placement asks for a unit behind block {block} of {path!r} of '
                 f'{name}, whose blocks are 0 to {count - 1}'
@@ -223,21 +240,26 @@ def _unit_name(block: str) -> str:
 
 
 def _insert(stage: nn.Sequential, path: str, blocks: list[str], cfg: dict) -> None:
+    def unit_for(shape: Sequence[int], block: nn.Module) -> nn.Module:
+        default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
+        unit = MODELS.build({**default, **cfg})
+        weight = next(block.parameters())
+        return unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
+
     children = OrderedDict()
     for name, module in stage._modules.items():
+        if INPUT in blocks and not children:
+            shape = _input_shape(module, f'{path}.{name}')
+            children[_unit_name(INPUT)] = unit_for(shape, module)
         children[name] = module
         if name in blocks:
             shape = _output_shape(module, f'{path}.{name}')
-            default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
-            weight = next(module.parameters())
-            unit = MODELS.build({**default, **cfg})
-            unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
-            children[_unit_name(name)] = unit
+            children[_unit_name(name)] = unit_for(shape, module)
     stage._modules = children
 
 
-def _output_shape(block: nn.Module, path: str) -> torch.Size:
-    """The shape that a block gives, seen by running a copy of it on a small input."""
+def _input_shape(block: nn.Module, path: str) -> tuple[int, ...]:
+    """The shape of a small input that a block takes."""
     convs = [m for m in block.modules() if isinstance(m, nn.modules.conv._ConvNd)]
     if not convs:
         raise ValueError(
@@ -246,10 +268,15 @@ def _output_shape(block: nn.Module, path: str) -> torch.Size:
         )
     # blocks that shift along time (TSM) take the frames of a clip as a batch
     frames = next((m.num_segments for m in block.modules() if _is_shifting(m)), 1)
-    size = (frames, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
+    return (frames, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
+
+
+def _output_shape(block: nn.Module, path: str) -> torch.Size:
+    """The shape that a block gives, seen by running a copy of it on a small input."""
+    size = _input_shape(block, path)
     try:
         with torch.no_grad():
-            out = copy.deepcopy(block).eval()(convs[0].weight.new_zeros(size))
+            out = copy.deepcopy(block).eval()(next(block.parameters()).new_zeros(size))
     except Exception as error:
         raise ValueError(
             f'{path} ({type(block).__name__}) cannot be run on an input {size} to see '
@@ -320,6 +347,10 @@ def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module
 
 
 def _get_layer_depth(model: nn.Module, param_name: str, *args, **kwargs):
-    """Depth for layer-wise learning-rate decay: a unit counts as its block."""
+    """Depth for layer-wise learning-rate decay: a unit counts as its block.
+
+    One in front of a stage counts as the first block.
+    """
+    param_name = re.sub(rf'\.glore_{INPUT}\.', '.0.', param_name)
     param_name = re.sub(r'\.glore_?([^.]+)\.', r'.\1.', param_name)
     return type(model).get_layer_depth(model, param_name, *args, **kwargs)

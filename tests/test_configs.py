@@ -19,6 +19,7 @@ from mmengine.utils import import_modules_from_strings
 import glore_mm
 from glore_mm.analysis import cost_of
 from glore_mm.cls.tools import example_inputs
+from glore_mm.engine.ablation import read_ablation
 
 ROOT = Path(__file__).parent.parent
 SEG, CLS, VIDEO = (
@@ -122,7 +123,9 @@ def test_video_builds(path):
     units = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
     mini = path.stem.endswith('mini')
     glore = path.stem.startswith('glore')
-    assert bool(units) == glore and (mini or len(units) in (0, 5))
+    early = 'stem' in path.stem or 'res2' in path.stem
+    assert bool(units) == glore
+    assert mini or len(units) in (0, 1 if early else 5)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         if mini:
             assert loader.dataset.classes == 'label_map.txt'
@@ -253,6 +256,8 @@ PUBLISHED = {
 # The network that a config adds its units to.
 PLAIN = {
     **{name: 'plain_r50_imagenet' for name in PUBLISHED},
+    'glore_r50_stem_imagenet': 'plain_r50_imagenet',
+    'glore_r50_res2_imagenet': 'plain_r50_imagenet',
     'glore_se_r50_imagenet': 'se_r50_imagenet',
     'glore_r101_2-3_imagenet': 'plain_r101_imagenet',
     'glore_r200_imagenet': 'plain_r200_imagenet',
@@ -326,7 +331,7 @@ def test_costs_the_plain_network_and_its_units(name):
     assert cost.macs - cost.unit_macs == base.macs
     if name in PUBLISHED:
         assert cost.parameters / 1e6 == pytest.approx(PUBLISHED[name], abs=0.04)
-    if name.startswith('glore_r50'):  # published to two digits: 0.32 G and 0.41 G
+    if name in PUBLISHED:  # to two digits: 0.32 G and 0.41 G
         assert sum(macs) / 1e9 == pytest.approx(
             sum(0.321 if unit.in_channels == 512 else 0.409 for unit in units),
             abs=0.003,
@@ -341,6 +346,8 @@ def test_units_stand_where_the_release_has_them():
         'glore_r101_2-3_imagenet': '2.0 2.2 3.5 3.11 3.17',
         'glore_r200_2-3_imagenet': '2.7 2.15 3.8 3.17 3.26',
         'glore_r18_512_imagenet': '3.0',
+        'glore_r50_stem_imagenet': '1._input',
+        'glore_r50_res2_imagenet': '1.1',
     }
     for name, expected in places.items():
         cfg = read(name, 'cls')
@@ -470,6 +477,24 @@ def test_recipes_of_mmpretrain_are_its_own(name, theirs):
         for pipeline in ('train_pipeline', 'test_pipeline'):
             del cfg[pipeline][0]
     assert differences(a, b) == set()
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs/ablation').glob('*.py')), ids=lambda path: path.stem
+)
+def test_ablation_builds(path):
+    """Every variant, and "deeper" costs what what it stands for costs, or more."""
+    options = {'model.pretrained': None} if path.stem.startswith('city') else {}
+    ablation = read_ablation(str(path), options)
+    assert next(iter(ablation.variants)) == 'plain'
+    costs = ablation.costs()
+    assert len({(cost.parameters, cost.macs) for cost in costs.values()}) > 2
+    for name, cost in costs.items():
+        assert bool(cost.unit_parameters) == name.startswith('glore'), name
+    like = dict(imagenet_r50='glore_0-3', kinetics400_r50='glore_2-3')
+    like['cityscapes_r50'] = 'glore_head'
+    if path.stem in like:
+        assert costs['deeper'].macs >= costs[like[path.stem]].macs
 
 
 def test_metafile_lists_every_config():

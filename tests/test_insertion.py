@@ -70,12 +70,33 @@ BACKBONES = [
         IMAGE,
         'layer1.glore0',
     ),
+    (  # on the stem and on Res2
+        'mmpretrain',
+        dict(type='PreActResNet', depth=50, stage_blocks=(2, 1, 1, 1)),
+        dict(layer1=('input', 0)),
+        IMAGE,
+        'layer1.glore0 layer1.glore_input',
+    ),
+    (
+        'mmseg',
+        dict(type='ResNetV1c', depth=18),
+        dict(layer1=('input',), layer4=(1,)),
+        IMAGE,
+        'layer1.glore_input layer4.glore1',
+    ),
     (
         'mmaction',
         dict(type='ResNet3d', depth=50, pretrained=None),
         dict(layer2=(0, 2)),
         CLIP,
         'layer2.glore0 layer2.glore2',
+    ),
+    (
+        'mmaction',
+        dict(type='ResNet3d', depth=18, pretrained=None),
+        dict(layer1=('input',)),
+        CLIP,
+        'layer1.glore_input',
     ),
     (
         'mmaction',
@@ -456,19 +477,16 @@ def test_layer_wise_decay_counts_a_unit_as_its_block():
             backbone=dict(
                 type='WithGloRe',
                 backbone=dict(type='ResNet', depth=50),
-                placement=dict(layer2=2, layer3=3),
+                placement=dict(layer1=('input',), layer2=2, layer3=3),
             ),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=2, in_channels=2048),
         )
     )
-    for stage, block in ((2, 0), (2, 2), (3, 0), (3, 2), (3, 4)):
-        unit = net.get_layer_depth(
-            f'backbone.layer{stage}.glore{block}.conv_proj.weight'
-        )
-        assert unit == net.get_layer_depth(
-            f'backbone.layer{stage}.{block}.conv1.weight'
-        )
+    behind = {f'layer{s}.glore{b}': f'layer{s}.{b}' for s in (2, 3) for b in (0, 2)}
+    for unit, block in {'layer1.glore_input': 'layer1.0', **behind}.items():
+        depth = net.get_layer_depth(f'backbone.{unit}.conv_proj.weight')
+        assert depth == net.get_layer_depth(f'backbone.{block}.conv1.weight')
 
     from mmengine.optim import build_optim_wrapper
 
@@ -603,6 +621,9 @@ def test_sync_bn_in_units_reverts_with_the_rest():
         (dict(layer3=-1), '-1 units'),
         (dict(layer3=(2,)), "block 2 of 'layer3' of ResNet, whose blocks are 0 to 1"),
         (dict(layer3=(0, 0)), 'two units behind layer3.0'),
+        (dict(layer1=('input', 'input')), 'two units behind layer1.input'),
+        (dict(layer1='input'), r"such as \(0, 2\) or \('input',\); got 'input'"),
+        (dict(layer1=('stem',)), r"or 'input', .* got \('stem',\)"),
         (dict(layer3='all'), "a number of units or a sequence of blocks.* got 'all'"),
     ],
 )  # fmt: skip
@@ -627,6 +648,9 @@ def test_a_second_insertion_keeps_the_first():
     assert net.layer3.glore0 is first
     with pytest.raises(ValueError, match='a second unit behind block 0'):
         glore_mm.insert_glore(net, dict(layer3=(0,)))
+    glore_mm.insert_glore(net, dict(layer1=('input',)))
+    with pytest.raises(ValueError, match="a second unit at the input of 'layer1'"):
+        glore_mm.insert_glore(net, dict(layer1=(0, 'input')))
 
 
 def test_with_glore_needs_a_config():

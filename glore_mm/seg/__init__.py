@@ -2,6 +2,7 @@
 
 from glore_mm.seg.datasets import CamVid, CityscapesFolders, PascalVOC
 from glore_mm.seg.evaluation import CityscapesSubmission, PerImageConfusion
+from glore_mm.seg.far_cues import FarCueAccuracy, FarCues
 from glore_mm.seg.glore_head import GloReHead
 from glore_mm.seg.loading import LoadLabels
 from glore_mm.seg.pictures import SavePictures
@@ -10,6 +11,8 @@ __all__ = [
     'CamVid',
     'CityscapesFolders',
     'CityscapesSubmission',
+    'FarCueAccuracy',
+    'FarCues',
     'GloReHead',
     'LoadLabels',
     'PascalVOC',

@@ -1,0 +1,187 @@
+"""Strips in which the class of a region is told by a cue that is far away.
+
+Cues of a few shapes and colours stand at one end of a strip, grey regions of the same
+shapes at the other. A region has the class of the cue of its shape: the cue's colour.
+Nothing near a region tells it, so a network whose output depends on a neighbourhood
+smaller than the distance can only guess.
+
+Run ``python -m glore_mm.datasets.far_cues ROOT`` to write a data set.
+"""
+
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from glore_mm.datasets.writing import command_line, whole, write_once
+
+COLORS = {  # the classes, RGB
+    'red': (200, 60, 60),
+    'green': (60, 160, 70),
+    'blue': (60, 90, 200),
+    'yellow': (205, 180, 50),
+}
+SHAPES = ('square', 'disc', 'triangle')
+SIZE = (64, 640)  # height, width of a strip in pixels
+SPLITS = ('train', 'val')
+_VERSION = 1  # of the pictures; raise it when they change
+_RADIUS = 11  # of cues and regions, pixels
+_END = 80  # width of an end of the strip, where cues or regions stand
+_GREY = (128, 128, 128)
+
+
+def draw_strip(rng, colors, cues_left, distance=400, num_distractors=2):
+    """Draw a strip, and the same without its cues.
+
+    Args:
+        rng (np.random.Generator): Of positions, background and distractors.
+        colors (Sequence[int]): The colour of each cue, an index into COLORS; the shapes
+            are SHAPES in their order.
+        cues_left (bool): Whether the cues are at the left end.
+        distance (int): Least distance from a cue to a region along the strip, pixels.
+        num_distractors (int): Coloured rings, which mean nothing, anywhere.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: The strip, uint8 (H, W, 3), RGB; the
+        strip with its cues erased; the labels, uint8 (H, W): the colour in regions, 255
+        elsewhere, which is not scored.
+    """
+    height, width = SIZE
+    noise = rng.normal(0, 40, (height, width, 3)).astype(np.float32)
+    background = 150 + 3 * cv2.GaussianBlur(noise, (0, 0), 4)
+    strip = np.clip(background, 0, 255).astype(np.uint8)
+    for _ in range(num_distractors):
+        center = tuple(
+            int(rng.integers(_RADIUS, side - _RADIUS)) for side in (width, height)
+        )
+        color = list(COLORS.values())[rng.integers(len(COLORS))]
+        cv2.circle(strip, center, _RADIUS - 3, color, 3, cv2.LINE_AA)
+    labels = np.full(SIZE, 255, np.uint8)
+
+    # from the left: cues, at least `distance`, regions
+    start = rng.integers(0, width - 2 * _END - distance + 1)
+    places = [start, start + _END + distance]
+    if not cues_left:
+        places.reverse()
+    cues, regions = (_spread(rng, place, len(colors)) for place in places)
+    for shape, color, center in zip(SHAPES, colors, regions, strict=False):
+        _paint(strip, shape, center, _GREY)
+        _paint(labels, shape, center, color, smooth=False)
+    erased = strip.copy()
+    for shape, color, center in zip(SHAPES, colors, cues, strict=False):
+        _paint(strip, shape, center, list(COLORS.values())[color])
+    return strip, erased, labels
+
+
+def write_far_cues(
+    root,
+    num_train=512,
+    num_val=128,
+    distance=400,
+    num_cues=1,
+    num_distractors=2,
+    seed=0,
+):
+    """Write strips as images and label maps, unless they are there.
+
+    ``images/<split>/000000.png`` and ``labels/<split>/000000.png``, and of each
+    validation strip the copy without cues, ``000000_erased.png`` in both folders. Any
+    2 · 4^num_cues strips in a row have every combination of colours, with the cues at
+    either end, once.
+
+    Args:
+        root (str | Path): Folder to create.
+        num_train (int): Training strips.
+        num_val (int): Validation strips.
+        distance (int): Least distance from a cue to a region, pixels, up to 480.
+        num_cues (int): Cues of a strip, and regions, 1 to 3.
+        num_distractors (int): Coloured rings of a strip, which mean nothing.
+        seed (int): Of the strips.
+
+    Returns:
+        Path: The root.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        FileExistsError: If root exists and is not the data set of these arguments.
+    """
+    record = dict(
+        version=_VERSION,
+        num_train=whole('num_train', num_train, 1),
+        num_val=whole('num_val', num_val, 1),
+        distance=whole('distance', distance, 0),
+        num_cues=whole('num_cues', num_cues, 1),
+        num_distractors=whole('num_distractors', num_distractors, 0),
+        seed=whole('seed', seed, 0),
+    )
+    for name, most in (('distance', SIZE[1] - 2 * _END), ('num_cues', len(SHAPES))):
+        if record[name] > most:
+            raise ValueError(f'{name} must be {most} at most, got {record[name]}')
+    cases = list(product((True, False), product(range(len(COLORS)), repeat=num_cues)))
+    counts = dict(train=num_train, val=num_val)
+
+    def write(folder):
+        for split, count in counts.items():
+            for kind in ('images', 'labels'):
+                (folder / kind / split).mkdir(parents=True)
+            for i in range(count):
+                rng = np.random.default_rng([seed, SPLITS.index(split), i])
+                cues_left, colors = cases[i % len(cases)]
+                strip, erased, labels = draw_strip(
+                    rng, colors, cues_left, distance, num_distractors
+                )
+                stems = {'': strip}
+                if split == 'val':
+                    stems['_erased'] = erased
+                for ending, image in stems.items():
+                    name = f'{split}/{i:06d}{ending}.png'
+                    _save(folder / 'images' / name, image[..., ::-1])
+                    _save(folder / 'labels' / name, labels)
+
+    files = [
+        f'{kind}/{split}/{i:06d}{ending}.png'
+        for split, count in counts.items()
+        for i in range(count)
+        for ending in (('', '_erased') if split == 'val' else ('',))
+        for kind in ('images', 'labels')
+    ]
+    return write_once(Path(root), 'far_cues', record, files, write)
+
+
+def _spread(rng, start, count):
+    """Centres of so many shapes in an end of the strip, in any order, none touching."""
+    columns = start + _END * (2 * rng.permutation(count) + 1) // (2 * count)
+    room = max(0, _END // count - 2 * _RADIUS) // 2
+    return [
+        (
+            int(column + rng.integers(-room, room + 1)),
+            int(rng.integers(_RADIUS, SIZE[0] - _RADIUS)),
+        )
+        for column in columns
+    ]
+
+
+def _paint(image, shape, center, color, smooth=True):
+    x, y = center
+    line = cv2.LINE_AA if smooth else cv2.LINE_8
+    if shape == 'disc':
+        cv2.circle(image, center, _RADIUS, color, -1, line)
+        return
+    corners = dict(square=((-1, -1), (1, -1), (1, 1), (-1, 1)))
+    corners['triangle'] = ((0, -1), (1, 1), (-1, 1))
+    points = [(x + _RADIUS * dx, y + _RADIUS * dy) for dx, dy in corners[shape]]
+    cv2.fillPoly(image, [np.array(points, np.int32)], color, line)
+
+
+def _save(path, array):
+    path.write_bytes(cv2.imencode('.png', array)[1].tobytes())
+
+
+#: main(args): write a data set from the command line.
+main = partial(command_line, write_far_cues, 'set of strips with far cues')
+
+
+if __name__ == '__main__':
+    main()
