@@ -24,7 +24,7 @@ def read(path):
 @pytest.fixture(scope='module')
 def strips(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'strips'
-    return write_far_cues(root, num_train=32, num_val=32)
+    return write_far_cues(root, num_train=32, num_val=32, num_cues=2)
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def test_knobs(tmp_path):
 
 
 def test_written_once(strips, tmp_path):
-    again = write_far_cues(tmp_path / 'again', num_train=32, num_val=32)
+    again = write_far_cues(tmp_path / 'again', num_train=32, num_val=32, num_cues=2)
     path = 'images/val/000007.png'
     assert (again / path).read_bytes() == (strips / path).read_bytes()
     with pytest.raises(FileExistsError, match='is not the complete data set of these'):
-        write_far_cues(strips, num_train=32, num_val=32, distance=300)
+        write_far_cues(strips, num_train=32, num_val=32, num_cues=2, distance=300)
 
 
 def influence(network, strip, erased, labels):

@@ -7,10 +7,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
 from glore_mm.analysis import class_iou
 from glore_mm.analysis.significance import (
     compare_miou,
+    compare_published,
     compare_top1,
     holm,
     mean_interval,
@@ -146,6 +148,21 @@ def test_false_alarms_and_coverage_of_top1():
     # a bootstrap's intervals are a little narrow
     missed = sum(not each.low <= 0 <= each.high for each in found)
     assert 20 < missed <= upper_bound(1000, 0.06)
+
+
+@pytest.mark.parametrize(
+    ('baseline', 'other', 'counts'),
+    [(0.762, 0.784, (50000, 50000)), (0.68, 0.692, (19269, 19000)), (0.9, 1, (40, 40))],
+)
+def test_published_figures(baseline, other, counts):
+    found = compare_published(baseline, other, counts)
+    right = [round(a * n) for a, n in zip((baseline, other), counts, strict=True)]
+    interval = confint_proportions_2indep(
+        right[1], counts[1], right[0], counts[0], method='newcomb'
+    )
+    assert (found.low, found.high) == pytest.approx(interval, abs=1e-5)
+    assert found.p == pytest.approx(proportions_ztest(right, counts)[1])
+    assert found.value == pytest.approx(other - baseline)
 
 
 # ------------------------------------------------------------- mIoU on a test set

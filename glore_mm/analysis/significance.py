@@ -2,8 +2,8 @@
 
 Two kinds of chance are meant, and a test covers one of them. Over *seeds*
 (`paired_seeds`): would the recipe, trained again, differ like this? On a *test set*
-(`compare_top1`, `compare_miou`): would these two checkpoints differ like this on other
-images of the same kind?
+(`compare_top1`, `compare_miou`, `compare_published`): would these two checkpoints
+differ like this on other images of the same kind?
 
 The procedures are scipy's where it has them. All are two-sided.
 
@@ -168,6 +168,42 @@ def compare_top1(
         count,
         min(1.0, 2.0 ** (1 - discordant)),
     ), (gained, lost)
+
+
+def compare_published(
+    baseline: float, other: float, counts: tuple[int, int]
+) -> Difference:
+    """Compare two accuracies of which nothing else is known.
+
+    As if each network had been tested on samples of its own: where both saw the same
+    ones, and err on much the same, the real uncertainty is smaller. The p value is that
+    of Pearson's χ² test, the interval Newcombe's hybrid score one (Interval estimation
+    for the difference between independent proportions. Statistics in Medicine 17,
+    1998).
+
+    Args:
+        baseline (float): Accuracy, from 0 to 1.
+        other (float): The other network's.
+        counts (tuple[int, int]): How many samples either was tested on.
+
+    Returns:
+        Difference: In accuracy, from −1 to 1.
+    """
+    right = [round(a * n) for a, n in zip((baseline, other), counts, strict=True)]
+    (low_a, high_a), (low_b, high_b) = (
+        stats.binomtest(k, n).proportion_ci(CONFIDENCE, method='wilson')
+        for k, n in zip(right, counts, strict=True)
+    )
+    value = other - baseline
+    table = [[k, n - k] for k, n in zip(right, counts, strict=True)]
+    return Difference(
+        value,
+        value - float(np.hypot(other - low_b, high_a - baseline)),
+        value + float(np.hypot(high_b - other, baseline - low_a)),
+        float(stats.chi2_contingency(table, correction=False).pvalue),
+        'χ², unpaired',
+        sum(counts),
+    )
 
 
 def compare_miou(
