@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from glore_mm.datasets.far_cue_clips import draw_clip, write_far_cue_clips
 from glore_mm.datasets.far_cues import COLORS, SHAPES, draw_strip, write_far_cues
 from glore_mm.engine import build_model
 from glore_mm.engine.ablation import read_ablation
 
-CONFIG = Path(__file__).parents[1] / 'configs/ablation/far_cues.py'
+CONFIGS = Path(__file__).parents[1] / 'configs/ablation'
 GLOBAL = ('glore_stem', 'glore_res2', 'glore_res3', 'glore_res4')
 GLOBAL = (*GLOBAL, 'non_local_res4', 'context_res4')
 
@@ -30,7 +31,7 @@ def strips(tmp_path_factory):
 @pytest.fixture
 def ablation(strips, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    return read_ablation(str(CONFIG), dict(data_root=str(strips)))
+    return read_ablation(str(CONFIGS / 'far_cues.py'), dict(data_root=str(strips)))
 
 
 def test_every_class_and_place_as_often(strips):
@@ -171,3 +172,87 @@ def test_accuracy(ablation, strips):
     scores = metric.evaluate(64)
     assert scores['acc'] == 100
     assert scores['acc_erased'] == pytest.approx(25, abs=2)  # shapes differ in size
+
+
+# -------------------------------------------------------------------- in time
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    root = tmp_path_factory.mktemp('data') / 'clips'
+    return write_far_cue_clips(root, num_train=8, num_val=8)
+
+
+@pytest.fixture
+def in_time(clips, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = CONFIGS / 'far_cues_video.py'
+    return read_ablation(str(path), dict(data_root=str(clips)))
+
+
+def frames_of(dataset, index):
+    """(T, H, W, 3), RGB, as the network gets them."""
+    return dataset[index]['inputs'][0].permute(1, 2, 3, 0).numpy()
+
+
+def test_clips_arrive_as_they_were_drawn(in_time):
+    """To the bit: a codec that carries one frame over to the next would tell."""
+    from mmengine.registry import DATASETS
+
+    dataset = DATASETS.build(in_time.config('plain').test_dataloader.dataset)
+    assert len(dataset) == 16
+    for i in range(8):
+        shown, erased = draw_clip(np.random.default_rng([0, 1, i]), i % 4)
+        assert np.array_equal(frames_of(dataset, 2 * i), shown)
+        assert np.array_equal(frames_of(dataset, 2 * i + 1), erased)
+        assert dataset[2 * i]['data_samples'].gt_label.item() == i % 4
+        cue = np.flatnonzero((shown != erased).any(axis=(1, 2, 3)))
+        assert len(cue) == 4
+        assert 28 - cue.max() - 1 >= 20
+    with pytest.raises(ValueError, match='distance must be 24 at most, got 25'):
+        write_far_cue_clips('x', distance=25)
+
+
+def influence_of_cue(network, clip, erased):
+    """How much the class depends on the frames of the cue, and on all."""
+    x = torch.from_numpy(clip).permute(3, 0, 1, 2)[None].float().requires_grad_()
+    scores = network.cls_head(network.backbone((x - 128) / 60))
+    torch.manual_seed(0)
+    (grad,) = torch.autograd.grad((scores * torch.randn_like(scores)).sum(), x)
+    cue = torch.from_numpy((clip != erased).any(axis=(1, 2, 3)))
+    return grad[0][:, cue].abs().max().item(), grad.abs().max().item()
+
+
+@pytest.mark.parametrize('variant', ['plain', 'deeper'])
+def test_without_a_unit_the_end_does_not_know_the_beginning(in_time, variant):
+    network = network_of(in_time, variant)
+    for seed in range(4):
+        case = draw_clip(np.random.default_rng(seed), 0)
+        of_cue, of_any = influence_of_cue(network, *case)
+        assert of_cue == 0
+        assert of_any > 0
+
+
+@pytest.mark.parametrize('variant', GLOBAL[:-1])
+def test_with_a_global_unit_the_end_knows_the_beginning(in_time, variant):
+    case = draw_clip(np.random.default_rng(0), 0)
+    assert influence_of_cue(network_of(in_time, variant), *case)[0] > 0
+
+
+def test_accuracy_of_clips(in_time):
+    from mmengine.registry import METRICS
+
+    metric = METRICS.build(in_time.config('plain').test_evaluator)
+    for name, label, guess in (
+        ('000000.avi', 0, 0), ('000001.avi', 1, 0), ('000000_erased.avi', 0, 3)
+    ):  # fmt: skip
+        score, truth = torch.eye(4)[guess], torch.tensor([label])
+        sample = dict(filename=f'val/{name}', pred_score=score, gt_label=truth)
+        metric.process({}, [sample])
+    assert metric.evaluate(3) == dict(acc=50, acc_erased=0)
+
+
+def test_deeper_in_time_costs_most(in_time):
+    costs = in_time.costs()
+    assert [*costs] == ['plain', 'deeper', *GLOBAL[:-1]]
+    assert costs['deeper'].macs == max(cost.macs for cost in costs.values())

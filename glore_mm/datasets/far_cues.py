@@ -96,7 +96,7 @@ def write_far_cues(
         num_train (int): Training strips.
         num_val (int): Validation strips.
         distance (int): Least distance from a cue to a region, pixels, up to 480.
-        num_cues (int): Cues of a strip, and regions, 1 to 3. From 2 on it takes more than
+        num_cues (int): Cues of a strip, and regions, 1 to 3. From 2 on it is not enough
             to know which colours there are: each region has to find its own.
         num_distractors (int): Coloured rings of a strip, which mean nothing.
         seed (int): Of the strips.

@@ -2,7 +2,7 @@
 
 from glore_mm.seg.datasets import CamVid, CityscapesFolders, PascalVOC
 from glore_mm.seg.evaluation import CityscapesSubmission, PerImageConfusion
-from glore_mm.seg.far_cues import FarCueAccuracy, FarCues
+from glore_mm.seg.far_cues import FarCuePixelAccuracy, FarCues
 from glore_mm.seg.glore_head import GloReHead
 from glore_mm.seg.loading import LoadLabels
 from glore_mm.seg.pictures import SavePictures
@@ -11,7 +11,7 @@ __all__ = [
     'CamVid',
     'CityscapesFolders',
     'CityscapesSubmission',
-    'FarCueAccuracy',
+    'FarCuePixelAccuracy',
     'FarCues',
     'GloReHead',
     'LoadLabels',

@@ -1,12 +1,12 @@
 """Strips with far cues in mmsegmentation, see `glore_mm.datasets.far_cues`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmseg.registry import DATASETS, METRICS
 
 from glore_mm.datasets.far_cues import COLORS
+from glore_mm.engine.far_cues import ERASED, FarCueAccuracy
 from glore_mm.seg.datasets import PairedFiles
 
 
@@ -19,14 +19,8 @@ class FarCues(PairedFiles):
 
 
 @METRICS.register_module()
-class FarCueAccuracy(BaseMetric):
-    """How many pixels of the regions get the class that their cue tells, in per cent.
-
-    `acc` is over the strips, `acc_erased` over their copies without cues, where
-    guessing is all that can be done.
-    """
-
-    default_prefix = None
+class FarCuePixelAccuracy(FarCueAccuracy):
+    """FarCueAccuracy of the pixels of regions."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each strip."""
@@ -34,13 +28,5 @@ class FarCueAccuracy(BaseMetric):
             truth = sample['gt_sem_seg']['data']
             scored = truth != 255
             right = (sample['pred_sem_seg']['data'] == truth)[scored].sum().item()
-            erased = sample['img_path'].endswith('_erased.png')
+            erased = Path(sample['img_path']).stem.endswith(ERASED)
             self.results.append((erased, right, scored.sum().item()))
-
-    def compute_metrics(self, results: list) -> dict:
-        """`acc` and `acc_erased`."""
-        erased, right, count = np.array(results).T
-        return {
-            name: 100 * right[part].sum() / count[part].sum()
-            for name, part in (('acc', erased == 0), ('acc_erased', erased == 1))
-        }

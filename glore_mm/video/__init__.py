@@ -2,6 +2,7 @@
 
 from glore_mm.video.augmentation import HLSJitter, PixelJitter, RandomScaleAspect
 from glore_mm.video.datasets import KineticsFrames, KineticsVideos
+from glore_mm.video.far_cues import FarCueClipAccuracy, LastFrameHead
 from glore_mm.video.non_local import NonLocal3d
 from glore_mm.video.pictures import SaveStrips
 from glore_mm.video.preact_resnet3d import PreActResNet3d
@@ -11,9 +12,11 @@ from glore_mm.video.views import MixedCrops
 __all__ = [
     'DecodeFrames',
     'DecodeVideo',
+    'FarCueClipAccuracy',
     'HLSJitter',
     'KineticsFrames',
     'KineticsVideos',
+    'LastFrameHead',
     'MixedCrops',
     'NonLocal3d',
     'OpenVideo',

@@ -35,4 +35,4 @@ test_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-test_evaluator = dict(type='FarCueAccuracy')
+test_evaluator = dict(type='FarCuePixelAccuracy')

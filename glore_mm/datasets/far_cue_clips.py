@@ -1,0 +1,146 @@
+"""Clips whose class is told by what was seen long before the end.
+
+A disc of one of four colours, the class, shows in a few of the first frames; the last
+frames ask for it: a grey square. A network that reads the end of the clip, and whose
+output there depends on fewer frames than lie between, can only guess.
+
+Run ``python -m glore_mm.datasets.far_cue_clips ROOT`` to write a data set.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from glore_mm.datasets.far_cues import COLORS
+from glore_mm.datasets.writing import command_line, whole, write_once
+
+NUM_FRAMES = 32
+SIZE = 32  # height and width of a frame in pixels
+_VERSION = 1  # of the clips; raise it when they change
+_SHOWN = 4  # frames in which a disc or the square shows
+_RADIUS = 7  # pixels
+_SPLITS = ('train', 'val')
+_COLORS = list(COLORS.values())
+
+
+def draw_clip(rng, color, distance=20, num_distractors=1):
+    """Draw a clip, and the same without its cue.
+
+    Args:
+        rng (np.random.Generator): Of positions, background and distractors.
+        color (int): The class, an index into COLORS.
+        distance (int): Least number of frames between the cue and the square.
+        num_distractors (int): Coloured rings, which mean nothing, in a frame each.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: uint8 (T, H, W, 3), RGB.
+    """
+    noise = rng.normal(0, 30, (NUM_FRAMES, SIZE, SIZE, 3)).astype(np.float32)
+    noise = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in noise])
+    clip = np.clip(150 + 2 * noise, 0, 255).astype(np.uint8)
+    for _ in range(num_distractors):
+        frame = clip[rng.integers(NUM_FRAMES)]
+        ring = _COLORS[rng.integers(len(_COLORS))]
+        cv2.circle(frame, _place(rng), _RADIUS - 2, ring, 2, cv2.LINE_AA)
+    x, y = _place(rng)
+    for frame in clip[-_SHOWN:]:
+        corners = (x - _RADIUS, y - _RADIUS), (x + _RADIUS, y + _RADIUS)
+        cv2.rectangle(frame, *corners, (128, 128, 128), -1)
+    erased = clip.copy()
+    start = rng.integers(NUM_FRAMES - 2 * _SHOWN - distance + 1)
+    place = _place(rng)
+    for frame in clip[start : start + _SHOWN]:
+        cv2.circle(frame, place, _RADIUS, _COLORS[color], -1, cv2.LINE_AA)
+    return clip, erased
+
+
+def write_far_cue_clips(
+    root, num_train=512, num_val=128, distance=20, num_distractors=1, seed=0
+):
+    """Write clips and their lists, unless they are there.
+
+    ``train`` and ``val`` hold the clips, of each validation clip also the copy without
+    cue, ``000000_erased.avi``; ``train.txt`` and ``val.txt`` list them with their
+    class.
+    The codec is lossless and keeps frames apart, so that nothing of the cue reaches
+    another frame. Any four clips in a row have every class once.
+
+    Args:
+        root (str | Path): Folder to create.
+        num_train (int): Training clips.
+        num_val (int): Validation clips.
+        distance (int): Least number of frames between the cue and the end, up to 24.
+        num_distractors (int): Coloured rings of a clip, which mean nothing.
+        seed (int): Of the clips.
+
+    Returns:
+        Path: The root.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        FileExistsError: If root exists and is not the data set of these arguments.
+    """
+    record = dict(
+        version=_VERSION,
+        num_train=whole('num_train', num_train, 1),
+        num_val=whole('num_val', num_val, 1),
+        distance=whole('distance', distance, 0),
+        num_distractors=whole('num_distractors', num_distractors, 0),
+        seed=whole('seed', seed, 0),
+    )
+    most = NUM_FRAMES - 2 * _SHOWN
+    if distance > most:
+        raise ValueError(f'distance must be {most} at most, got {distance}')
+    names = {
+        split: [
+            f'{i:06d}{ending}.avi'
+            for i in range(count)
+            for ending in (('', '_erased') if split == 'val' else ('',))
+        ]
+        for split, count in zip(_SPLITS, (num_train, num_val), strict=True)
+    }
+
+    def write(folder):
+        for split in _SPLITS:
+            (folder / split).mkdir()
+            lines = []
+            for name in names[split]:
+                i = int(name[:6])
+                rng = np.random.default_rng([seed, _SPLITS.index(split), i])
+                clip, erased = draw_clip(
+                    rng, i % len(COLORS), distance, num_distractors
+                )
+                shown = erased if name.endswith('_erased.avi') else clip
+                _write_video(folder / split / name, shown)
+                lines.append(f'{name} {i % len(COLORS)}\n')
+            (folder / f'{split}.txt').write_text(''.join(lines))
+        (folder / 'label_map.txt').write_text('\n'.join(COLORS) + '\n')
+
+    files = [f'{split}/{name}' for split in _SPLITS for name in names[split]]
+    return write_once(Path(root), 'far_cue_clips', record, files, write)
+
+
+def _place(rng):
+    return tuple(int(i) for i in rng.integers(_RADIUS, SIZE - _RADIUS, 2))
+
+
+def _write_video(path, frames):
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=8)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'bgr0'
+        stream.codec_context.thread_count = 1  # the same file on every machine
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
+        container.mux(stream.encode())
+
+
+#: main(args): write a data set from the command line.
+main = partial(command_line, write_far_cue_clips, 'set of clips with far cues')
+
+
+if __name__ == '__main__':
+    main()
