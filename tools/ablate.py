@@ -66,7 +66,7 @@ def main() -> None:
         variant, seed = args.only
         if variant not in ablation.variants or not seed.isdigit():
             parser.error(f'--only takes one of {", ".join(ablation.variants)}, a seed')
-        train_one(ablation, ablation.costs(), variant, int(seed))
+        train_one(ablation, variant, int(seed))
         return
     workers = ()
     if args.gpus or args.slurm or args.jobs:

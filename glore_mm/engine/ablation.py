@@ -65,21 +65,18 @@ class Ablation:
         cfg.work_dir = os.path.join(self.cfg.work_dir, variant, f'seed{seed}')
         return cfg
 
-    def costs(self) -> dict[str, Cost]:
-        """What each variant costs; all are built, so that a wrong one is found early.
+    def cost(self, variant: str) -> Cost:
+        """What a variant's network costs.
 
         Raises:
-            UserError: A variant cannot be built.
+            UserError: It cannot be built.
         """
-        costs = {}
-        for variant in self.variants:
-            cfg = self.config(variant)
-            try:
-                network = build_model(cfg)
-            except UserError as error:
-                raise UserError(f'variant {variant!r}: {error}') from error
-            costs[variant] = cost_of(network, **task_of(cfg).example_inputs(cfg))
-        return costs
+        cfg = self.config(variant)
+        try:
+            network = build_model(cfg)
+        except UserError as error:
+            raise UserError(f'variant {variant!r}: {error}') from error
+        return cost_of(network, **task_of(cfg).example_inputs(cfg))
 
     def file(self, variant: str, seed: int) -> Path:
         """Where a run is kept when it has finished."""
@@ -179,7 +176,8 @@ def ablate(
             f'--test {test} needs {FEWEST_PAIRS[test]} seeds or more, got {len(seeds)}'
         )
     runs = ablation.finished(seeds)
-    costs = ablation.costs()
+    for variant in ablation.variants:
+        ablation.cost(variant)  # a wrong one is found before anything is trained
     # by seed first: what is there after half of the time has every variant
     jobs = [
         (variant, seed)
@@ -187,7 +185,7 @@ def ablate(
         for variant in ablation.variants
         if (variant, seed) not in runs
     ]
-    workers = workers or [partial(train_one, ablation, costs)]
+    workers = workers or [partial(train_one, ablation)]
     failed = []
     total = len(jobs) + len(runs)
     console = Console(file=sys.stderr, highlight=False)  # this one, whoever redirects
@@ -224,16 +222,13 @@ def ablate(
     return summary
 
 
-def train_one(
-    ablation: Ablation, costs: Mapping[str, Cost], variant: str, seed: int
-) -> None:
+def train_one(ablation: Ablation, variant: str, seed: int) -> None:
     """Train a variant in this process, test it, keep what came out.
 
     Whatever is printed meanwhile goes to `console.log` in the run's work dir.
 
     Args:
         ablation (Ablation): From `read_ablation`.
-        costs (Mapping[str, Cost]): Of the variants.
         variant (str): Which to train.
         seed (int): Of the weights and of the order of the samples.
     """
@@ -250,12 +245,13 @@ def train_one(
         except Exception:
             traceback.print_exc()
             raise
+    cost = ablation.cost(variant)
     run = Run(
         variant,
         seed,
         {name: float(value) for name, value in done.metrics.items()},
-        costs[variant].parameters,
-        costs[variant].macs,
+        cost.parameters,
+        cost.macs,
         round(done.seconds, 1),
         _digest(cfg),
         device_name(),
