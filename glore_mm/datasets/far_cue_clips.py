@@ -10,12 +10,11 @@ Run ``python -m glore_mm.datasets.far_cue_clips ROOT`` to write a data set.
 from functools import partial
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from glore_mm.datasets.far_cues import COLORS
-from glore_mm.datasets.writing import command_line, whole, write_once
+from glore_mm.datasets.writing import command_line, whole, write_once, write_video
 
 NUM_FRAMES = 32
 SIZE = 32  # height and width of a frame in pixels
@@ -114,7 +113,7 @@ def write_far_cue_clips(
                     rng, i % len(COLORS), distance, num_distractors
                 )
                 shown = erased if name.endswith('_erased.avi') else clip
-                _write_video(folder / split / name, shown)
+                write_video(folder / split / name, shown, 'ffv1', 8, 'bgr0')
                 lines.append(f'{name} {i % len(COLORS)}\n')
             (folder / f'{split}.txt').write_text(''.join(lines))
         (folder / 'label_map.txt').write_text('\n'.join(COLORS) + '\n')
@@ -125,17 +124,6 @@ def write_far_cue_clips(
 
 def _place(rng):
     return tuple(int(i) for i in rng.integers(_RADIUS, SIZE - _RADIUS, 2))
-
-
-def _write_video(path, frames):
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('ffv1', rate=8)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = 'bgr0'
-        stream.codec_context.thread_count = 1  # the same file on every machine
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
-        container.mux(stream.encode())
 
 
 #: main(args): write a data set from the command line.

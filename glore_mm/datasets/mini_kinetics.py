@@ -18,11 +18,10 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
-from glore_mm.datasets.writing import command_line, whole, write_once
+from glore_mm.datasets.writing import command_line, whole, write_once, write_video
 
 #: How far the blue square's swing is behind the red disc's, as a part of a swing.
 LAGS = {
@@ -184,14 +183,7 @@ def _write_video(path, split, i, scale, seed):
     lag = LAGS[CLASSES[i % len(CLASSES)]]
     frames = draw_video(rng, lag, size, int(rng.integers(30, 61)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=rate, options=_QUANTISER[codec])
-        stream.height, stream.width = size
-        stream.pix_fmt = 'yuv420p'
-        stream.codec_context.thread_count = 1  # the same file on every machine
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
-        container.mux(stream.encode())
+    write_video(path, frames, codec, rate, 'yuv420p', _QUANTISER[codec])
 
 
 #: main(args): write a data set from the command line.

@@ -5,8 +5,11 @@ import inspect
 import json
 import tempfile
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
+
+import numpy as np
 
 
 def whole(name: str, value: int, least: int) -> int:
@@ -74,6 +77,36 @@ def write_once(
             if not is_written():
                 raise
     return root
+
+
+def write_video(
+    path: Path,
+    frames: np.ndarray,
+    codec: str,
+    rate: Fraction | int,
+    pix_fmt: str,
+    options: dict[str, str] | None = None,
+) -> None:
+    """Write a video, the same to the byte on every machine.
+
+    Args:
+        path (Path): File to write; its ending says which container.
+        frames (np.ndarray): uint8 (T, H, W, 3), RGB.
+        codec (str): One of FFmpeg's encoders.
+        rate (Fraction | int): Frames a second.
+        pix_fmt (str): Of the encoded pixels, as FFmpeg calls it.
+        options (dict[str, str], optional): Of the encoder.
+    """
+    import av  # only the data sets of videos need it
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1  # more would make other files
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
+        container.mux(stream.encode())
 
 
 def command_line(

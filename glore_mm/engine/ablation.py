@@ -204,10 +204,10 @@ def ablate(
             said = f'{variant}, seed {seed}: '
             if reason is None:
                 runs |= ablation.finished([seed])
-                run = runs[variant, seed]
-                said += f'{ablation.metric} {run.metrics.get(ablation.metric):.2f}'
-                said += f', trained in {run.seconds:.0f} s'
                 _write(ablation, runs, test)
+                run = runs[variant, seed]
+                said += f'{ablation.metric} {run.metrics[ablation.metric]:.2f}'
+                said += f', trained in {run.seconds:.0f} s'
             else:
                 log = Path(ablation.config(variant, seed).work_dir, 'console.log')
                 failed.append(f'{variant}, seed {seed} ({reason}; see {log})')
