@@ -1,5 +1,6 @@
 """The relational benchmark: its strips, and that a plain network sees no cue."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -256,3 +257,26 @@ def test_deeper_in_time_costs_most(in_time):
     costs = {name: in_time.cost(name) for name in in_time.variants}
     assert [*costs] == ['plain', 'deeper', *GLOBAL[:-1]]
     assert costs['deeper'].macs == max(cost.macs for cost in costs.values())
+
+
+# -------------------------------------------------------------------- trained
+
+SMALLER = """
+_base_ = '{path}'
+variants = dict(_delete_=True, plain=dict(), glore_res4=_base_.variants.glore_res4)
+"""
+
+
+@pytest.mark.slow
+def test_a_unit_learns_what_a_plain_network_cannot(tool, tmp_path):
+    write_far_cues(tmp_path / 'data/far_cues')
+    config = tmp_path / 'smaller.py'
+    config.write_text(SMALLER.format(path=CONFIGS / 'far_cues.py'))
+    tool('ablate', config, '--seeds', 1, cwd=tmp_path)
+    found = {}
+    for name in ('plain', 'glore_res4'):
+        file = tmp_path / f'work_dirs/smaller/runs/{name}_seed0.json'
+        found[name] = json.loads(file.read_text())['metrics']
+    assert found['plain']['acc'] < 40
+    assert found['glore_res4']['acc'] > 90
+    assert all(metrics['acc_erased'] < 40 for metrics in found.values())
