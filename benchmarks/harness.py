@@ -30,6 +30,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor, nn
 
 from glore_mm.analysis import cost_of
+from glore_mm.machine import processor_name
 
 SLOW = 1.0  # seconds; what takes longer runs once a round, in three rounds
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -54,12 +55,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def machine(args: argparse.Namespace) -> dict[str, str]:
     """What the figures were measured on."""
-    name = platform.processor() or platform.machine()
-    cpus = Path('/proc/cpuinfo')
-    if cpus.exists():
-        lines = cpus.read_text().splitlines()
-        models = [line for line in lines if line.startswith('model name')]
-        name = models[0].partition(':')[2].strip() if models else name
+    name = processor_name()
     if args.device.startswith('cuda'):
         name = torch.cuda.get_device_name(args.device)
     return dict(

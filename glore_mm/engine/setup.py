@@ -17,6 +17,7 @@ from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 from glore_mm.engine.reporting import is_first_process, message_of
 from glore_mm.errors import UserError
+from glore_mm.machine import processor_name
 
 #: Task of a config, by the library it is written for.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
@@ -281,7 +282,7 @@ def device_name() -> str:
     if torch.cuda.is_available():
         index = int(os.environ['LOCAL_RANK'])
         return f'cuda:{index} ({torch.cuda.get_device_name(index)})'
-    return f'cpu ({torch.get_num_threads()} threads)'
+    return f'cpu ({processor_name()}, {torch.get_num_threads()} threads)'
 
 
 def _move_data(cfg: Config, root: str) -> None:
