@@ -110,16 +110,18 @@ def summarize(
     Raises:
         UserError: A run has no such metric.
     """
-    scores: dict[str, dict[int, float]] = {name: {} for name in variants}
-    costs: dict[str, list[Run]] = {name: [] for name in variants}
+    runs_of: dict[str, dict[int, Run]] = {name: {} for name in variants}
     for run in runs:
         if metric not in run.metrics:
             raise UserError(
                 f'{run.variant}, seed {run.seed}: its test measured no {metric!r}; '
                 f'it has: {", ".join(run.metrics)}'
             )
-        scores[run.variant][run.seed] = run.metrics[metric]
-        costs[run.variant].append(run)
+        runs_of[run.variant][run.seed] = run
+    scores = {
+        name: {seed: own[seed].metrics[metric] for seed in sorted(own)}
+        for name, own in runs_of.items()
+    }
 
     differences: dict[str, Difference | None] = {}
     notes = []
@@ -140,24 +142,24 @@ def summarize(
 
     rows = []
     for name in variants:
-        values = [scores[name][seed] for seed in sorted(scores[name])]
-        if not values:
+        own, values = [*runs_of[name].values()], [*scores[name].values()]
+        if not own:
             notes.append(f'{name}: no run has finished')
             continue
         low, high = mean_interval(values)
         rows.append(
             Row(
                 variant=name,
-                seeds=sorted(scores[name]),
+                seeds=[*scores[name]],
                 mean=float(np.mean(values)),
                 std=float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
                 low=low,
                 high=high,
                 difference=differences.get(name),
                 p_holm=corrected.get(name, math.nan),
-                parameters=costs[name][0].parameters,
-                macs=costs[name][0].macs,
-                seconds=float(np.mean([run.seconds for run in costs[name]])),
+                parameters=own[0].parameters,
+                macs=own[0].macs,
+                seconds=float(np.mean([run.seconds for run in own])),
             )
         )
     return Summary(metric, variants[0], rows, notes)

@@ -65,9 +65,14 @@ class ScoresDump:
         return self.labels
 
     @property
+    def predicted(self) -> np.ndarray:
+        """The class of the highest score, (n,)."""
+        return self.scores.argmax(axis=1)
+
+    @property
     def right(self) -> np.ndarray:
-        """Whether the highest score is the true class's, bool (n,)."""
-        return self.scores.argmax(axis=1) == self.labels
+        """Whether that is the true class, bool (n,)."""
+        return self.predicted == self.labels
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:

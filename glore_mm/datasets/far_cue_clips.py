@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from glore_mm.datasets.far_cues import COLORS
+from glore_mm.datasets.far_cues import COLORS, SPLITS, endings
 from glore_mm.datasets.writing import command_line, whole, write_once, write_video
 
 NUM_FRAMES = 32
@@ -21,7 +21,6 @@ SIZE = 32  # height and width of a frame in pixels
 _VERSION = 1  # of the clips; raise it when they change
 _SHOWN = 4  # frames in which a disc or the square shows
 _RADIUS = 7  # pixels
-_SPLITS = ('train', 'val')
 _COLORS = list(COLORS.values())
 
 
@@ -63,9 +62,8 @@ def write_far_cue_clips(
 
     ``train`` and ``val`` hold the clips, of each validation clip also the copy without
     cue, ``000000_erased.avi``; ``train.txt`` and ``val.txt`` list them with their
-    class.
-    The codec is lossless and keeps frames apart, so that nothing of the cue reaches
-    another frame. Any four clips in a row have every class once.
+    class. The codec is lossless and keeps frames apart, so that nothing of the cue
+    reaches another frame. Any four clips in a row have every class once.
 
     Args:
         root (str | Path): Folder to create.
@@ -93,32 +91,29 @@ def write_far_cue_clips(
     most = NUM_FRAMES - 2 * _SHOWN
     if distance > most:
         raise ValueError(f'distance must be {most} at most, got {distance}')
-    names = {
-        split: [
-            f'{i:06d}{ending}.avi'
-            for i in range(count)
-            for ending in (('', '_erased') if split == 'val' else ('',))
-        ]
-        for split, count in zip(_SPLITS, (num_train, num_val), strict=True)
-    }
+    counts = dict(train=num_train, val=num_val)
 
     def write(folder):
-        for split in _SPLITS:
+        for split, count in counts.items():
             (folder / split).mkdir()
             lines = []
-            for name in names[split]:
-                i = int(name[:6])
-                rng = np.random.default_rng([seed, _SPLITS.index(split), i])
-                clip, erased = draw_clip(
-                    rng, i % len(COLORS), distance, num_distractors
-                )
-                shown = erased if name.endswith('_erased.avi') else clip
-                write_video(folder / split / name, shown, 'ffv1', 8, 'bgr0')
-                lines.append(f'{name} {i % len(COLORS)}\n')
+            for i in range(count):
+                rng = np.random.default_rng([seed, SPLITS.index(split), i])
+                color = i % len(COLORS)
+                drawn = draw_clip(rng, color, distance, num_distractors)
+                for ending, frames in zip(endings(split), drawn, strict=False):
+                    name = f'{i:06d}{ending}.avi'
+                    write_video(folder / split / name, frames, 'ffv1', 8, 'bgr0')
+                    lines.append(f'{name} {color}\n')
             (folder / f'{split}.txt').write_text(''.join(lines))
         (folder / 'label_map.txt').write_text('\n'.join(COLORS) + '\n')
 
-    files = [f'{split}/{name}' for split in _SPLITS for name in names[split]]
+    files = [
+        f'{split}/{i:06d}{ending}.avi'
+        for split, count in counts.items()
+        for i in range(count)
+        for ending in endings(split)
+    ]
     return write_once(Path(root), 'far_cue_clips', record, files, write)
 
 

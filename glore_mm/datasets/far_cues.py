@@ -26,6 +26,7 @@ COLORS = {  # the classes, RGB
 SHAPES = ('square', 'disc', 'triangle')
 SIZE = (64, 640)  # height, width of a strip in pixels
 SPLITS = ('train', 'val')
+ERASED = '_erased'  # what the names of copies without cues end with
 _VERSION = 1  # of the pictures; raise it when they change
 _RADIUS = 11  # of cues and regions, pixels
 _END = 80  # width of an end of the strip, where cues or regions stand
@@ -133,10 +134,8 @@ def write_far_cues(
                 strip, erased, labels = draw_strip(
                     rng, colors, cues_left, distance, num_distractors
                 )
-                stems = {'': strip}
-                if split == 'val':
-                    stems['_erased'] = erased
-                for ending, image in stems.items():
+                drawn = strip, erased
+                for ending, image in zip(endings(split), drawn, strict=False):
                     name = f'{split}/{i:06d}{ending}.png'
                     _save(folder / 'images' / name, image[..., ::-1])
                     _save(folder / 'labels' / name, labels)
@@ -145,10 +144,15 @@ def write_far_cues(
         f'{kind}/{split}/{i:06d}{ending}.png'
         for split, count in counts.items()
         for i in range(count)
-        for ending in (('', '_erased') if split == 'val' else ('',))
+        for ending in endings(split)
         for kind in ('images', 'labels')
     ]
     return write_once(Path(root), 'far_cues', record, files, write)
+
+
+def endings(split):
+    """What the names of a sample's copies end with: only `val` has one without cues."""
+    return ('', ERASED) if split == 'val' else ('',)
 
 
 def _spread(rng, start, count):

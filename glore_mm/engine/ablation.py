@@ -88,28 +88,30 @@ class Ablation:
         Raises:
             UserError: A file is damaged, or is of a run of another config.
         """
-        runs = {}
-        for variant in self.variants:
-            digest = _digest(self.config(variant))
-            for seed in seeds:
-                file = self.file(variant, seed)
-                if not file.exists():
-                    continue
-                try:
-                    run = Run(**json.loads(file.read_text()))
-                except (OSError, ValueError, TypeError) as error:
-                    raise UserError(
-                        f'{file} cannot be read as a finished run: {error}. Remove it, '
-                        'and it is trained again.'
-                    ) from error
-                if run.config != digest:
-                    raise UserError(
-                        f'{file} is of another config than {variant!r} of '
-                        f'{self.cfg.filename} now is. Remove it, or give another '
-                        '--work-dir or --out.'
-                    )
-                runs[variant, seed] = run
-        return runs
+        return {
+            (variant, seed): self.run(variant, seed)
+            for variant in self.variants
+            for seed in seeds
+            if self.file(variant, seed).exists()
+        }
+
+    def run(self, variant: str, seed: int) -> Run:
+        """A run that has finished; errors are those of `finished`."""
+        file = self.file(variant, seed)
+        try:
+            run = Run(**json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f'{file} cannot be read as a finished run: {error}. Remove it, '
+                'and it is trained again.'
+            ) from error
+        if run.config != _digest(self.config(variant)):
+            raise UserError(
+                f'{file} is of another config than {variant!r} of '
+                f'{self.cfg.filename} now is. Remove it, or give another '
+                '--work-dir or --out.'
+            )
+        return run
 
 
 def read_ablation(
@@ -203,9 +205,8 @@ def ablate(
             progress.advance(bar)
             said = f'{variant}, seed {seed}: '
             if reason is None:
-                runs |= ablation.finished([seed])
+                run = runs[variant, seed] = ablation.run(variant, seed)
                 _write(ablation, runs, test)
-                run = runs[variant, seed]
                 said += f'{ablation.metric} {run.metrics[ablation.metric]:.2f}'
                 said += f', trained in {run.seconds:.0f} s'
             else:

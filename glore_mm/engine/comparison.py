@@ -11,6 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 from prettytable import PrettyTable
 
+from glore_mm.analysis import read_dump
 from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import load_config
 from glore_mm.errors import UserError
@@ -83,10 +84,9 @@ def compare(
     predicted = {}
     for name, path in configs.items():
         done = train_and_dump(partial(load_config, path, options), seed)
-        with np.load(done.dump) as arrays:
-            predicted[name] = arrays['scores'].argmax(axis=1)
-            shared = {key: arrays[key] for key in ('names', 'labels', 'classes')}
-    return Comparison(done.cfg, predicted=predicted, **shared)
+        dump = read_dump(done.dump)
+        predicted[name] = dump.predicted
+    return Comparison(done.cfg, dump.names, dump.labels, dump.classes, predicted)
 
 
 def demo(

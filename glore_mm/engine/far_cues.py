@@ -3,8 +3,6 @@
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-ERASED = '_erased'  # what the names of copies without cues end with
-
 
 class FarCueAccuracy(BaseMetric):
     """How much is right where a far cue tells the class, in per cent.

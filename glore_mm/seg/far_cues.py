@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmseg.registry import DATASETS, METRICS
 
-from glore_mm.datasets.far_cues import COLORS
-from glore_mm.engine.far_cues import ERASED, FarCueAccuracy
+from glore_mm.datasets.far_cues import COLORS, ERASED
+from glore_mm.engine.far_cues import FarCueAccuracy
 from glore_mm.seg.datasets import PairedFiles
 
 

@@ -7,7 +7,8 @@ from mmaction.models import I3DHead
 from mmaction.registry import METRICS, MODELS
 from torch import Tensor
 
-from glore_mm.engine.far_cues import ERASED, FarCueAccuracy
+from glore_mm.datasets.far_cues import ERASED
+from glore_mm.engine.far_cues import FarCueAccuracy
 
 
 @MODELS.register_module()
