@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from scipy import stats
 
 from glore_mm.analysis.ablation import Run, as_csv, as_record, markdown, summarize
@@ -78,7 +79,8 @@ def test_table_and_files(whole):
     _, folder, done = whole
     plain, glore = table(folder)
     assert (plain['variant'], glore['variant']) == ('plain', 'glore')
-    assert plain['seeds'] == '0 1'
+    assert plain['seeds'] == [0, 1]
+    assert plain['mean'] == pytest.approx(sum(plain['values']) / 2)
     assert plain['difference_value'] is None
     assert glore['difference_value'] == pytest.approx(glore['mean'] - plain['mean'])
     assert glore['parameters'] > plain['parameters'] > 1000
@@ -95,6 +97,7 @@ def test_table_and_files(whole):
     assert len(columns) == 1
     rows = list(csv.DictReader((folder / 'table.csv').open()))
     assert float(rows[1]['mean']) == pytest.approx(glore['mean'])
+    assert rows[1]['seeds'] == '0 1'
     assert (folder / 'plot.png').read_bytes().startswith(b'\x89PNG')
     # one line a run, and the logs of training in their own files
     said = [line for line in done.stderr.splitlines() if 'seed' in line]
@@ -148,7 +151,10 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
     """With a stand-in for srun that notes its arguments and runs the command."""
     srun = tmp_path / 'bin' / 'srun'
     srun.parent.mkdir()
-    srun.write_text('#!/bin/bash\necho "${@:1:9}" >> noted\nshift 9\nexec "$@"\n')
+    srun.write_text(
+        '#!/bin/bash\necho "${@:1:9}" >> noted\nshift 9\n"$@" && exit\n'
+        'echo "srun: error: node1: task 0: Exited with exit code 1" >&2\nexit 1\n'
+    )
     srun.chmod(0o755)
     monkeypatch.setenv('PATH', f'{srun.parent}:{os.environ["PATH"]}')
     monkeypatch.setenv('SRUN_ARGS', '--quiet')
@@ -157,6 +163,12 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
     options = '--partition gpu --ntasks 1 --gres gpu:1 --cpus-per-task 4 --quiet'
     assert noted == [options]
     assert len(runs(tmp_path / 'work_dirs' / 'small')) == 1
+
+    (failing,) = in_processes(
+        [sys.executable, '-c', 'raise OSError("disk full")'], slurm='gpu'
+    )
+    with pytest.raises(RuntimeError, match='exit code 1: OSError: disk full'):
+        failing('plain', 0)
 
 
 def test_a_failed_run_is_named_and_the_rest_go_on(tool, config, tmp_path):
@@ -198,6 +210,48 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path
         ablate(ablation, range(5), test='wilcoxon')
 
 
+def test_an_option_that_would_not_reach_all_variants_is_refused():
+    path = str(ROOT / 'configs/ablation/far_cues.py')
+    for key in ('model.backbone.base_channels', 'model', 'model.decode_head.num_convs'):
+        with pytest.raises(UserError, match=f'--cfg-options {key}: variant .* its own'):
+            read_ablation(path, {key: 32})
+    ablation = read_ablation(path, {'model.decode_head.channels': 16})
+    for variant in ablation.variants:
+        assert ablation.config(variant).model.decode_head.channels == 16
+
+
+def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
+    config, folder, _ = whole
+    work = tmp_path / 'plain' / 'seed0'
+    work.mkdir(parents=True)
+    command = ('ablate', config, '--only', 'plain', 0, '--work-dir', tmp_path)
+    with FileLock(work / 'training.lock'):
+        done = tool(*command, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f'error: another process is training in {work}\n'
+    # and what has finished is not trained again
+    before = runs(folder)
+    tool(*command, '--out', folder, cwd=tmp_path)
+    assert runs(folder) == before
+    assert not (work / 'console.log').exists()
+
+
+def test_runs_on_other_data_are_refused(tool, whole, tmp_path):
+    config, folder, _ = whole
+    record = json.loads((folder / 'runs' / 'plain_seed0.json').read_text())
+    assert record['data']['num_val'] > 0
+    record['data']['seed'] += 1
+    kept = tmp_path / 'kept'
+    (kept / 'runs').mkdir(parents=True)
+    (kept / 'runs' / 'plain_seed0.json').write_text(json.dumps(record))
+    command = ('ablate', config, '--work-dir', tmp_path, '--out', kept)
+    done = tool(*command, cwd=tmp_path, check=False)
+    assert "plain_seed0.json is of data written with {'version'" in done.stderr
+    (kept / 'runs' / 'plain_seed0.json').rename(kept / 'runs' / 'glore_seed3.json')
+    done = tool(*command, cwd=tmp_path, check=False)
+    assert "glore_seed3.json is of 'plain', seed 0" in done.stderr
+
+
 def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
     config, folder, _ = whole
     options = ('--cfg-options', 'optim_wrapper.optimizer.lr=0.1')
@@ -215,14 +269,14 @@ def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
     assert 'cannot be read as a finished run' in done.stderr
 
 
-def test_each_gpu_has_its_run(tmp_path):
+def test_each_gpu_has_its_run(tmp_path, monkeypatch):
     script = tmp_path / 'one.py'
     script.write_text(
         'import os, sys\n'
         'open(sys.argv[2], "w").write(os.environ["CUDA_VISIBLE_DEVICES"])\n'
     )
+    monkeypatch.chdir(tmp_path)
     for gpu in in_processes([sys.executable, str(script)], gpus=['0', '3']):
-        os.chdir(tmp_path)
         gpu(f'run{len(list(tmp_path.glob("run*")))}', 5)
     assert [(tmp_path / f'run{i}').read_text() for i in (0, 1)] == ['0', '3']
     (failing,) = in_processes([sys.executable, '-c', 'raise OSError("disk full")'])
@@ -234,7 +288,9 @@ def test_each_gpu_has_its_run(tmp_path):
 
 
 def run(variant, seed, score, macs=10**9):
-    return Run(variant, seed, dict(mIoU=score), 100, macs, 60.0, 'x', 'cpu', 'torch')
+    return Run(
+        variant, seed, dict(mIoU=score), 100, macs, 60.0, 'x', {}, 'cpu', 'torch'
+    )
 
 
 SCORES = dict(plain=[70.0, 70.4, 70.8], a=[71.1, 71.3, 71.8], b=[70.1, 70.2, 71.0])
@@ -253,7 +309,9 @@ def test_numbers_of_the_table():
     assert b.p_holm == pytest.approx(b.difference.p)
     assert plain.difference is None
     line = markdown(summary).splitlines()[3]
-    assert line.startswith('| a | 3 | 71.40 ± 0.36 | 70.50 to 72.30 | +1.00 | +0.75 to')
+    assert line.startswith(
+        '| a | 3 | 71.40 ± 0.36 | 70.50 to 72.30 | 71.10 to 71.80 | +1.00 | +0.75 to'
+    )
 
 
 def test_seeds_that_are_missing():

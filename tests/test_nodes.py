@@ -243,3 +243,11 @@ def test_a_sheet_shows_the_maps():
     red, _, blue = tile[190, 190]
     assert blue > red + 50
     assert (tile[100, 10] == 128).all()
+
+
+def test_maps_of_a_wide_input_stand_below_each_other():
+    frames = np.full((1, 64, 640, 3), 128, np.uint8)
+    maps = np.random.default_rng(0).normal(size=(6, 1, 8, 80))
+    sheet = node_sheet(frames, NodeView(maps, np.eye(6)))
+    assert sheet.width == 2 * 550  # the graph's two pictures
+    assert sheet.height > 6 * 64

@@ -94,6 +94,14 @@ def test_false_alarms_over_seeds(test):
     assert 0 < alarms <= upper_bound(len(draws))
 
 
+def test_equal_differences_of_rounded_scores_have_no_spread():
+    """mmseg rounds to 0.01, in float32, in which differences are not quite equal."""
+    a, b = np.float32([30.75, 30.80, 30.9]), np.float32([31.40, 31.45, 31.55])
+    found = paired_seeds(a, b)
+    assert np.isnan(found.p)
+    assert found.value == pytest.approx(0.65)
+
+
 @pytest.mark.parametrize('count', [1, 2, 5])
 def test_holm(count):
     p = np.random.default_rng(count).random(count) ** 3

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--jobs',
         type=int,
-        help='how many runs at a time, on the CPU or as Slurm jobs '
+        help='how many runs at a time, as processes here or as Slurm jobs '
         '(default: one, in this process)',
     )
     parser.add_argument(

@@ -29,6 +29,7 @@ class Run:
         macs (int): Multiply-accumulate operations for one input.
         seconds (float): What the training took.
         config (str): Digest of the config that was trained.
+        data (dict): What its data were generated with; empty of other data.
         hardware (str): What it was trained on.
         software (str): Versions.
     """
@@ -40,6 +41,7 @@ class Run:
     macs: int
     seconds: float
     config: str
+    data: dict
     hardware: str
     software: str
 
@@ -51,7 +53,8 @@ class Row:
     Attributes:
         variant (str): Its name.
         seeds (list[int]): Those that finished.
-        mean (float): Of the metric over them.
+        values (list[float]): The metric of each.
+        mean (float): Over them.
         std (float): Standard deviation, with n − 1; NaN of a single run.
         low (float): Lower end of the mean's 95 % interval.
         high (float): Upper end.
@@ -65,6 +68,7 @@ class Row:
 
     variant: str
     seeds: list[int]
+    values: list[float]
     mean: float
     std: float
     low: float
@@ -151,6 +155,7 @@ def summarize(
             Row(
                 variant=name,
                 seeds=[*scores[name]],
+                values=values,
                 mean=float(np.mean(values)),
                 std=float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
                 low=low,
@@ -169,9 +174,9 @@ def markdown(summary: Summary) -> str:
     """The table for people."""
     metric, base = summary.metric, summary.baseline
     lines = [
-        f'| variant | runs | {metric} | 95 % interval | less {base} | 95 % interval '
-        '| p | p, Holm | parameters | GMACs | training |',
-        '|---|---|---|---|---|---|---|---|---|---|---|',
+        f'| variant | runs | {metric} | 95 % interval | least to most | less {base} '
+        '| 95 % interval | p | p, Holm | parameters | GMACs | training |',
+        '|---|---|---|---|---|---|---|---|---|---|---|---|',
     ]
     for row in summary.rows:
         gain = row.difference
@@ -184,12 +189,18 @@ def markdown(summary: Summary) -> str:
         spread = f' ± {row.std:.2f}' if len(row.seeds) > 1 else ''
         lines.append(
             f'| {row.variant} | {len(row.seeds)} | {row.mean:.2f}{spread} '
-            f'| {_interval(row.low, row.high, ".2f")} {compared}'
+            f'| {_interval(row.low, row.high, ".2f")} '
+            f'| {_interval(min(row.values), max(row.values), ".2f")} {compared}'
             f'| {row.parameters:,} | {row.macs / 1e9:.3f} | {row.seconds:.0f} s |'
         )
     tests = dict.fromkeys(r.difference.test for r in summary.rows if r.difference)
     if tests:
-        lines += ['', f'± standard deviation over seeds. p: {", ".join(tests)}.']
+        lines += [
+            '',
+            f'± standard deviation over seeds. p: {", ".join(tests)}.',
+            "Intervals are Student's. Of few and scattered runs they reach beyond",
+            'what the metric can be; of runs that are all equal they have no width.',
+        ]
     lines += ['', *summary.notes] if summary.notes else []
     return '\n'.join(lines) + '\n'
 
@@ -197,7 +208,13 @@ def markdown(summary: Summary) -> str:
 def as_csv(summary: Summary) -> str:
     """The table for spreadsheets, a column for every number."""
     file = io.StringIO()
-    records = [_flat(row) for row in summary.rows]
+    records = [
+        {
+            key: ' '.join(map(str, value)) if isinstance(value, list) else value
+            for key, value in _flat(row).items()
+        }
+        for row in summary.rows
+    ]
     writer = csv.DictWriter(file, list(records[0]) if records else [])
     writer.writeheader()
     writer.writerows(records)
@@ -224,7 +241,6 @@ def _flat(row: Row) -> dict:
     difference = values.pop('difference') or {}
     names = ('value', 'low', 'high', 'p', 'smallest_p', 'test', 'count')
     compared = {f'difference_{name}': difference.get(name) for name in names}
-    values['seeds'] = ' '.join(map(str, row.seeds))
     return values | compared
 
 

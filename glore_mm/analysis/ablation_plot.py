@@ -1,4 +1,6 @@
-"""An ablation, drawn: what each variant reaches against what it costs."""
+"""An ablation, drawn: what each variant reaches, and against what it costs."""
+
+import math
 
 from matplotlib.figure import Figure
 
@@ -6,23 +8,37 @@ from glore_mm.analysis.ablation import Summary
 
 
 def draw_ablation(summary: Summary) -> Figure:
-    """Draw the metric against MACs, a point for each variant, with 95 % intervals."""
-    figure = Figure(figsize=(7.2, 4.4), layout='constrained')
-    axes = figure.add_subplot()
+    """Draw the metric by variant and against MACs, means with 95 % intervals.
+
+    Runs are dots. The axis follows them: intervals of few and scattered runs reach
+    beyond what the metric can be, and are cut off.
+    """
+    figure = Figure(figsize=(9, 4.4), layout='constrained')
+    by_name, by_cost = figure.subplots(1, 2, sharey=True)
     for index, row in enumerate(summary.rows):
-        known = row.low == row.low  # NaN of a single run
+        color = 'black' if row.variant == summary.baseline else f'C{index % 10}'
+        known = math.isfinite(row.low)  # not of a single run
         errors = [[row.mean - row.low], [row.high - row.mean]] if known else None
-        axes.errorbar(
-            [row.macs / 1e9],
-            [row.mean],
-            yerr=errors,
-            fmt='os^Dv'[index // 10 % 5],
-            color='black' if row.variant == summary.baseline else f'C{index % 10}',
-            capsize=3,
-            label=row.variant,
-        )
-    axes.set(xlabel='GMACs', ylabel=f'{summary.metric}, mean and 95 % interval')
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)
-    figure.legend(loc='outside right center', frameon=False)
+        for axes, place in ((by_name, index), (by_cost, row.macs / 1e9)):
+            axes.errorbar(
+                [place],
+                [row.mean],
+                yerr=errors,
+                fmt='os^Dv'[index // 10 % 5],
+                color=color,
+                capsize=3,
+            )
+        beside = [index + 0.25] * len(row.values)
+        by_name.scatter(beside, row.values, s=12, color=color, alpha=0.6)
+    values = [v for row in summary.rows for v in row.values if math.isfinite(v)]
+    if values:
+        margin = 0.08 * (max(values) - min(values)) or 1.0
+        by_name.set_ylim(min(values) - margin, max(values) + margin)
+    names = [row.variant for row in summary.rows]
+    by_name.set_xticks(range(len(names)), names, rotation=40, ha='right')
+    by_name.set_ylabel(f'{summary.metric}: runs, mean, 95 % interval')
+    by_cost.set_xlabel('GMACs')
+    for axes in (by_name, by_cost):
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
     return figure

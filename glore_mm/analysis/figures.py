@@ -1,6 +1,7 @@
 """Figures of matplotlib's, as pictures and as files."""
 
 import io
+import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -19,6 +20,8 @@ def drawn(figure: Figure) -> Image.Image:
 def write_figure(figure: Figure, path: str) -> None:
     """Write a figure, in the format that the end of the file's name says.
 
+    The file appears when it is complete.
+
     Raises:
         UserError: There is no such format.
     """
@@ -30,4 +33,6 @@ def write_figure(figure: Figure, path: str) -> None:
             f'{", ".join(f".{name}" for name in formats)}'
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
+    draft = file.with_name(f'{file.name}.{os.getpid()}.part')
+    figure.savefig(draft, dpi=150, format=file.suffix[1:].lower())
+    draft.replace(file)

@@ -15,7 +15,8 @@ from glore_mm.analysis.figures import drawn
 from glore_mm.analysis.projection_maps import telling, usage
 from glore_mm.pictures import beside, stacked, titled
 
-_LEAST = 192  # pixels; what is smaller is shown larger
+_LEAST = 192  # pixels of the shorter side; what is smaller is shown larger,
+_MOST = 768  # pixels of the longer side, up to this
 _TILE = 128  # pixels, the longer side of a tile where all nodes are shown
 _FRAMES = 8  # of a clip in a picture
 _EDGES = 64  # at most, in a drawing of the graph
@@ -168,9 +169,9 @@ def node_sheet(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Imag
         top_k (int): How many maps. Default: 4.
 
     Returns:
-        Image.Image: RGB. A row for each frame (at most 8, evenly chosen): the frame,
-        where the maps differ from their means, the strongest node of each place; below
-        them the graph.
+        Image.Image: RGB. A row for each frame (at most 8, evenly chosen), a column for
+        a single one that is wide: the frame, where the maps differ from their means,
+        the strongest node of each place; below them the graph.
     """
     order, scores = view.told
     places, colors = view.strongest
@@ -189,7 +190,8 @@ def node_sheet(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Imag
         tile = tile.resize(picture.size, Image.Resampling.NEAREST)
         tile = Image.blend(picture, tile, 0.6)
         row.append(titled(tile, 'strongest node:', *legend))
-        rows.append(beside(row, gap=4))
+        wide = len(chosen) == 1 and picture.width > 2 * picture.height
+        rows.append(stacked(row, gap=4) if wide else beside(row, gap=4))
     rows.append(beside([view.matrix, view.drawing]))
     return stacked(rows, gap=4)
 
@@ -220,6 +222,7 @@ def all_nodes(frames: np.ndarray, view: NodeView) -> Image.Image:
 
 def _enlarged(frame: np.ndarray) -> np.ndarray:
     factor = math.ceil(_LEAST / min(frame.shape[:2]))
+    factor = max(1, min(factor, _MOST // max(frame.shape[:2])))
     return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

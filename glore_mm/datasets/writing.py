@@ -3,13 +3,32 @@
 import argparse
 import inspect
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+
+#: Kinds of generated data sets; `<kind>.json` in the folder of one is its record.
+KINDS = (
+    'far_cues',
+    'far_cue_clips',
+    'mini_cityscapes',
+    'mini_imagenet',
+    'mini_kinetics',
+)
+
+
+def record_of(root: str | os.PathLike) -> dict:
+    """What a generated data set was written with; empty of other folders."""
+    for kind in KINDS:
+        with suppress(OSError, ValueError):
+            return json.loads(Path(root, f'{kind}.json').read_text())
+    return {}
 
 
 def whole(name: str, value: int, least: int) -> int:
@@ -36,7 +55,7 @@ def write_once(
 
     Args:
         root (Path): Folder to create.
-        name (str): Of the kind of data set; its record is `<name>.json`.
+        name (str): One of KINDS.
         record (dict): What distinguishes the data set from others, plain values.
         files (Iterable[str]): Paths below root that must be there.
         write (Callable[[Path], None]): Writes the files into the folder that it is
@@ -48,6 +67,7 @@ def write_once(
     Raises:
         FileExistsError: If root exists and is not this data set.
     """
+    assert name in KINDS, name
     files = list(files)
 
     def is_written() -> bool:

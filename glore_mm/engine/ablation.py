@@ -16,7 +16,9 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
+import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -32,6 +34,7 @@ from glore_mm.analysis.ablation import (
 )
 from glore_mm.analysis.cost import Cost, cost_of
 from glore_mm.analysis.significance import FEWEST_PAIRS
+from glore_mm.datasets.writing import record_of
 from glore_mm.engine.reporting import message_of, write_text
 from glore_mm.engine.running import build_model, train_and_dump
 from glore_mm.engine.setup import device_name, load_config, task_of
@@ -69,30 +72,30 @@ class Ablation:
         """What a variant's network costs.
 
         Raises:
-            UserError: It cannot be built.
+            UserError: It cannot be built, or does not run.
         """
         cfg = self.config(variant)
         try:
-            network = build_model(cfg)
-        except UserError as error:
-            raise UserError(f'variant {variant!r}: {error}') from error
-        return cost_of(network, **task_of(cfg).example_inputs(cfg))
+            return cost_of(build_model(cfg), **task_of(cfg).example_inputs(cfg))
+        except Exception as error:  # of whichever layer it is that does not fit
+            raise UserError(f'variant {variant!r}: {message_of(error)}') from error
 
     def file(self, variant: str, seed: int) -> Path:
         """Where a run is kept when it has finished."""
         return self.out / 'runs' / f'{variant}_seed{seed}.json'
 
-    def finished(self, seeds: Sequence[int]) -> dict[tuple[str, int], Run]:
+    def finished(self) -> dict[tuple[str, int], Run]:
         """The runs that have finished, by variant and seed.
 
         Raises:
-            UserError: A file is damaged, or is of a run of another config.
+            UserError: A file is damaged, or is of another run, config or data set.
         """
+        names = [file.name for file in self.out.glob('runs/*.json')]
         return {
-            (variant, seed): self.run(variant, seed)
+            (variant, int(found[1])): self.run(variant, int(found[1]))
             for variant in self.variants
-            for seed in seeds
-            if self.file(variant, seed).exists()
+            for name in names
+            if (found := re.fullmatch(rf'{re.escape(variant)}_seed(\d+)\.json', name))
         }
 
     def run(self, variant: str, seed: int) -> Run:
@@ -105,13 +108,24 @@ class Ablation:
                 f'{file} cannot be read as a finished run: {error}. Remove it, '
                 'and it is trained again.'
             ) from error
-        if run.config != _digest(self.config(variant)):
+        of_which = ''
+        if (run.variant, run.seed) != (variant, seed):
+            of_which = f'{run.variant!r}, seed {run.seed}'
+        elif run.config != _digest(self.config(variant)):
+            of_which = f'another config than {variant!r} of {self.cfg.filename} now is'
+        elif self.data and run.data and self.data != run.data:
+            of_which = f'data written with {run.data}, not with {self.data}'
+        if of_which:
             raise UserError(
-                f'{file} is of another config than {variant!r} of '
-                f'{self.cfg.filename} now is. Remove it, or give another '
-                '--work-dir or --out.'
+                f'{file} is of {of_which}. Remove it, or give another --work-dir or '
+                '--out.'
             )
         return run
+
+    @property
+    def data(self) -> dict:
+        """What the data set was generated with; empty of other data."""
+        return record_of(self.cfg.get('data_root') or '')
 
 
 def read_ablation(
@@ -124,7 +138,8 @@ def read_ablation(
 
     Args:
         path (str): The config file.
-        options (dict, optional): Keys to override in all variants, dotted.
+        options (dict, optional): Keys to override in all variants, dotted; none that
+            one of them has a value of its own for.
         work_dir (str, optional): For logs and checkpoints. Default: as for
             `load_config`.
         out (str, optional): For finished runs and the table. Default: `work_dir`.
@@ -141,11 +156,19 @@ def read_ablation(
             f'got {variants!r}'
         )
     for name, overrides in variants.items():
-        if not re.fullmatch(r'[\w.+-]+', name) or not isinstance(overrides, Mapping):
+        if not re.fullmatch(r'\w[\w.+-]*', name) or not isinstance(overrides, Mapping):
             raise UserError(
                 f'{path}: variants has {name!r}: {overrides!r}. A name must be of '
                 'letters, digits and . _ + -, its value a dict of config keys.'
             )
+        for key in options or {}:
+            for own in _replaced(overrides):
+                if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
+                    raise UserError(
+                        f'--cfg-options {key}: variant {name!r} of {path} has its own '
+                        f'{own}, which this would not change, or not alike in all '
+                        'variants. Write it into a config of your own.'
+                    )
     if not isinstance(metric, str):
         raise UserError(
             f"{path}: metric must name what is compared, such as 'mIoU'; got {metric!r}"
@@ -177,7 +200,7 @@ def ablate(
         raise UserError(
             f'--test {test} needs {FEWEST_PAIRS[test]} seeds or more, got {len(seeds)}'
         )
-    runs = ablation.finished(seeds)
+    runs = ablation.finished()
     for variant in ablation.variants:
         ablation.cost(variant)  # a wrong one is found before anything is trained
     # by seed first: what is there after half of the time has every variant
@@ -189,7 +212,7 @@ def ablate(
     ]
     workers = workers or [partial(train_one, ablation)]
     failed = []
-    total = len(jobs) + len(runs)
+    total = len(seeds) * len(ablation.variants)
     console = Console(file=sys.stderr, highlight=False)  # this one, whoever redirects
     progress = Progress(
         *Progress.get_default_columns(),
@@ -200,12 +223,16 @@ def ablate(
         redirect_stderr=False,
     )
     with progress:
-        bar = progress.add_task('runs', total=total, completed=len(runs))
+        bar = progress.add_task('runs', total=total, completed=total - len(jobs))
         for (variant, seed), reason in _outcomes(jobs, workers):
             progress.advance(bar)
             said = f'{variant}, seed {seed}: '
             if reason is None:
-                run = runs[variant, seed] = ablation.run(variant, seed)
+                try:
+                    run = runs[variant, seed] = ablation.run(variant, seed)
+                except UserError as error:
+                    reason = str(error)
+            if reason is None:
                 _write(ablation, runs, test)
                 said += f'{ablation.metric} {run.metrics[ablation.metric]:.2f}'
                 said += f', trained in {run.seconds:.0f} s'
@@ -226,16 +253,30 @@ def ablate(
 def train_one(ablation: Ablation, variant: str, seed: int) -> None:
     """Train a variant in this process, test it, keep what came out.
 
-    Whatever is printed meanwhile goes to `console.log` in the run's work dir.
+    Whatever is printed meanwhile goes to `console.log` in the run's work dir. A run
+    that has finished is left as it is.
 
     Args:
         ablation (Ablation): From `read_ablation`.
         variant (str): Which to train.
         seed (int): Of the weights and of the order of the samples.
+
+    Raises:
+        UserError: Another process is training it.
     """
-    cfg = ablation.config(variant, seed)
-    folder = Path(cfg.work_dir)
+    folder = Path(ablation.config(variant, seed).work_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / 'training.lock', timeout=0):
+            if ablation.file(variant, seed).exists():
+                ablation.run(variant, seed)  # refused if it is of another config
+            else:
+                _train(ablation, variant, seed, folder)
+    except Timeout as error:
+        raise UserError(f'another process is training in {folder}') from error
+
+
+def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
     with (
         open(folder / 'console.log', 'w') as log,
         redirect_stdout(log),
@@ -250,11 +291,12 @@ def train_one(ablation: Ablation, variant: str, seed: int) -> None:
     run = Run(
         variant,
         seed,
-        {name: float(value) for name, value in done.metrics.items()},
+        {k: float(v) for k, v in done.metrics.items() if np.ndim(v) == 0},
         cost.parameters,
         cost.macs,
         round(done.seconds, 1),
-        _digest(cfg),
+        _digest(ablation.config(variant, seed)),
+        ablation.data,
         device_name(),
         f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
     )
@@ -272,8 +314,8 @@ def in_processes(
 
     Args:
         command (Sequence[str]): Trains a single run; `--only VARIANT SEED` is added.
-        count (int): How many at a time, on the CPU or as Slurm jobs. Default: 1.
-        gpus (Sequence[str]): Instead of on the CPU: one at a time on each of these.
+        count (int): How many at a time, here or as Slurm jobs. Default: 1.
+        gpus (Sequence[str]): Instead: one at a time on each of these.
         slurm (str, optional): Instead: each as a job on one GPU of this partition.
             CPUS_PER_TASK and SRUN_ARGS in the environment change the job, as those of
             tools/slurm_train.sh.
@@ -308,6 +350,7 @@ def _start(
     )
     if done.returncode:
         said = done.stderr.strip().splitlines() or ['it said nothing']
+        said = [line for line in said if not line.startswith('srun: ')] or said
         reason = said[-1].removeprefix('error: ')
         raise RuntimeError(f'exit code {done.returncode}: {reason}')
 
@@ -361,6 +404,16 @@ def _write(
     write_text(ablation.out / 'table.json', record + '\n')
     write_figure(draw_ablation(summary), str(ablation.out / 'plot.png'))
     return summary
+
+
+def _replaced(overrides: Mapping, above: str = '') -> Iterator[str]:
+    """The keys, dotted, whose values are a variant's own, and not merged further."""
+    for name, value in overrides.items():
+        key = f'{above}{name}'
+        if isinstance(value, Mapping) and value and not value.get('_delete_'):
+            yield from _replaced(value, f'{key}.')
+        else:
+            yield key
 
 
 def _digest(cfg: Config) -> str:

@@ -27,11 +27,9 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
-            # from a data loader's worker it arrives with that worker's traceback
-            message = str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
             # until they have found each other all processes make the same mistakes
             if is_first_process() or torch.distributed.is_initialized():
-                print(f'error: {message}', file=sys.stderr, flush=True)
+                print(f'error: {message_of(error)}', file=sys.stderr, flush=True)
             sys.exit(1)
 
     return run
@@ -43,8 +41,14 @@ def is_first_process() -> bool:
 
 
 def message_of(error: Exception) -> str:
-    """What an exception says; a KeyError would quote it."""
+    """What an exception says.
+
+    A KeyError would quote it, and one from a data loader's worker starts with that
+    worker's traceback.
+    """
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    if text.startswith('Caught ') and 'Original Traceback' in text:
+        text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
     return text or type(error).__name__
 
 
@@ -73,7 +77,7 @@ def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text in UTF-8; the file appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
-    draft = f'{path}.part'
+    draft = f'{path}.{os.getpid()}.part'  # another process may write it, too
     with open(draft, 'w', encoding='utf-8') as file:
         file.write(text)
     os.replace(draft, path)
