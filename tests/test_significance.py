@@ -15,6 +15,7 @@ from glore_mm.analysis.significance import (
     compare_published,
     compare_top1,
     holm,
+    in_words,
     mean_interval,
     paired_seeds,
 )
@@ -272,3 +273,10 @@ def test_a_class_that_no_one_has():
     a, b = images(np.random.default_rng(8), 20)
     padded = [np.pad(m, ((0, 0), (0, 1), (0, 1))) for m in (a, b)]
     assert compare_miou(*padded) == compare_miou(a, b)
+
+
+def test_a_p_value_at_its_floor_is_said_to_be():
+    a = np.tile([[90, 10], [10, 90]], (30, 1, 1))
+    b = np.tile([[99, 1], [1, 99]], (30, 1, 1))
+    assert 'p = 0.0001, the smallest possible (paired' in in_words(compare_miou(a, b))
+    assert 'p = 1 (paired' in in_words(compare_miou(a, a))

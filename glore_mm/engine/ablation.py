@@ -125,7 +125,8 @@ class Ablation:
     @property
     def data(self) -> dict:
         """What the data set was generated with; empty of other data."""
-        return record_of(self.cfg.get('data_root') or '')
+        root = self.cfg.get('data_root')
+        return record_of(root) if root else {}
 
 
 def read_ablation(
