@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from scipy import stats
+from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_csv, as_record, markdown, summarize
+from glore_mm.engine import plain_errors
 from glore_mm.engine.ablation import ablate, in_processes, read_ablation
 from glore_mm.errors import UserError
 
@@ -186,6 +188,28 @@ def test_a_failed_run_is_named_and_the_rest_go_on(tool, config, tmp_path):
         assert f'see {where}/broken/seed0/console.log)' in done.stderr
         assert len(runs(where)) == 1
         assert 'broken: no run has finished' in (where / 'table.md').read_text()
+
+
+def test_what_a_data_loaders_worker_says_does_not_hide_which_run(config, capsys):
+    class Damaged(Dataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise UserError('img7.png cannot be read')
+
+    def worker(variant, seed):
+        list(DataLoader(Damaged(), num_workers=1))
+
+    ablation = read_ablation(str(config()))
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        plain_errors(lambda: ablate(ablation, [0, 1], [worker]))()
+    *_, said = capsys.readouterr().err.splitlines()
+    assert said.startswith(
+        'error: 2 of 2 runs failed: plain, seed 0 (img7.png cannot be read; see '
+    )
+    assert 'plain, seed 1 (img7.png cannot be read; see ' in said
 
 
 def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path):

@@ -15,6 +15,7 @@ from mmengine.runner import CheckpointLoader
 from PIL import Image
 
 from glore_mm.datasets.cityscapes_labels import LABEL_IDS
+from glore_mm.engine import plain_errors
 from glore_mm.errors import UserError
 from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.seg.pictures import overlay
@@ -531,3 +532,14 @@ def test_infer_without_input(checkpoint, tool, mini, tmp_path):
             'infer', CONFIG, checkpoint, name, *options(mini), cwd=tmp_path, check=False
         )
         refuses(done, text)
+
+
+def test_interrupted(capsys):
+    @plain_errors
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == 'interrupted\n'

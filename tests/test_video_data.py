@@ -26,6 +26,7 @@ from PIL import Image
 
 import glore_mm.video  # noqa: F401  (registers)
 from glore_mm.engine import Unreadable, frames_of, open_video
+from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 from glore_mm.video.pictures import write_captioned
 
@@ -490,7 +491,7 @@ def test_testing_stops(damaged, workers):
         list(batches)
     traceback.clear_frames(error.tb)  # lets the workers end
     assert type(error.value) is UserError
-    message = str(error.value).rpartition('UserError: ')[2]  # as plain_errors takes it
+    message = message_of(error.value)
     assert message.startswith(f'{damaged / "truncated.mp4"}: truncated')
 
 

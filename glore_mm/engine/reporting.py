@@ -17,7 +17,8 @@ from glore_mm.errors import UserError
 def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Let a tool's main end a UserError with its message alone and exit status 1.
 
-    GLORE_TRACEBACK=1 in the environment shows where it came from.
+    Ctrl-C ends it with exit status 130, as shells have it. GLORE_TRACEBACK=1 in the
+    environment shows where it came from.
     """
 
     @wraps(main)
@@ -31,6 +32,12 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
             if is_first_process() or torch.distributed.is_initialized():
                 print(f'error: {message_of(error)}', file=sys.stderr, flush=True)
             sys.exit(1)
+        except KeyboardInterrupt:
+            if os.environ.get('GLORE_TRACEBACK') == '1':
+                raise
+            if is_first_process():
+                print('interrupted', file=sys.stderr, flush=True)
+            sys.exit(130)
 
     return run
 
