@@ -10,8 +10,8 @@ from glore_mm.analysis.ablation import Summary
 def draw_ablation(summary: Summary) -> Figure:
     """Draw the metric by variant and against MACs, means with 95 % intervals.
 
-    Runs are dots. The axis follows them: intervals of few and scattered runs reach
-    beyond what the metric can be, and are cut off.
+    Runs are dots. The axis follows them: intervals of few and scattered runs, which
+    reach far beyond, are cut off.
     """
     figure = Figure(figsize=(9, 4.4), layout='constrained')
     by_name, by_cost = figure.subplots(1, 2, sharey=True)
@@ -32,8 +32,11 @@ def draw_ablation(summary: Summary) -> Figure:
         by_name.scatter(beside, row.values, s=12, color=color, alpha=0.6)
     values = [v for row in summary.rows for v in row.values if math.isfinite(v)]
     if values:
-        margin = 0.08 * (max(values) - min(values)) or 1.0
-        by_name.set_ylim(min(values) - margin, max(values) + margin)
+        spread = max(values) - min(values) or 1.0
+        by_name.set_ylim(
+            max(by_name.get_ylim()[0], min(values) - spread / 2),
+            min(by_name.get_ylim()[1], max(values) + spread / 2),
+        )
     names = [row.variant for row in summary.rows]
     by_name.set_xticks(range(len(names)), names, rotation=40, ha='right')
     by_name.set_ylabel(f'{summary.metric}: runs, mean, 95 % interval')
