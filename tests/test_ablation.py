@@ -160,6 +160,7 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
     srun.chmod(0o755)
     monkeypatch.setenv('PATH', f'{srun.parent}:{os.environ["PATH"]}')
     monkeypatch.setenv('SRUN_ARGS', '--quiet')
+    monkeypatch.chdir(tmp_path)
     tool('ablate', config(), '--seeds', 1, '--slurm', 'gpu', cwd=tmp_path)
     noted = (tmp_path / 'noted').read_text().splitlines()
     options = '--partition gpu --ntasks 1 --gres gpu:1 --cpus-per-task 4 --quiet'
