@@ -1,12 +1,12 @@
 """Figures of matplotlib's, as pictures and as files."""
 
 import io
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
 
+from glore_mm.drafts import draft_of
 from glore_mm.errors import UserError
 
 
@@ -33,6 +33,5 @@ def write_figure(figure: Figure, path: str) -> None:
             f'{", ".join(f".{name}" for name in formats)}'
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f'{file.name}.{os.getpid()}.part')
-    figure.savefig(draft, dpi=150, format=file.suffix[1:].lower())
-    draft.replace(file)
+    with draft_of(file) as draft:
+        figure.savefig(draft, dpi=150, format=file.suffix[1:].lower())

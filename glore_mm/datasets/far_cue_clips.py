@@ -84,13 +84,10 @@ def write_far_cue_clips(
         version=_VERSION,
         num_train=whole('num_train', num_train, 1),
         num_val=whole('num_val', num_val, 1),
-        distance=whole('distance', distance, 0),
+        distance=whole('distance', distance, 0, NUM_FRAMES - 2 * _SHOWN),
         num_distractors=whole('num_distractors', num_distractors, 0),
         seed=whole('seed', seed, 0),
     )
-    most = NUM_FRAMES - 2 * _SHOWN
-    if distance > most:
-        raise ValueError(f'distance must be {most} at most, got {distance}')
     counts = dict(train=num_train, val=num_val)
 
     def write(folder):

@@ -113,14 +113,11 @@ def write_far_cues(
         version=_VERSION,
         num_train=whole('num_train', num_train, 1),
         num_val=whole('num_val', num_val, 1),
-        distance=whole('distance', distance, 0),
-        num_cues=whole('num_cues', num_cues, 1),
+        distance=whole('distance', distance, 0, SIZE[1] - 2 * _END),
+        num_cues=whole('num_cues', num_cues, 1, len(SHAPES)),
         num_distractors=whole('num_distractors', num_distractors, 0),
         seed=whole('seed', seed, 0),
     )
-    for name, most in (('distance', SIZE[1] - 2 * _END), ('num_cues', len(SHAPES))):
-        if record[name] > most:
-            raise ValueError(f'{name} must be {most} at most, got {record[name]}')
     cases = list(product((True, False), product(range(len(COLORS)), repeat=num_cues)))
     counts = dict(train=num_train, val=num_val)
 

@@ -31,14 +31,16 @@ def record_of(root: str | os.PathLike) -> dict:
     return {}
 
 
-def whole(name: str, value: int, least: int) -> int:
-    """Check an argument that must be an integer of `least` or more.
+def whole(name: str, value: int, least: int, most: int | None = None) -> int:
+    """Check an argument that must be an integer of `least` or more, up to `most`.
 
     Raises:
         ValueError: It is not.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f'{name} must be an integer of {least} or more, got {value!r}')
+    if most is not None and value > most:
+        raise ValueError(f'{name} must be {most} at most, got {value}')
     return int(value)
 
 

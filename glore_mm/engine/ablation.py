@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -162,14 +163,13 @@ def read_ablation(
                 f'{path}: variants has {name!r}: {overrides!r}. A name must be of '
                 'letters, digits and . _ + -, its value a dict of config keys.'
             )
-        for key in options or {}:
-            for own in _replaced(overrides):
-                if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
-                    raise UserError(
-                        f'--cfg-options {key}: variant {name!r} of {path} has its own '
-                        f'{own}, which this would not change, or not alike in all '
-                        'variants. Write it into a config of your own.'
-                    )
+        for key, own in product(options or (), _replaced(overrides)):
+            if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
+                raise UserError(
+                    f'--cfg-options {key}: variant {name!r} of {path} has its own '
+                    f'{own}, which this would not change, or not alike in all '
+                    'variants. Write it into a config of your own.'
+                )
     if not isinstance(metric, str):
         raise UserError(
             f"{path}: metric must name what is compared, such as 'mIoU'; got {metric!r}"
@@ -225,22 +225,18 @@ def ablate(
     )
     with progress:
         bar = progress.add_task('runs', total=total, completed=total - len(jobs))
-        for (variant, seed), reason in _outcomes(jobs, workers):
+        for (variant, seed), outcome in _outcomes(ablation, jobs, workers):
             progress.advance(bar)
             said = f'{variant}, seed {seed}: '
-            if reason is None:
-                try:
-                    run = runs[variant, seed] = ablation.run(variant, seed)
-                except UserError as error:
-                    reason = str(error)
-            if reason is None:
+            if isinstance(outcome, Run):
+                runs[variant, seed] = outcome
                 _write(ablation, runs, test)
-                said += f'{ablation.metric} {run.metrics[ablation.metric]:.2f}'
-                said += f', trained in {run.seconds:.0f} s'
+                said += f'{ablation.metric} {outcome.metrics[ablation.metric]:.2f}'
+                said += f', trained in {outcome.seconds:.0f} s'
             else:
                 log = Path(ablation.config(variant, seed).work_dir, 'console.log')
-                failed.append(f'{variant}, seed {seed} ({reason}; see {log})')
-                said += f'failed: {reason}'
+                failed.append(f'{variant}, seed {seed} ({outcome}; see {log})')
+                said += f'failed: {outcome}'
             console.print(said, markup=False, soft_wrap=True)
     summary = _write(ablation, runs, test)
     if failed:
@@ -357,21 +353,21 @@ def _start(
 
 
 def _outcomes(
-    jobs: Sequence[tuple[str, int]], workers: Sequence[Worker]
-) -> Iterator[tuple[tuple[str, int], str | None]]:
-    """Each job as it ends, with the reason if it failed."""
+    ablation: Ablation, jobs: Sequence[tuple[str, int]], workers: Sequence[Worker]
+) -> Iterator[tuple[tuple[str, int], Run | str]]:
+    """Each job as it ends, with its run, or the reason why there is none."""
     if len(workers) == 1:
         for job in jobs:
-            yield job, _attempt(workers[0], job)
+            yield job, _attempt(ablation, workers[0], job)
         return
     idle: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
 
-    def attempt(job: tuple[str, int]) -> str | None:
+    def attempt(job: tuple[str, int]) -> Run | str:
         worker = idle.get()
         try:
-            return _attempt(worker, job)
+            return _attempt(ablation, worker, job)
         finally:
             idle.put(worker)
 
@@ -384,12 +380,12 @@ def _outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(worker: Worker, job: tuple[str, int]) -> str | None:
+def _attempt(ablation: Ablation, worker: Worker, job: tuple[str, int]) -> Run | str:
     try:
         worker(*job)
+        return ablation.run(*job)
     except Exception as error:  # whatever a training raises: the others go on
         return message_of(error)
-    return None
 
 
 def _write(

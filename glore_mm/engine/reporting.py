@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.utils import mkdir_or_exist
 
+from glore_mm.drafts import draft_of
 from glore_mm.errors import UserError
 
 
@@ -84,10 +85,8 @@ def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text in UTF-8; the file appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
-    draft = f'{path}.{os.getpid()}.part'  # another process may write it, too
-    with open(draft, 'w', encoding='utf-8') as file:
+    with draft_of(path) as draft, open(draft, 'w', encoding='utf-8') as file:
         file.write(text)
-    os.replace(draft, path)
 
 
 def write_npz(path: str, **arrays: np.ndarray) -> None:

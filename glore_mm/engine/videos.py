@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
+from glore_mm.drafts import draft_of
 from glore_mm.engine.containers import stated_size
 from glore_mm.engine.reporting import message_of
 from glore_mm.engine.skipping import Unreadable
@@ -232,25 +233,19 @@ def rewrite_video(
         UserError: PyAV is not installed.
     """
     video, av = open_video(source), _pyav()
-    draft = f'{target}.part'
-    try:
-        with av.open(draft, 'w', format='mp4') as copy:
-            out = copy.add_stream('libx264', rate=video.rate or 25)
-            out.pix_fmt = 'yuv420p'
-            # what FFmpeg makes of RGB; untold, players take large videos for BT.709
-            out.codec_context.colorspace = av.video.reformatter.Colorspace.ITU601
-            for frame in frames_of(video):
-                image = Image.fromarray(change(frame))
-                if not out.codec_context.is_open:
-                    # H.264 in this form wants even sides
-                    out.width, out.height = image.width & ~1, image.height & ~1
-                image = image.crop((0, 0, out.width, out.height))
-                copy.mux(out.encode(av.VideoFrame.from_image(image)))
-            copy.mux(out.encode())
-        os.replace(draft, target)
-    finally:
-        if osp.exists(draft):
-            os.remove(draft)
+    with draft_of(target) as draft, av.open(draft, 'w', format='mp4') as copy:
+        out = copy.add_stream('libx264', rate=video.rate or 25)
+        out.pix_fmt = 'yuv420p'
+        # what FFmpeg makes of RGB; untold, players take large videos for BT.709
+        out.codec_context.colorspace = av.video.reformatter.Colorspace.ITU601
+        for frame in frames_of(video):
+            image = Image.fromarray(change(frame))
+            if not out.codec_context.is_open:
+                # H.264 in this form wants even sides
+                out.width, out.height = image.width & ~1, image.height & ~1
+            image = image.crop((0, 0, out.width, out.height))
+            copy.mux(out.encode(av.VideoFrame.from_image(image)))
+        copy.mux(out.encode())
 
 
 def _damaged(path: str, index: int, count: int) -> Unreadable:
