@@ -16,6 +16,8 @@ from scipy import stats
 from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_csv, as_record, markdown, summarize
+from glore_mm.analysis.ablation_plot import draw_ablation
+from glore_mm.analysis.figures import drawn
 from glore_mm.engine import plain_errors
 from glore_mm.engine.ablation import ablate, in_processes, read_ablation
 from glore_mm.errors import UserError
@@ -354,6 +356,15 @@ def test_seeds_that_are_missing():
     ]
     assert as_record(summary)['rows'][1]['difference_p'] is None
     assert len(list(csv.DictReader(as_csv(summary).splitlines()))) == 3
+
+
+def test_a_run_that_diverged_does_not_stop_the_table():
+    scores = [*RUNS, run('c', 0, math.nan), run('c', 1, 70.0)]
+    for variants in ([*SCORES, 'c'], ['c', *SCORES]):
+        summary = summarize(scores, variants, 'mIoU')
+        assert '| c | 2 | nan' in markdown(summary)
+        drawn(draw_ablation(summary))
+    assert math.isnan(summary.rows[1].difference.p)
 
 
 def test_smallest_p_is_beside_that_of_wilcoxon():

@@ -288,7 +288,8 @@ def _paired(baseline: Sequence[float], other: Sequence[float]) -> np.ndarray:
             f'pairs are wanted, got shapes {baseline.shape} and {other.shape}'
         )
     # 0.3 − 0.2 is 0.2 − 0.1, as in decimals, of scores in float32 too
-    scale = max(np.abs(baseline).max(initial=0), np.abs(other).max(initial=0)) or 1
+    sizes = np.abs([*baseline, *other])
+    scale = sizes[np.isfinite(sizes)].max(initial=0) or 1
     return np.round(other - baseline, 5 - int(np.floor(np.log10(scale))))
 
 
