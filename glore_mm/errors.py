@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+def quoted(text: str, shown: int = 100) -> str:
+    """A text for a message: in quotes, and its beginning only where it is long."""
+    return repr(text if len(text) <= shown else f'{text[:shown]}…')
+
+
 def listed(names: Iterable[object], shown: int = 5) -> str:
     """The first few of many names, for a message, and how many more there are."""
     names = list(map(str, names))

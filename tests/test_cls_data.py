@@ -258,19 +258,49 @@ def test_a_listed_split(folders):
     listed = data(folders, 'val', ann_file='val.txt')
     assert labels(listed) == [('dog', 1), ('owl', 2)]
     (folders / 'val.txt').write_text('dog/0.jpg 3\n')
-    with pytest.raises(UserError, match=r'val.txt: .*0.jpg has label 3; .* are 0 to 2'):
+    with pytest.raises(UserError, match=r'val.txt, line 1: label 3; .* are 0 to 2'):
         data(folders, 'val', ann_file='val.txt')
-    (folders / 'val.txt').write_text('dog/0.jpg dog\n')
-    with pytest.raises(UserError, match='val.txt cannot be read as a list of images'):
+    (folders / 'val.txt').write_text('\ndog/0.jpg dog\n')
+    with pytest.raises(UserError, match=r"val.txt, line 2: 'dog/0.jpg dog'; expected "):
         data(folders, 'val', ann_file='val.txt')
     (folders / 'val.txt').write_text('')
-    with pytest.raises(UserError, match='val.txt names no images'):
+    with pytest.raises(UserError, match='val.txt is empty'):
         data(folders, 'val', ann_file='val.txt')
-    with pytest.raises(UserError, match='gone.txt cannot be read as a list of images'):
+    with pytest.raises(UserError, match='no list of images at .*/gone.txt'):
         data(folders, 'val', ann_file='gone.txt')
     shutil.rmtree(folders / 'train')
     with pytest.raises(UserError, match='no class folders in .*/train, which says'):
         data(folders, 'val', ann_file='val.txt')
+
+
+@pytest.mark.parametrize(
+    'line', ['../../x.jpg', '/x.jpg', 'dog/../../../x.jpg', '{root}/../x.jpg']
+)
+def test_a_list_leads_nowhere_else(line, folders):
+    path = line.format(root=folders)
+    (folders / 'val.txt').write_text(f'dog/0.jpg 1\n{path} 2\n')
+    with pytest.raises(UserError, match='val.txt, line 2: .* leads outside') as error:
+        data(folders, 'val', ann_file='val.txt')
+    for text in (path, folders, 'outside_root=True'):
+        assert str(text) in str(error.value)
+    allowed = data(folders, 'val', ann_file='val.txt', outside_root=True)
+    assert allowed.get_data_info(1)['img_path'] == str(folders / 'val' / path)
+
+
+def test_a_list_may_lead_elsewhere_in_the_data_root(folders):
+    (folders / 'val.txt').write_text(f'../train/cat/0.jpg 0\n{folders}/val/dog/1.jpg 1')
+    listed = data(folders, 'val', ann_file='val.txt')
+    assert labels(listed) == [('cat', 0), ('dog', 1)]
+    assert listed[0]['data_samples'].img_path == f'{folders}/train/cat/0.jpg'
+
+
+@pytest.mark.parametrize('more', [dict(), dict(outside_root=True)])
+def test_a_list_makes_nothing_be_downloaded(more, folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    for address in ('http://host/x.jpg', 's3://bucket/x.jpg', 'dog:http://host/x.jpg'):
+        (folders / 'val.txt').write_text(f'{address} 1\n')
+        with pytest.raises(UserError, match='val.txt, line 1: .* is an address; exp'):
+            data('', 'val', classes=['cat', 'dog'], ann_file='val.txt', **more)
 
 
 def test_wrong_folders(folders):
@@ -317,6 +347,12 @@ def test_imagenet_has_1000_folders_or_a_list(tmp_path):
     (tmp_path / 'meta' / 'val.txt').write_text('n00000007/a.JPEG 7\n')
     listed = data(tmp_path, 'val', type='ImageNetFolders')
     assert labels(listed) == [('n00000007', 7)]
+    (tmp_path / 'meta' / 'val.txt').write_text('/x.JPEG 7\n')
+    with pytest.raises(UserError, match='meta/val.txt, line 1: .* leads outside'):
+        data(tmp_path, 'val', type='ImageNetFolders')
+    with pytest.raises(UserError, match='meta/val.txt, line 1: .* leads outside'):
+        data(tmp_path, 'val', type='ImageNetFolders', with_label=False)
+    data(tmp_path, 'val', type='ImageNetFolders', outside_root=True)
 
 
 def test_training_takes_another_image_and_testing_stops(folders):

@@ -131,8 +131,18 @@ def test_voc_reads_the_images_of_its_list(tmp_path):
     assert [s['img_path'][-5] for s in DATASETS.build(cfg)] == ['c', 'a']
     (tmp_path / 'train.txt').write_text('a\nz\n')
     with pytest.raises(
-        UserError, match=r'1 image\(s\) of .*train.txt are not in .*: z'
+        UserError, match=r"1 image\(s\) of .*train.txt are not in .* in line 2: 'z'"
     ):
+        DATASETS.build(cfg)
+    (tmp_path / 'stranger.jpg').write_bytes(
+        (tmp_path / 'JPEGImages/a.jpg').read_bytes()
+    )
+    for key in ('../stranger', f'{tmp_path}/stranger', f'{tmp_path}/JPEGImages/a'):
+        (tmp_path / 'train.txt').write_text(f'a\n{key}\n')
+        with pytest.raises(UserError, match=f"are not in .* in line 2: '{key}'"):
+            DATASETS.build(cfg)
+    (tmp_path / 'train.txt').write_bytes('é'.encode('latin1'))
+    with pytest.raises(UserError, match='train.txt, the list of images, is not UTF-8'):
         DATASETS.build(cfg)
     with pytest.raises(UserError, match='no list of images at .*nothing.txt'):
         DATASETS.build(dict(cfg, ann_file='nothing.txt'))

@@ -556,7 +556,8 @@ def listed(root, text, kind='KineticsVideos', ann_file='list.txt', **kwargs):
 
 def test_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
     text = '\ufeffair drumming/a b.mp4 3\r\n\r\n  c.mp4\t0 \r\n/d/é.mp4  399'
-    dataset = listed(tmp_path, text, data_prefix=dict(video='videos'))
+    prefix = dict(video='videos')
+    dataset = listed(tmp_path, text, data_prefix=prefix, outside_root=True)
     found = [dataset.get_data_info(index) for index in range(3)]
     found = [(clip['filename'], clip['label']) for clip in found]
     assert found == [
@@ -565,6 +566,54 @@ def test_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
         ('/d/é.mp4', 399),
     ]
     assert len(dataset) == 3
+
+
+@pytest.mark.parametrize('kind', ['KineticsVideos', 'KineticsFrames'])
+@pytest.mark.parametrize(
+    ('path', 'problem'),
+    [
+        ('/d/a.mp4', "line 2: '/d/a.mp4' leads outside .*outside_root=True"),
+        ('../../a.mp4', "line 2: '../../a.mp4' leads outside"),
+        ('b/../../../a.mp4', 'line 2: .* leads outside'),
+        ('{root}/../a.mp4', 'line 2: .* leads outside'),
+        ('{root}x/a.mp4', 'line 2: .* leads outside'),
+        ('http://host/a.mp4', 'line 2: .* is an address; expected a path'),
+        ('../a.mp4', None),
+        ('{root}/elsewhere/a.mp4', None),
+    ],
+)
+def test_a_list_leads_nowhere_but_into_the_data_root(tmp_path, kind, path, problem):
+    root = tmp_path / 'root'
+    root.mkdir()
+    path = path.format(root=root)
+    numbers = '0' if kind == 'KineticsVideos' else '9 0'
+    text = f'good.mp4 {numbers}\n{path} {numbers}'
+    more = dict(kind=kind, data_prefix={'video': 'below', 'img': 'below'})
+    if problem is None:
+        clip = listed(root, text, **more).get_data_info(1)
+        found = Path(clip.get('filename') or clip['frame_dir'])
+        assert found in (root / 'a.mp4', root / 'elsewhere' / 'a.mp4')
+        return
+    with pytest.raises(UserError, match=f'list.txt, {problem}') as error:
+        listed(root, text, **more)
+    if 'outside' in str(error.value):
+        assert f' {root};' in str(error.value)
+        assert len(listed(root, text, outside_root=True, **more)) == 2
+
+
+def test_without_a_data_root_a_list_leads_into_the_current_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'list.txt').write_text(f'a.mp4 0\n{tmp_path}/b.mp4 0\n')
+    clips = dict(type='KineticsVideos', ann_file='list.txt', pipeline=[])
+    assert len(DATASETS.build(clips)) == 2
+    (tmp_path / 'list.txt').write_text('../b.mp4 0\n')
+    with pytest.raises(UserError, match=f"'../b.mp4' leads outside {tmp_path};"):
+        DATASETS.build(clips)
+    # a prefix is the config's, so it may be anywhere, and what lies in there with it
+    dataset = listed(tmp_path, '/d/a.mp4 0', data_prefix=dict(video='/d'))
+    assert dataset.get_data_info(0)['filename'] == '/d/a.mp4'
 
 
 def test_list_of_folders_of_frames(tmp_path):

@@ -9,7 +9,7 @@ from mmpretrain.datasets.custom import find_folders, get_samples
 from mmpretrain.registry import DATASETS
 
 from glore_mm.cls.reading import SUFFIXES
-from glore_mm.engine import SkipUnreadable, class_names
+from glore_mm.engine import SkipUnreadable, class_names, listed_file, samples_of
 from glore_mm.errors import UserError, listed
 
 
@@ -19,6 +19,11 @@ class Photographs(SkipUnreadable, CustomDataset):
     Those that cannot be used are handled as in SkipUnreadable. A class folder without
     images is an error in a test; in training it is said and left out.
 
+    Args:
+        outside_root (bool): Whether the list may name files outside `data_root`, by
+            absolute paths or `..`. Default: False.
+        args, kwargs: As for mmpretrain's CustomDataset.
+
     Raises:
         UserError: The folder or the list is missing or empty or does not fit the
             classes.
@@ -27,6 +32,10 @@ class Photographs(SkipUnreadable, CustomDataset):
     what = 'images'
     path_key = 'img_path'
 
+    def __init__(self, *args, outside_root: bool = False, **kwargs) -> None:
+        self.outside_root = outside_root
+        super().__init__(*args, **kwargs)
+
     @property
     def source(self) -> str:
         """Where the samples are named: a list or a folder."""
@@ -34,29 +43,15 @@ class Photographs(SkipUnreadable, CustomDataset):
 
     def load_data_list(self) -> list[dict]:
         """The photographs, in the order of their names or of the list."""
-        if not self.ann_file and not osp.isdir(self.img_prefix):
+        if self.ann_file:
+            return self._listed()
+        if not osp.isdir(self.img_prefix):
             raise UserError(
                 f'no folder at {self.img_prefix}; expected one with a folder of images '
                 'for each class. Put it there, or correct data_root or split in the '
                 'config.'
             )
-        try:
-            samples = super().load_data_list()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f'{self.source} cannot be read as a list of images, path and label a '
-                f'line: {error}'
-            ) from error
-        if not samples:
-            raise UserError(f'{self.source} names no images')
-        for sample in samples if self.with_label else ():
-            if not 0 <= sample['gt_label'] < len(self.CLASSES):
-                raise UserError(
-                    f'{self.source}: {sample["img_path"]} has label '
-                    f'{sample["gt_label"]}; the classes are 0 to '
-                    f'{len(self.CLASSES) - 1}'
-                )
-        return samples
+        return super().load_data_list()
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
         """The label of each class folder of this split; they come sorted.
@@ -65,6 +60,20 @@ class Photographs(SkipUnreadable, CustomDataset):
             UserError: The folders are not those of the classes.
         """
         raise NotImplementedError
+
+    def _listed(self) -> list[dict]:
+        numbers = ('label',) if self.with_label else ()
+        samples = []
+        for where, path, sample in samples_of(
+            self.ann_file, 'list of images', numbers, len(self.CLASSES)
+        ):
+            path = listed_file(
+                path, where, self.img_prefix, self.data_root, self.outside_root
+            )
+            samples.append(dict(img_path=path))
+            if self.with_label:
+                samples[-1]['gt_label'] = sample['label']
+        return samples
 
     def _find_samples(self) -> list[tuple[str, int]]:
         folder = self.img_prefix

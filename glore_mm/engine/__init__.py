@@ -1,7 +1,7 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
-from glore_mm.engine.lists import class_names, lines_of
+from glore_mm.engine.lists import class_names, lines_of, listed_file, samples_of
 from glore_mm.engine.predicting import Predictor
 from glore_mm.engine.reporting import (
     plain_errors,
@@ -69,6 +69,7 @@ __all__ = [
     'inputs_parser',
     'is_video',
     'lines_of',
+    'listed_file',
     'load_classifier',
     'load_config',
     'load_weights',
@@ -80,6 +81,7 @@ __all__ = [
     'read_frames',
     'rewrite_video',
     'runner_parser',
+    'samples_of',
     'set_views',
     'task_of',
     'test',

@@ -1,11 +1,11 @@
 """Text files with one thing a line: samples, names of classes."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmengine import fileio
 
-from glore_mm.errors import UserError
+from glore_mm.errors import UserError, quoted
 
 
 def lines_of(path: str, what: str) -> list[tuple[int, str]]:
@@ -29,6 +29,85 @@ def lines_of(path: str, what: str) -> list[tuple[int, str]]:
         ) from error
     lines = [line.strip() for line in text.split('\n')]
     return [(number, line) for number, line in enumerate(lines, 1) if line]
+
+
+def samples_of(
+    path: str, what: str, numbers: tuple[str, ...], num_classes: int
+) -> Iterator[tuple[str, str, dict[str, int]]]:
+    """The samples of a list: a path, which may hold spaces, and numbers in each line.
+
+    Args:
+        path (str): The list.
+        what (str): What it is, for messages.
+        numbers (tuple[str, ...]): What the numbers are; 'label' counts the classes.
+        num_classes (int): How many there are.
+
+    Yields:
+        tuple: Where the sample stands, for messages; its path; its numbers by name.
+
+    Raises:
+        UserError: The list is missing or empty, or a line is wrong.
+    """
+    lines = lines_of(path, what)
+    layout = ' '.join(('path', *numbers))
+    if not lines:
+        raise UserError(f'{path} is empty; expected in each line: {layout}')
+    for number, line in lines:
+        where = f'{path}, line {number}'
+        name, *fields = line.rsplit(maxsplit=len(numbers))
+        try:
+            sample = dict(zip(numbers, map(int, fields), strict=True))
+        except ValueError:
+            raise UserError(
+                f'{where}: {quoted(line)}; expected {layout}, the '
+                f'{" and the ".join(numbers)} in digits'
+            ) from None
+        if not 0 <= sample.get('label', 0) < num_classes:
+            raise UserError(
+                f'{where}: label {sample["label"]}; the classes are 0 to '
+                f'{num_classes - 1}. Correct the list, or the classes of the data '
+                'set in the config.'
+            )
+        yield where, name, sample
+
+
+def listed_file(
+    name: str, where: str, folder: str, data_root: str | None, outside_root: bool
+) -> str:
+    """The file that a list names, which has to lie in the data root.
+
+    Links in there may lead elsewhere: they are of who owns the data.
+
+    Args:
+        name (str): The path in the list.
+        where (str): Where it stands there, for the message.
+        folder (str): What it is relative to.
+        data_root (str | None): Of the data set; what lies in `folder` is fine, too.
+        outside_root (bool): Whether the config allows other places.
+
+    Returns:
+        str: The path of the file, which need not be there.
+
+    Raises:
+        UserError: It is elsewhere, or an address.
+    """
+    if '://' in name:
+        raise UserError(
+            f'{where}: {quoted(name)} is an address; expected a path, for nothing is '
+            'downloaded. Fetch the file, and list where it is.'
+        )
+    path = osp.join(folder, name)
+    if outside_root or not (osp.isabs(name) or '..' in name.split('/')):
+        return path
+    path = osp.normpath(path)  # behind a link, `..` would lead to where that points
+    roots = [osp.abspath(root) for root in (data_root or folder, folder)]
+    if not any(osp.commonpath([root, osp.abspath(path)]) == root for root in roots):
+        raise UserError(
+            f'{where}: {quoted(name)} leads outside {roots[0]}; expected a path in it. '
+            'Correct the list or, where you trust it, give the data set '
+            'outside_root=True in the config.'
+        )
+    return path
 
 
 def class_names(classes: str | Sequence[str], data_root: str) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 import os.path as osp
 
-import mmengine
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 
 from glore_mm.datasets.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
-from glore_mm.errors import UserError
+from glore_mm.engine import lines_of
+from glore_mm.errors import UserError, quoted
 
 _DOCS = 'docs/data.md shows the layout.'
 _FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
@@ -44,17 +44,23 @@ class PairedFiles(BaseSegDataset):
             for key, path in self._by_key(label_dir, (ending,)).items():
                 labels.setdefault(key, (path, label_map))
 
-        keys = self._listed() if self.ann_file else sorted(images)
-        if not keys:
+        lines = list(enumerate(sorted(images)))
+        if self.ann_file:
+            lines = lines_of(self.ann_file, 'list of images')
+        if not lines:
             raise UserError(
                 f'the split is empty: no images in {self.ann_file or image_dir} '
                 f'(files ending in {", ".join(self.image_endings)}). {_DOCS}'
             )
-        if missing := [key for key in keys if key not in images]:
+        # only what was found in the folder is read, wherever a line leads
+        if missing := [line for line in lines if line[1] not in images]:
+            number, key = missing[0]
             raise UserError(
                 f'{len(missing)} image(s) of {self.ann_file} are not in {image_dir}, '
-                f'the first: {missing[0]}. Add the image or take its line out.'
+                f'the first in line {number}: {quoted(key)}. Add the image or take its '
+                'line out.'
             )
+        keys = [key for _, key in lines]
         if missing := [key for key in keys if key not in labels]:
             expected = osp.join(label_dir, missing[0] + next(iter(self.label_endings)))
             raise UserError(
@@ -101,12 +107,6 @@ class PairedFiles(BaseSegDataset):
             )
             for name in names
         }
-
-    def _listed(self) -> list[str]:
-        if not osp.isfile(self.ann_file):
-            raise UserError(f'no list of images at {self.ann_file}. {_DOCS}')
-        lines = mmengine.list_from_file(self.ann_file)
-        return [line.strip() for line in lines if line.strip()]
 
     def _sample(self, image: str, labels: str, label_map: dict | None) -> dict:
         if self.label_map is not None:  # the config asks for some of the classes only

@@ -1,13 +1,12 @@
 """Lists of clips, checked before training."""
 
 from collections.abc import Sequence
-from os import path as osp
 
 from mmaction.datasets import BaseActionDataset
 from mmaction.registry import DATASETS
 
 from glore_mm.datasets.kinetics_list import kinetics400_classes
-from glore_mm.engine import SkipUnreadable, class_names, lines_of
+from glore_mm.engine import SkipUnreadable, class_names, listed_file, samples_of
 from glore_mm.errors import UserError
 
 
@@ -24,6 +23,8 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         data_root (str): What `ann_file`, `classes` and `data_prefix` are relative to.
         data_prefix (dict, optional): `video`, or `img` for folders of images: what the
             paths are relative to. Default: `data_root`.
+        outside_root (bool): Whether the list may name files outside `data_root`, by
+            absolute paths or `..`. Default: False.
         kwargs: As for mmaction2's BaseActionDataset.
 
     Raises:
@@ -42,11 +43,13 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         classes: str | Sequence[str] = 'kinetics400',
         data_root: str = '',
         data_prefix: dict[str, str] | None = None,
+        outside_root: bool = False,
         **kwargs,
     ) -> None:
         if classes == 'kinetics400':
             classes = kinetics400_classes()
         names = class_names(classes, data_root)
+        self.outside_root = outside_root
         super().__init__(
             ann_file,
             pipeline,
@@ -63,39 +66,18 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         Raises:
             UserError: The list is missing or empty, or a line is wrong.
         """
-        lines = lines_of(self.ann_file, 'list of clips')
-        if not lines:
-            raise UserError(
-                f'{self.ann_file} is empty; expected one clip a line: {self._layout}'
-            )
-        return [self._clip(number, line) for number, line in lines]
-
-    @property
-    def _layout(self) -> str:
-        return ' '.join(('path', *self.numbers))
-
-    def _clip(self, number: int, line: str) -> dict:
-        where = f'{self.ann_file}, line {number}'
-        path, *fields = line.rsplit(maxsplit=len(self.numbers))
-        try:
-            clip = dict(zip(self.numbers, map(int, fields), strict=True))
-        except ValueError:
-            raise UserError(
-                f'{where}: {line!r}; expected {self._layout}, the '
-                f'{" and the ".join(self.numbers)} in digits'
-            ) from None
-        if not 0 <= clip['label'] < self.num_classes:
-            raise UserError(
-                f'{where}: label {clip["label"]}; the classes are 0 to '
-                f'{self.num_classes - 1}. Correct the list, or the classes of the data '
-                'set in the config.'
-            )
-        if clip.get('total_frames', 1) < 1:
-            raise UserError(
-                f'{where}: total_frames {clip["total_frames"]}; expected at least 1'
-            )
-        clip[self.path_key] = osp.join(self.data_prefix[self.prefix_key], path)
-        return clip
+        folder, root = self.data_prefix[self.prefix_key], self.data_root
+        clips = []
+        for where, path, clip in samples_of(
+            self.ann_file, 'list of clips', self.numbers, self.num_classes
+        ):
+            if clip.get('total_frames', 1) < 1:
+                raise UserError(
+                    f'{where}: total_frames {clip["total_frames"]}; expected at least 1'
+                )
+            path = listed_file(path, where, folder, root, self.outside_root)
+            clips.append({self.path_key: path, **clip})
+        return clips
 
 
 @DATASETS.register_module()
