@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was tried where `make fuzz` asked for more than the suite does."""
+    if 'fuzzing' in sys.modules and os.environ.get('GLORE_FUZZ'):
+        sys.modules['fuzzing'].report(terminalreporter.write_line)
+
+
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
     """A few street scenes in Cityscapes' layout; not to be changed."""

@@ -1,5 +1,7 @@
 """The list of a downloaded split."""
 
+import os
+
 import pytest
 
 from glore_mm.datasets.kinetics_list import kinetics400_classes, write_kinetics_list
@@ -61,6 +63,12 @@ def test_classes_are_400_in_alphabetical_order():
         (None, 'cannot be read: No such file'),
         ('label,youtube_id\nabseiling,x\n', 'no column time_start, time_end; it has'),
         ('', 'has no column label, youtube_id, time_start, time_end; it has: none'),
+        (b'\xff', 'odd.csv is not UTF-8 text'),
+        (CSV + 'x' * 200_000, 'odd.csv, line 6, cannot be read as CSV: field larger'),
+        (
+            CSV.replace('abs', '"two\nlines",x,0,1\nabs'),
+            r'line 5: .two\\nlines. is none',
+        ),
         (CSV.splitlines()[0], 'holds none of the 0 videos'),
         (CSV.replace('testifying', 'flying'), "line 2: 'flying' is none of the 400"),
         (CSV.replace('20.0', 'soon'), 'line 3: expected a label, an id and two times'),
@@ -70,10 +78,22 @@ def test_classes_are_400_in_alphabetical_order():
 def test_wrong_annotations(videos, text, message):
     path = videos / 'odd.csv'
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=message):
         write_kinetics_list(str(path), str(videos / 'videos'), str(videos / 'out.txt'))
     assert not (videos / 'out.txt').exists()
+
+
+@pytest.mark.parametrize('folder', [' ', 'two\nlines', b'\xff'])
+def test_a_path_that_no_line_can_hold(videos, folder):
+    name = '---QUuC4vJs_000084_000094.mp4'
+    path = videos / 'videos' / os.fsdecode(folder)
+    path.mkdir()
+    (videos / 'videos' / name).rename(path / name)
+    with pytest.raises(UserError, match='---QUu.* cannot stand in a line of a list'):
+        write_kinetics_list(
+            str(videos / 'train.csv'), str(videos / 'videos'), str(videos / 'out.txt')
+        )
 
 
 def test_no_video_there(videos):

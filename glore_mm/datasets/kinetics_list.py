@@ -1,11 +1,12 @@
 """The list file of a downloaded Kinetics split, from its annotations and its videos."""
 
 import csv
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from glore_mm.errors import UserError
+from glore_mm.errors import UserError, listed, quoted
 
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
@@ -41,7 +42,7 @@ def write_kinetics_list(
 
     Raises:
         UserError: A file is missing or not as described, a label is none of `classes`,
-            or no annotated video is there.
+            no annotated video is there, or a line cannot hold the path of one.
     """
     found = {
         Path(name).stem: Path(folder, name).relative_to(videos).as_posix()
@@ -52,7 +53,7 @@ def write_kinetics_list(
     classes = classes or kinetics400_classes()
     labels = {name: label for label, name in enumerate(classes)}
     lines, missing = [], []
-    for number, row in enumerate(_rows(annotations), start=2):
+    for number, row in _rows(annotations):
         try:
             start, end = float(row['time_start']), float(row['time_end'])
             stem = f'{row["youtube_id"]}_{start:06.0f}_{end:06.0f}'
@@ -60,17 +61,24 @@ def write_kinetics_list(
         except (TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f'{annotations}, line {number}: expected a label, an id and two times '
-                f'in seconds, found {list(row.values())}'
+                f'in seconds, found {quoted(str(list(row.values())))}'
             ) from error
         except KeyError as error:
             raise UserError(
-                f'{annotations}, line {number}: {error} is none of the {len(labels)} '
-                'classes'
+                f'{annotations}, line {number}: {quoted(error.args[0])} is none of the '
+                f'{len(labels)} classes'
             ) from error
-        if stem in found:
-            lines.append(f'{found[stem]} {label}\n')
-        else:
+        if stem not in found:
             missing.append(stem)
+            continue
+        path = found[stem]
+        if path.encode(errors='replace').decode().strip().partition('\n')[0] != path:
+            raise UserError(
+                f'{videos}: {quoted(path)} cannot stand in a line of a list: it begins '
+                'with a space, or holds a line break or bytes that are no text. Rename '
+                'it.'
+            )
+        lines.append(f'{path} {label}\n')
     if not lines:
         raise UserError(
             f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
@@ -84,17 +92,25 @@ def write_kinetics_list(
     return len(lines), len(missing)
 
 
-def _rows(annotations: str) -> list[dict]:
+def _rows(annotations: str) -> Iterator[tuple[int, dict]]:
+    """The rows of a table that has the columns, each with the number of its line."""
     try:
         with open(annotations, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames or (), list(reader)
+            reader = csv.DictReader(io.StringIO(file.read(), newline=''))
     except OSError as error:
         raise UserError(f'{annotations} cannot be read: {error.strerror}') from error
-    absent = [name for name in _COLUMNS if name not in columns]
-    if absent:
+    except UnicodeDecodeError as error:
+        raise UserError(f'{annotations} is not UTF-8 text: {error}') from error
+    try:
+        columns = reader.fieldnames or ()
+        if absent := [name for name in _COLUMNS if name not in columns]:
+            raise UserError(
+                f'{annotations} has no column {", ".join(absent)}; it has: '
+                f'{listed(map(quoted, columns)) or "none"}'
+            )
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
         raise UserError(
-            f'{annotations} has no column {", ".join(absent)}; it has: '
-            f'{", ".join(columns) or "none"}'
-        )
-    return rows
+            f'{annotations}, line {reader.line_num}, cannot be read as CSV: {error}'
+        ) from error

@@ -1,0 +1,234 @@
+"""What the fuzzers share: how often they try, damage, processes that may do little.
+
+`@fuzz(cases, …)` makes a test of a function of generated arguments. In the suite it is
+called with so many cases, the same each time; GLORE_FUZZ=N in the environment means N
+cases each, others each time, and a table at the end, which GLORE_FUZZ_REPORT=FILE keeps
+as JSON.
+"""
+
+import functools
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import hypothesis
+import torch
+from hypothesis import strategies as st
+
+from glore_mm.errors import UserError
+
+MANY = int(os.environ.get('GLORE_FUZZ', 0))
+_SCRATCH = tempfile.TemporaryDirectory(prefix='glore-fuzz-')
+#: A folder of this process, in which the tests may leave what they like.
+SCRATCH = Path(_SCRATCH.name)
+hypothesis.configuration.set_hypothesis_home_dir(SCRATCH / 'hypothesis')
+
+
+@dataclass
+class Count:
+    """What became of a target's cases."""
+
+    cases: int = 0
+    refused: int = 0
+    failures: int = 0
+
+
+COUNTS: dict[str, Count] = {}
+
+
+def fuzz(cases: int, **strategies: st.SearchStrategy) -> Callable:
+    """Test a function with generated arguments; it returns the message of a refusal."""
+    settings = hypothesis.settings(
+        max_examples=MANY or cases,
+        derandomize=not MANY,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+    def decorate(target: Callable[..., str | None]) -> Callable:
+        @functools.wraps(target)
+        def case(*args, **kwargs) -> None:
+            count = COUNTS.setdefault(target.__name__.removeprefix('test_'), Count())
+            count.cases += 1
+            try:
+                count.refused += target(*args, **kwargs) is not None
+            except Exception:
+                count.failures += 1
+                raise
+
+        return settings(hypothesis.given(**strategies)(case))
+
+    return decorate
+
+
+def report(write_line: Callable[[str], None]) -> None:
+    """Write the table of what was tried, and the file that was asked for."""
+    write_line(f'{"target":24}{"cases":>9}{"refused":>9}{"failures":>9}')
+    for name, count in COUNTS.items():
+        write_line(
+            f'{name:24}{count.cases:9}{count.refused:9}{count.failures:9}',
+        )
+    if path := os.environ.get('GLORE_FUZZ_REPORT'):
+        counts = {name: asdict(count) for name, count in COUNTS.items()}
+        Path(path).write_text(json.dumps(counts, indent=2))
+
+
+# ------------------------------------------------------------------------- outcomes
+
+
+def refusal(call: Callable, *args) -> str | None:
+    """The message with which a call refuses its arguments; None where it does not."""
+    return attempt(call, *args)[1]
+
+
+def attempt(call: Callable, *args) -> tuple[object, str | None]:
+    """What a call returns, and the message with which it refuses instead."""
+    try:
+        return call(*args), None
+    except UserError as error:
+        return None, str(error)
+
+
+def assert_clear(message: str, *names: object) -> None:
+    """One line of bearable length that names what is wrong."""
+    assert message == message.strip() and '\n' not in message, message
+    assert len(message) < 1000, message
+    for name in names:
+        assert str(name) in message, message
+
+
+# --------------------------------------------------------------------------- damage
+
+
+_ACCIDENTS = ('flip', 'number', 'cut', 'lose', 'repeat', 'insert', 'splice')
+
+
+@st.composite
+def damaged(draw, make: Callable[[], dict[str, bytes]]) -> tuple[str, bytes]:
+    """One of several files, with its name, after accidents of several kinds."""
+    wholes = make()
+    name = draw(st.sampled_from(sorted(wholes)))
+    content = bytearray(wholes[name])
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        length = draw(st.sampled_from([1, 2, 4, 8, 64, 512]))
+        match draw(st.sampled_from(_ACCIDENTS)):
+            case 'flip' if content:
+                content[at] ^= 1 << draw(st.integers(0, 7))
+            case 'number':  # lengths, counts, offsets
+                number = draw(st.sampled_from([0, 1, 0x7F, 0x7FFF, 0x7FFFFFFF, -1]))
+                order = draw(st.sampled_from(['little', 'big']))
+                size = min(length, 8)
+                number &= (1 << 8 * size) - 1
+                content[at : at + size] = number.to_bytes(size, order)
+            case 'cut':
+                del content[at:]
+            case 'lose':
+                del content[at : at + length]
+            case 'repeat':
+                content[at:at] = content[at : at + length]
+            case 'insert':
+                content[at:at] = draw(st.binary(max_size=16))
+            case 'splice':
+                other = wholes[draw(st.sampled_from(sorted(wholes)))]
+                content[at:] = other[draw(st.integers(0, len(other))) :]
+    return name, bytes(content)
+
+
+# ------------------------------------------------------------- processes under guard
+
+#: What no reader has a reason to do; the beginnings of audit events' names.
+_FORBIDDEN = (
+    'os.', 'subprocess.', 'pty.', 'socket.', 'urllib.', 'ftplib.', 'shutil.',
+    'tempfile.', 'webbrowser.', 'ctypes.dlopen', 'exec', 'import',
+)  # fmt: skip
+_ALLOWED = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
+
+
+class Guard:
+    """A function in a process of its own, which has little memory and may only read.
+
+    Args:
+        function (Callable): What to call.
+        first (Callable): Gives arguments to call it with before the guard is set, for
+            whatever is imported on first use.
+        memory (int): Bytes that it may take in addition to what it has then.
+    """
+
+    #: Whether to call functions here instead, unguarded.
+    here = False
+
+    def __init__(
+        self, function: Callable, first: Callable[[], tuple], memory: int = 1 << 30
+    ) -> None:
+        self._function, self._first, self._memory = function, first, memory
+        self._process = None
+
+    def __call__(self, *args) -> tuple[object, str | None]:
+        """As `attempt`; fails if the function did what it should not."""
+        if self.here:
+            return attempt(self._function, *args)
+        if self._process is None:
+            fork = multiprocessing.get_context('fork')
+            self._pipe, theirs = fork.Pipe()
+            self._process = fork.Process(target=self._serve, args=(theirs,))
+            self._process.daemon = True
+            self._process.start()
+            theirs.close()
+        self._pipe.send(args)
+        if not self._pipe.poll(60):
+            self._process.kill()
+            self._process = None
+            raise AssertionError('it takes more than a minute')
+        try:
+            result, events, failure = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            code, self._process = self._process.exitcode, None
+            raise AssertionError(f'the process died: exit code {code}') from None
+        assert not failure, failure
+        assert not events, events
+        return result
+
+    def _serve(self, pipe) -> None:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(0)
+        attempt(self._function, *self._first())
+        events: list[str] = []
+
+        def watch(event: str, args: tuple) -> None:
+            if event == 'open':
+                _, mode, flags = args
+                forbidden = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                forbidden = forbidden or set(mode or 'r') & set('wax+')
+            else:
+                forbidden = event.startswith(_FORBIDDEN) and event not in _ALLOWED
+            if forbidden:
+                events.append(f'{event} {args}'[:200])
+                raise PermissionError(event)
+
+        pages = int(Path('/proc/self/statm').read_text().split()[0])
+        limit = pages * resource.getpagesize() + self._memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        sys.addaudithook(watch)
+        while True:
+            try:
+                args = pipe.recv()
+            except EOFError:
+                os._exit(0)
+            result, failure = None, None
+            try:
+                result = attempt(self._function, *args)
+            except BaseException:
+                failure = traceback.format_exc()
+            pipe.send((result, list(events), failure))
+            events.clear()
