@@ -111,6 +111,7 @@ def _rows(annotations: str) -> Iterator[tuple[int, dict]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
+        number = reader.reader.line_num  # DictReader's own is that of the last row
         raise UserError(
-            f'{annotations}, line {reader.line_num}, cannot be read as CSV: {error}'
+            f'{annotations}, line {number}, cannot be read as CSV: {error}'
         ) from error
