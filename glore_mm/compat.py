@@ -282,6 +282,27 @@ def resuming_with_weights_only(checkpoint):
     )
 
 
+# mmengine/runner/checkpoint.py:790 writes over the file that is there, so that whatever
+# ends a run meanwhile leaves neither. Wanted until mmengine writes a new file first.
+@after_import('mmengine.runner.checkpoint', 'mmengine.runner.runner')
+def checkpoints_written_whole(module):
+    """Lets a checkpoint appear when it is complete, where it is a file."""
+    save_checkpoint = module.save_checkpoint
+    if hasattr(save_checkpoint, '__wrapped__'):
+        return
+
+    @functools.wraps(save_checkpoint)
+    def wrapper(checkpoint, filename, file_client_args=None, backend_args=None):
+        if file_client_args or backend_args or '://' in filename:
+            save_checkpoint(checkpoint, filename, file_client_args, backend_args)
+            return
+        from glore_mm.checkpoints import write_checkpoint
+
+        write_checkpoint(checkpoint, filename)
+
+    module.save_checkpoint = wrapper
+
+
 # ------------------------------------------------ several processes without a GPU
 
 

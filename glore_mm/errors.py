@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class SharedError(UserError):
+    """One that all processes of a run raise alike; the first of them tells it."""
+
+
 def quoted(text: str, shown: int = 100) -> str:
     """A text for a message: in quotes, and its beginning only where it is long."""
     return repr(text if len(text) <= shown else f'{text[:shown]}…')

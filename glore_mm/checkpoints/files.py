@@ -1,39 +1,59 @@
 """Checkpoint files: read without running anything in them, written whole or not."""
 
+import hashlib
+import json
 import os
 import os.path as osp
 import pickle
 import re
+import stat
 import tarfile
-import tempfile
+import zipfile
 
 import mmengine.runner.checkpoint  # noqa: F401, lets compat allow what Runners save
+import safetensors
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from glore_mm.drafts import draft_of
 from glore_mm.errors import UserError
+
+SAFETENSORS = '.safetensors'
+_SHA256 = '.sha256'  # of the file beside a checkpoint that has its digest
+_DIGEST = re.compile(r'#sha256=([^#]*)$')  # at the end of a path or an address
 
 
 def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint file with `weights_only=True`, onto the CPU.
+    """Read a checkpoint file onto the CPU, without running anything in it.
 
     Args:
-        path (str): A file that torch.save wrote.
+        path (str): A file that torch.save or safetensors wrote. Its SHA-256 is
+            compared with that which `#sha256=<64 hex digits>` behind the path gives, or
+            the file `<path>.sha256`, as sha256sum writes it, where there is one.
 
     Returns:
-        dict: Its content.
+        dict: Its content; that of safetensors, which are weights alone, under
+        'state_dict'.
 
     Raises:
-        UserError: There is no such file, it is damaged or no checkpoint, or it needs
-            more than weights_only allows.
+        UserError: There is no such file or it is none, it is damaged or no checkpoint,
+            it is not the one of that SHA-256, or it holds more than weights.
     """
-    if not osp.isfile(path):
-        raise UserError(f'no checkpoint at {path}')
+    path, expected = split_digest(path)
+    _check_is_file(path)
+    expected = expected or _digest_beside(path)
+    if expected:
+        _check_digest(path, expected)
+    if path.endswith(SAFETENSORS):
+        return _read_safetensors(path)
     if tarfile.is_tarfile(path):
         raise UserError(
             f'{path} is an archive, not a checkpoint. {_about_archive(path)}'
         )
     try:
+        if zipfile.is_zipfile(path):
+            _check_zip(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch, zipfile and pickle each have their own
         needed = re.search(r'GLOBAL ([\w.]+)', str(error))
@@ -43,11 +63,7 @@ def read_checkpoint(path: str) -> dict:
                 'unpickling that could run code of a stranger. Ask its author for a '
                 'file of the state_dict alone.'
             ) from error
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f'{path} cannot be read as a checkpoint: {lines[0]}. '
-            'It is damaged, or no checkpoint.'
-        ) from error
+        raise _damaged(path, error) from error
     if not isinstance(content, dict):
         raise UserError(
             f'{path} holds no weights: a dict was expected, found a '
@@ -80,20 +96,149 @@ def write_checkpoint(content: dict, path: str) -> None:
     """Write a checkpoint file; it appears under its name when it is complete.
 
     Args:
-        content (dict): What torch.save shall write.
+        content (dict): What torch.save shall write. Of it, a file that ends in
+            '.safetensors' gets the weights and what their data set says of itself.
         path (str): The file; one of that name is replaced.
 
     Raises:
         UserError: It cannot be written there.
     """
-    folder = osp.dirname(osp.abspath(path))
     try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix='.writing-') as draft:
-            torch.save(content, osp.join(draft, 'checkpoint'))
-            os.replace(osp.join(draft, 'checkpoint'), path)
-    except (OSError, RuntimeError) as error:  # torch has its own for a full disk
-        raise UserError(f'{path} cannot be written: {error}') from error
+        os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+        with draft_of(path) as draft:
+            if path.endswith(SAFETENSORS):
+                _write_safetensors(content, draft)
+            else:
+                with open(draft, 'wb') as file:  # an OSError says what is wrong
+                    torch.save(content, file)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        # torch says of a full disk that it is at an unexpected position
+        hidden = isinstance(error.__context__, OSError)
+        reason = error.__context__ if hidden else error
+        raise UserError(f'{path} cannot be written: {reason}') from error
+
+
+def write_digest(path: str) -> str:
+    """Write the SHA-256 of a file beside it, `<path>.sha256`, and return it.
+
+    `sha256sum --check` reads it, too.
+    """
+    digest = _digest_of(path)
+    with draft_of(path + _SHA256) as draft, open(draft, 'w') as file:
+        file.write(f'{digest}  {osp.basename(path)}\n')
+    return digest
+
+
+def split_digest(path: str) -> tuple[str, str | None]:
+    """The path or address in `path#sha256=…`, and the SHA-256 where there is one.
+
+    Raises:
+        UserError: It is no SHA-256.
+    """
+    given = _DIGEST.search(path)
+    if given is None:
+        return path, None
+    return path[: given.start()], _checked_digest(given[1], path)
+
+
+def _checked_digest(text: str, source: str) -> str:
+    if not re.fullmatch('[0-9a-fA-F]{64}', text):
+        raise UserError(f'{source}: {text!r} is no SHA-256; expected 64 hex digits')
+    return text.lower()
+
+
+def _digest_beside(path: str) -> str | None:
+    beside = path + _SHA256
+    if not osp.isfile(beside):
+        return None
+    with open(beside, errors='replace') as file:
+        words = file.read(1000).split()
+    return _checked_digest(words[0] if words else '', beside)
+
+
+def _digest_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_digest(path: str, expected: str) -> None:
+    found = _digest_of(path)
+    if found != expected:
+        raise UserError(
+            f'{path} is not the file that was published: its SHA-256 is {found}, '
+            f'expected {expected}. Fetch it again.'
+        )
+
+
+def _check_is_file(path: str) -> None:
+    """Make sure that a path is a regular file with something in it.
+
+    A link could lead out of a folder that a stranger packed, to a device or a pipe.
+    """
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):  # the name itself can be wrong
+        raise UserError(f'no checkpoint at {path}') from None
+    if stat.S_ISLNK(found.st_mode):
+        raise UserError(
+            f'{path} is a symbolic link, to {os.readlink(path)}; expected the '
+            'checkpoint itself. Give the file that it leads to.'
+        )
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(f'no checkpoint at {path}: it is a folder. Give a file in it.')
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f'no checkpoint at {path}: it is a device, not a file')
+    if not found.st_size:
+        raise UserError(f'{path} is empty. Fetch it again.')
+
+
+def _check_zip(path: str) -> None:
+    """Make sure that the parts of a zip file are whole, and no larger than the file.
+
+    torch.load checks no sums. It stores what it writes, so that what is compressed, or
+    overlaps, was made to fill the memory.
+    """
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        size = sum(part.file_size for part in parts)
+        packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+        if packed or size > osp.getsize(path):
+            raise ValueError(
+                f'it would unpack to {size} bytes, which no checkpoint does'
+            )
+        if broken := archive.testzip():
+            raise ValueError(f'the checksum of {broken} in it is wrong')
+
+
+def _damaged(path: str, error: Exception) -> UserError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return UserError(
+        f'{path} cannot be read as a checkpoint: {lines[0]}. '
+        'It is damaged, or no checkpoint.'
+    )
+
+
+def _read_safetensors(path: str) -> dict:
+    try:
+        with safetensors.safe_open(path, 'pt') as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {}).get('dataset_meta', '{}'))
+    except Exception as error:  # safetensors' own, and those of what a header holds
+        raise _damaged(path, error) from error
+    if not isinstance(about, dict):
+        raise UserError(f'{path} cannot be read as a checkpoint: its metadata is wrong')
+    return dict(state_dict=state, meta=dict(dataset_meta=about))
+
+
+def _write_safetensors(content: dict, path: str) -> None:
+    state = weights_of(content, path)
+    # the format knows no memory that tensors share
+    state = {name: value.contiguous().clone() for name, value in state.items()}
+    about = (content.get('meta') or {}).get('dataset_meta') or {}
+    save_file(state, path, dict(format='pt', dataset_meta=json.dumps(about)))
 
 
 def _about_archive(path: str) -> str:

@@ -8,18 +8,26 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 
 import numpy as np
-import torch
 from mmengine.utils import mkdir_or_exist
+from torch import distributed
 
 from glore_mm.drafts import draft_of
-from glore_mm.errors import UserError
+from glore_mm.errors import SharedError, UserError
+
+#: Exit status of a tool that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
+STOPPED = 75
+
+
+class Stopped(KeyboardInterrupt):
+    """A run ends because a signal asked for it; the message says what was saved."""
 
 
 def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Let a tool's main end a UserError with its message alone and exit status 1.
 
-    Ctrl-C ends it with exit status 130, as shells have it. GLORE_TRACEBACK=1 in the
-    environment shows where it came from.
+    A training that was stopped and saved ends with exit status 75; Ctrl-C elsewhere
+    with 130, as shells have it. GLORE_TRACEBACK=1 in the environment shows where an
+    error came from.
     """
 
     @wraps(main)
@@ -30,15 +38,16 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
             # until they have found each other all processes make the same mistakes
-            if is_first_process() or torch.distributed.is_initialized():
+            alike = isinstance(error, SharedError) or not distributed.is_initialized()
+            if is_first_process() or not alike:
                 print(f'error: {message_of(error)}', file=sys.stderr, flush=True)
             sys.exit(1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
             if is_first_process():
-                print('interrupted', file=sys.stderr, flush=True)
-            sys.exit(130)
+                print(str(error) or 'interrupted', file=sys.stderr, flush=True)
+            sys.exit(STOPPED if isinstance(error, Stopped) else 130)
 
     return run
 
@@ -67,16 +76,14 @@ def ranked(scores: Sequence[float], classes: Sequence[str], top_k: int) -> list[
 
 
 def write_json(path: str, records: list[dict]) -> None:
-    """Write records as a JSON list."""
-    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
-    with open(path, 'w') as file:
-        json.dump(records, file, indent=2)
+    """Write records as a JSON list; the file appears when it is complete."""
+    write_text(path, json.dumps(records, indent=2))
 
 
 def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
-    """Write rows as CSV under a header of their columns."""
+    """Write rows as CSV under a header; the file appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
-    with open(path, 'w', newline='') as file:
+    with draft_of(path) as draft, open(draft, 'w', newline='') as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -90,7 +97,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_npz(path: str, **arrays: np.ndarray) -> None:
-    """Write arrays by name as a compressed .npz."""
+    """Write arrays by name as a compressed .npz; it appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
-    with open(path, 'wb') as file:  # savez adds .npz to a bare name
+    # savez adds .npz to a bare name
+    with draft_of(path) as draft, open(draft, 'wb') as file:
         np.savez_compressed(file, **arrays)

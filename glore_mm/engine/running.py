@@ -4,20 +4,18 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
-from mmengine.runner import (
-    BaseLoop,
-    CheckpointLoader,
-    Runner,
-    find_latest_checkpoint,
-)
+from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 
 from glore_mm.checkpoints import (
     Conversion,
@@ -27,7 +25,9 @@ from glore_mm.checkpoints import (
     weights_of,
     write_checkpoint,
 )
-from glore_mm.engine.reporting import message_of
+from glore_mm.engine.loops import Start
+from glore_mm.engine.reporting import is_first_process, message_of
+from glore_mm.engine.saving import check_resumable, newest_checkpoint
 from glore_mm.engine.setup import add_outputs, metainfo_of
 from glore_mm.errors import UserError, listed
 
@@ -60,6 +60,59 @@ class QuietRunner(Runner):
         return logger
 
 
+class ExactRunner(QuietRunner):
+    """A Runner that loses nothing when it is interrupted, and goes on as if it was not.
+
+    Attributes:
+        start (Start): Where training begins.
+        resumed_from (str, optional): The checkpoint, where it goes on.
+    """
+
+    start = Start()
+    resumed_from: str | None = None
+
+    def build_train_loop(self, loop: dict) -> BaseLoop:
+        """The training loop, of those of this package in the place of mmengine's."""
+        kinds = {
+            'EpochBasedTrainLoop': 'ExactEpochs',
+            'IterBasedTrainLoop': 'ExactIterations',
+        }
+        loop = dict(loop)
+        if 'by_epoch' in loop:
+            kind = 'ExactEpochs' if loop.pop('by_epoch') else 'ExactIterations'
+        else:
+            kind = _exact(loop.get('type'), kinds)
+        return super().build_train_loop(dict(loop, type=kind))
+
+    def register_hook(self, hook: Hook | dict, *args, **kwargs) -> None:
+        """Register a hook; what saves checkpoints saves them whole."""
+        # those that are saved elsewhere have a hook argument for it
+        elsewhere = ('file_client_args', 'backend_args')
+        if isinstance(hook, dict) and not any(hook.get(key) for key in elsewhere):
+            kind = _exact(hook.get('type'), dict(CheckpointHook='WholeCheckpoints'))
+            hook = dict(hook, type=kind)
+        super().register_hook(hook, *args, **kwargs)
+
+    def save_checkpoint(self, *args, **kwargs) -> None:
+        """Save a checkpoint.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        try:
+            super().save_checkpoint(*args, **kwargs)
+        except UserError as error:
+            raise UserError(
+                f'{error}. Training stopped; the checkpoints that were written before '
+                'are whole. Mend that, and go on with --resume.'
+            ) from error
+
+
+def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
+    """What takes the place of a class of mmengine, named or given; others stay."""
+    return kinds.get(getattr(kind, '__name__', kind), kind)
+
+
 def train(
     cfg: Config, resume: bool = False, amp: bool = False, seed: int | None = None
 ) -> Runner:
@@ -77,22 +130,26 @@ def train(
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
-    if resume:
-        newest = find_latest_checkpoint(cfg.work_dir)
-        if newest is None:
-            raise UserError(
-                f'--resume: {cfg.work_dir} holds no checkpoint. Train without '
-                '--resume, or give the --work-dir of the run to go on with.'
-            )
-        cfg.resume, cfg.load_from = True, newest
+    start, content = Start(), None
+    if resume or (cfg.get('resume') and not cfg.get('load_from')):
+        cfg.load_from, content, passed_over = newest_checkpoint(cfg.work_dir)
+        cfg.resume = True
+        for reason in passed_over if is_first_process() else ():
+            print(f'passed over: {reason}', flush=True)
+    elif cfg.get('resume'):
+        content = _read(cfg.load_from)
+    if content is not None:
+        check_resumable(content, cfg.load_from)
+        seed = _seed_of(content, cfg.load_from, seed)
+        start = Start.of(content)
     if amp:
         cpu = get_device() == 'cpu'
         cfg.optim_wrapper.type = 'CPUAmpOptimWrapper' if cpu else 'AmpOptimWrapper'
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
     _check_data(cfg, 'train', 'val')
-    if cfg.get('resume') and cfg.get('load_from'):
-        check_checkpoint(cfg, cfg.load_from)
+    if content is not None:
+        check_fit(cfg, content, cfg.load_from)
     else:
         network = build_model(cfg).state_dict()
         if cfg.get('load_from'):  # to fine-tune from; its network may differ in part
@@ -103,9 +160,15 @@ def train(
                     f'{cfg.filename} builds, such as {next(iter(network))}; it has '
                     f'{next(iter(state))}.{_advice(state)}'
                 )
-    runner = QuietRunner.from_cfg(cfg)
-    runner.train()
-    _end_workers(runner.train_loop, runner.val_loop)
+    runner = ExactRunner.from_cfg(cfg)
+    runner.start = start
+    runner.resumed_from = cfg.load_from if content is not None else None
+    del content
+    try:
+        with _alone_in(cfg.work_dir):
+            runner.train()
+    finally:
+        _end_workers(runner)
     return runner
 
 
@@ -135,9 +198,10 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(cfg.tta_model, module=cfg.model)
     runner = QuietRunner.from_cfg(cfg)
-    metrics = runner.test()
-    _end_workers(runner.test_loop)
-    return metrics
+    try:
+        return runner.test()
+    finally:
+        _end_workers(runner)
 
 
 @dataclass(frozen=True)
@@ -185,6 +249,16 @@ def check_checkpoint(cfg: Config, path: str) -> dict:
         UserError: The file is missing, cannot be read, or holds other weights.
     """
     content = _read(path)
+    check_fit(cfg, content, path)
+    return content
+
+
+def check_fit(cfg: Config, content: dict, path: str) -> None:
+    """Make sure that a checkpoint's content is of the network that a config builds.
+
+    Raises:
+        UserError: It holds other weights.
+    """
     state = {key: value.shape for key, value in weights_of(content, path).items()}
     own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
 
@@ -204,7 +278,6 @@ def check_checkpoint(cfg: Config, path: str) -> dict:
             f'{"; ".join(found)}. Give the config that it was trained with.'
             + _advice(state)
         )
-    return content
 
 
 def load_weights(model: torch.nn.Module, path: str) -> dict:
@@ -268,15 +341,57 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
     return done
 
 
-def _end_workers(*loops: BaseLoop | None) -> None:
-    """End the processes that load data, where they persist.
+@contextmanager
+def _alone_in(work_dir: str) -> Iterator[None]:
+    """Keep a second run out of a work dir, such as one whose launcher was killed.
 
-    The garbage collector would take 5 s for each of them.
+    Raises:
+        UserError: Another run trains there.
     """
-    for loop in filter(None, loops):
-        iterator = getattr(loop.dataloader, '_iterator', None)
-        if hasattr(iterator, '_shutdown_workers'):
-            iterator._shutdown_workers()
+    lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
+    with ExitStack() as stack:
+        if is_first_process():
+            try:
+                stack.enter_context(lock)
+            except Timeout as error:
+                raise UserError(
+                    f'another process is training in {work_dir}. End it first, or give '
+                    'another --work-dir.'
+                ) from error
+            except (OSError, NotImplementedError):  # file systems that know no locks
+                pass
+        yield
+
+
+def _end_workers(runner: Runner) -> None:
+    """End the processes that load data.
+
+    Those that persist the garbage collector would take 5 s for, each.
+    """
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        if not isinstance(loop, BaseLoop):  # not built
+            continue
+        for iterator in (
+            getattr(loop.dataloader, '_iterator', None),
+            getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None),
+        ):
+            if hasattr(iterator, '_shutdown_workers'):
+                iterator._shutdown_workers()
+
+
+def _seed_of(content: dict, path: str, asked: int | None) -> int | None:
+    """The seed that a run goes on with.
+
+    Raises:
+        UserError: Another one was asked for.
+    """
+    seed = content['meta'].get('seed')
+    if None not in (seed, asked) and seed != asked:
+        raise UserError(
+            f'--seed {asked}: {path} was trained with seed {seed}, with which --resume '
+            'goes on. Leave --seed out.'
+        )
+    return seed if asked is None else asked
 
 
 def _advice(state: Mapping[str, object]) -> str:
@@ -301,11 +416,11 @@ def _trained_on(content: dict) -> Sequence[str] | None:
 
 
 def _read(path: str) -> dict:
-    if '://' not in path:
-        return read_checkpoint(path)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # whatever the loader of that address raises
+    except UserError:
+        raise
+    except Exception as error:  # a name that torchvision:// or the like does not know
         raise UserError(f'{path} cannot be loaded: {message_of(error)}') from error
 
 

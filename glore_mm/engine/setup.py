@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
+from glore_mm.checkpoints import load_safely
 from glore_mm.engine.reporting import is_first_process, message_of
 from glore_mm.errors import UserError
 from glore_mm.machine import processor_name
@@ -120,10 +121,7 @@ def load_config(
             f'work dir {cfg.work_dir}',
             flush=True,
         )
-    # torch.hub, which loads what is downloaded, would unpickle anything; torch before
-    # 2.6 cannot be told which globals of mmengine's own checkpoints are safe
-    if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
-        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    load_safely()
     # what OpenMMLab's packages tell their developers: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):

@@ -1,0 +1,152 @@
+"""Losses that are not finite: training stops, or goes on without the batch."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from glore_mm.errors import SharedError, UserError, listed
+
+_COUNT = 'non_finite_batches'  # of the message hub, which checkpoints hold
+
+
+class FiniteLosses:
+    """Training steps whose loss is looked at before it changes the weights.
+
+    A loss that is not finite is an error, or, for as many batches as the config's
+    `skip_non_finite` says, a warning, and the model stays as it was before the batch.
+    What scales losses, as mixed precision on a GPU does, is left to skip by itself.
+
+    Args:
+        runner (Runner): About to train.
+
+    Raises:
+        UserError: `skip_non_finite` is not a number of batches.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self.limit = runner.cfg.get('skip_non_finite', 0)
+        if type(self.limit) is not int or self.limit < 0:
+            raise UserError(
+                f'skip_non_finite is {self.limit!r}; expected how many batches to '
+                'leave out at most, such as 10, or 0'
+            )
+        self._runner = runner
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapper) and not hasattr(wrapper, 'loss_scaler'):
+            wrapper.update_params = partial(self._update, wrapper.update_params)
+
+    def train_step(self, batch: dict) -> dict[str, Tensor]:
+        """Train on a batch.
+
+        Returns:
+            dict[str, Tensor]: What to log; nothing if the batch was left out.
+
+        Raises:
+            SharedError: The loss is not finite.
+        """
+        runner, self._batch, self._left_out = self._runner, batch, False
+        # a forward pass changes the buffers: those of batch norms
+        buffers = [b.clone() for b in runner.model.buffers()] if self.limit else []
+        outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        if not self._left_out:
+            return outputs
+        for buffer, before in zip(runner.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        return {}
+
+    def _update(self, update: Callable, loss: Tensor, *args, **kwargs) -> None:
+        wrong = (~loss.detach().isfinite()).any().float()
+        here = bool(wrong)
+        all_reduce(wrong, op='max')
+        if not wrong:
+            update(loss, *args, **kwargs)
+            return
+        found = all_gather_object(self._describe(loss) if here else None)
+        message = (
+            f'iteration {self._runner.iter + 1}: {"; ".join(filter(None, found))}. '
+        )
+        hub = self._runner.message_hub
+        count = hub.runtime_info.get(_COUNT, 0) + 1
+        if count > self.limit:
+            before = f' {self.limit} batches were left out before.' * bool(self.limit)
+            raise SharedError(
+                f'{message}Training stopped before this changed the weights.{before} '
+                'Look at the samples, lower the learning rate, or leave out such '
+                'batches, at most as many as you say: --cfg-options skip_non_finite=10.'
+            )
+        hub.update_info(_COUNT, count)
+        self._runner.logger.warning(
+            f'{message}Left out: {count} batch(es), at most {self.limit}.'
+        )
+        self._left_out = True
+
+    def _describe(self, loss: Tensor) -> str:
+        model = self._runner.model
+        model = model.module if is_model_wrapper(model) else model
+        context = self._runner.optim_wrapper.optim_context(model)
+        with torch.no_grad(), context:
+            source = _first_non_finite(model, self._batch)
+        files = listed(_files_of(self._batch), shown=16)
+        return f'the loss is {loss.item()}, {source}. The samples: {files}'
+
+
+def _first_non_finite(model: nn.Module, batch: dict) -> str:
+    """What gave the first value that is not finite, found by a second forward pass."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f'as {name}, a weight, is not finite'
+    found: list[str] = []
+
+    def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
+        if not found and not _is_finite(output):
+            if _is_finite(inputs):
+                found.append(f'from finite inputs, {name} gave the first such value')
+            else:
+                found.append('as the data that the network gets are not finite')
+
+    handles = [
+        module.register_forward_hook(partial(look, name))
+        for name, module in model.named_modules()
+        if name
+    ]
+    try:
+        data = model.data_preprocessor(batch, True)
+        losses = model._run_forward(data, mode='loss')
+    finally:
+        for handle in handles:
+            handle.remove()
+    if found:
+        return found[0]
+    wrong = [name for name, value in losses.items() if not _is_finite(value)]
+    if wrong:
+        return f'from finite scores, {wrong[0]} gave it'
+    return 'and a second pass over the batch gave finite values'
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(value.isfinite().all())
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return True
+
+
+def _files_of(batch: dict) -> list[str]:
+    """The files of a batch's samples, by what their data sets say of them."""
+    keys = ('filename', 'img_path', 'frame_dir')
+    samples = batch.get('data_samples') or []
+    return [
+        next(
+            (str(sample.get(key)) for key in keys if sample.get(key)),
+            f'sample {place} of the batch',
+        )
+        for place, sample in enumerate(samples)
+    ]

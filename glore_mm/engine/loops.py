@@ -1,0 +1,201 @@
+"""Training loops that go on, after an interruption, as if there had been none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_reduce_dict, get_rank, get_world_size
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from glore_mm.engine.finite import FiniteLosses
+from glore_mm.engine.randomness import apart, batches_apart, set_random_states
+from glore_mm.engine.saving import saver_of
+from glore_mm.engine.stopping import asked_by, keeping_workers, stop, stoppable
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training begins.
+
+    Attributes:
+        epochs (int): How many have been done.
+        iterations (int): How many have been done, in all epochs.
+        validated (bool): Whether the weights of this moment have been validated.
+        random_states (Sequence[dict]): Of each process, by rank.
+    """
+
+    epochs: int = 0
+    iterations: int = 0
+    validated: bool = True
+    random_states: Sequence[dict] = ()
+
+    @classmethod
+    def of(cls, checkpoint: dict) -> 'Start':
+        """The moment at which a checkpoint was saved."""
+        meta = checkpoint['meta']
+        return cls(
+            meta['epoch'],
+            meta['iter'],
+            meta.get('validated', True),  # stock Runners do not tell
+            checkpoint.get('random_states', ()),
+        )
+
+
+class _ExactLoop:
+    """What both loops do.
+
+    The order of the samples and what augments each depend on the seed and on the place
+    in the training alone; whatever else draws random numbers goes on from the states in
+    the checkpoint. Loading and validation leave these as they are.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: dict | DataLoader, *args, **kwargs
+    ) -> None:
+        self._start = runner.start
+        if isinstance(dataloader, dict):
+            dataloader = _numbered(runner, dataloader)
+            self._go_to(dataloader, self._start)
+        super().__init__(runner, dataloader, *args, **kwargs)
+
+    def run(self) -> torch.nn.Module:
+        """Launch training."""
+        self._finite = FiniteLosses(self.runner)
+        with stoppable():
+            self.runner.call_hook('before_train')
+            self._restore_random_states()
+            if not self._start.validated:
+                self._validate_if_due()
+            self._train()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Train on a batch; one loss and one answer to a stop signal for all processes.
+
+        Args:
+            idx (int): Of the batch.
+            data_batch (dict): From the data loader.
+        """
+        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = self._finite.train_step(data_batch)
+        self._asked = asked_by() is not None
+        if get_world_size() > 1:
+            device = next(self.runner.model.parameters()).device
+            asked = torch.tensor([float(self._asked)], device=device)
+            told = dict(outputs, asked=asked)
+            all_reduce_dict(told, op='mean')
+            self._asked = bool(told.pop('asked'))
+            outputs = told
+        self.runner.call_hook(
+            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
+        )
+        self._iter += 1
+
+    def _restore_random_states(self) -> None:
+        states, processes = self._start.random_states, get_world_size()
+        if len(states) == processes:
+            set_random_states(states[get_rank()])
+        elif self._start.iterations:
+            self.runner.logger.warning(
+                f'the checkpoint has the random states of {len(states)} processes, but '
+                f'{processes} train: dropout and the like will draw other numbers than '
+                'without the interruption'
+            )
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        done, last = self._progress()
+        if self.runner.val_loop is None or done < self.val_begin:
+            return
+        if done % self.val_interval == 0 or done == last:
+            with apart():
+                self.runner.val_loop.run()
+
+    def _stop_if_asked(self) -> None:
+        if self._asked:
+            saver = saver_of(self.runner)
+            stop(self._iter, saver.save_now(self.runner) if saver else None)
+
+
+@LOOPS.register_module()
+class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
+    """mmengine's EpochBasedTrainLoop that resumes exactly, also within an epoch."""
+
+    def run_epoch(self) -> None:
+        """Train for an epoch, or for what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        first, self._first = self._first, 0
+        for index, batch in enumerate(batches_apart(self.dataloader), first):
+            self.run_iter(index, batch)
+            if index + 1 < len(self.dataloader):
+                self._stop_if_asked()
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _train(self) -> None:
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._stop_if_asked()
+            self._validate_if_due()
+
+    def _progress(self) -> tuple[int, int]:
+        return self._epoch, self._max_epochs
+
+    def _go_to(self, loader: DataLoader, start: Start) -> None:
+        batches = start.iterations - start.epochs * len(loader)
+        # of a loader of another length, the epoch begins anew
+        self._first = batches if 0 < batches < len(loader) else 0
+        _skip(loader, self._first)
+
+
+@LOOPS.register_module()
+class ExactIterations(_ExactLoop, IterBasedTrainLoop):
+    """mmengine's IterBasedTrainLoop that resumes exactly, without reading anew."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        self._passes = 0
+        super().__init__(*args, **kwargs)
+        self.dataloader_iterator._epoch = self._passes
+
+    def _train(self) -> None:
+        self.runner.call_hook('before_train_epoch')
+        batches = batches_apart(self.dataloader_iterator)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(self._iter, next(batches))
+            self._stop_if_asked()
+            self._validate_if_due()
+        self.runner.call_hook('after_train_epoch')
+
+    def _progress(self) -> tuple[int, int]:
+        return self._iter, self._max_iters
+
+    def _go_to(self, loader: DataLoader, start: Start) -> None:
+        batches, sampler = start.iterations, loader.batch_sampler.sampler
+        if not isinstance(sampler.sampler, InfiniteSampler):
+            self._passes, batches = divmod(batches, len(loader))
+            sampler.set_epoch(self._passes)
+        _skip(loader, batches)
+
+
+def _numbered(runner: Runner, loader: dict) -> DataLoader:
+    """The data loader of a config, its samples numbered and seeded."""
+    loader = dict(
+        loader,
+        dataset=dict(type='SeededDraws', dataset=loader['dataset'], seed=runner.seed),
+        sampler=dict(type='NumberedDraws', sampler=loader['sampler']),
+    )
+    differ = runner._randomness_cfg.get('diff_rank_seed', False)
+    built = runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)
+    built.worker_init_fn = keeping_workers(built.worker_init_fn)
+    return built
+
+
+def _skip(loader: DataLoader, batches: int) -> None:
+    batch_sampler = loader.batch_sampler
+    batch_sampler.sampler.skip = batches * batch_sampler.batch_size

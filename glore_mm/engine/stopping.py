@@ -1,0 +1,81 @@
+"""Ending a training that is asked to: by Ctrl-C, by Slurm, by whoever sends SIGTERM."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from glore_mm.engine.reporting import Stopped, is_first_process
+
+_GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
+
+_asked: list[str] = []  # the signals that came
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Note SIGTERM and the first Ctrl-C, and leave it to `asked_by` to be answered.
+
+    A second Ctrl-C ends the program at once.
+    """
+    _asked.clear()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def asked_by() -> str | None:
+    """The name of the signal that asks this process to stop."""
+    return _asked[0] if _asked else None
+
+
+def stop(iteration: int, saved: str | None) -> None:
+    """End training.
+
+    Args:
+        iteration (int): How many were done.
+        saved (str, optional): The checkpoint to go on from.
+
+    Raises:
+        Stopped: Always.
+    """
+    by = asked_by() or 'another process'
+    what = f'saved {saved}; --resume goes on from it' if saved else 'nothing was saved'
+    raise Stopped(f'stopped by {by} after {iteration} iterations: {what}')
+
+
+def keeping_workers(init: Callable[[int], None] | None) -> Callable[[int], None]:
+    """A worker_init_fn for workers that outlive the signals that ask for a stop.
+
+    They reach all processes of a job; without workers, the iteration that is under way
+    would fail before it can be saved.
+
+    Args:
+        init (Callable): What a worker begins with otherwise.
+    """
+    return partial(_outlive, init)
+
+
+def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+    if init is not None:
+        init(worker)
+
+
+def _note(number: int, frame: object) -> None:
+    if number == signal.SIGINT and asked_by() == 'SIGINT':
+        raise KeyboardInterrupt
+    _asked.append(signal.Signals(number).name)
+    if is_first_process():
+        hint = ' (Ctrl-C again ends it at once)' if number == signal.SIGINT else ''
+        text = f'{asked_by()}: saving when this iteration is done{hint}\n'
+        os.write(2, text.encode())  # print could be what was interrupted
