@@ -184,17 +184,16 @@ class Guard:
             self._process.daemon = True
             self._process.start()
             theirs.close()
-        self._pipe.send(args)
-        if not self._pipe.poll(60):
-            self._process.kill()
-            self._process = None
-            raise AssertionError('it takes more than a minute')
         try:
+            self._pipe.send(args)
+            if not self._pipe.poll(60):
+                self._process.kill()
+                raise EOFError('it took more than a minute')
             result, events, failure = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError) as error:
             self._process.join()
             code, self._process = self._process.exitcode, None
-            raise AssertionError(f'the process died: exit code {code}') from None
+            raise AssertionError(f'{error} (exit code {code})') from None
         assert not failure, failure
         assert not events, events
         return result

@@ -233,6 +233,16 @@ def test_wrong_label_maps(data):
     save(path, np.full((48, 96), 300, np.uint16))
     with pytest.raises(UserError, match=r'value\(s\) 300; the classes are 0 to'):
         cityscapes(data)[0]
+    save(path, np.zeros((96, 48), np.uint8))
+    with pytest.raises(
+        UserError, match='has 48×96 pixels, but its image .* 96×48'
+    ) as e:
+        cityscapes(data)[0]
+    assert str(path) in str(e.value)
+    Image.fromarray(np.full((48, 96), 0.5, np.float32)).save(path, 'TIFF')
+    with pytest.raises(UserError, match='holds floating-point numbers; exp') as e:
+        cityscapes(data)[0]
+    assert str(path) in str(e.value)
     save(path, np.zeros((48, 96, 3), np.uint8))
     with pytest.raises(UserError, match='is a colour picture') as e:
         cityscapes(data)[0]

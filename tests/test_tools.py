@@ -380,7 +380,7 @@ def damaged_label(data):
 def truncated_image(data):
     for path in (data / 'leftImg8bit' / 'train').rglob('*.png'):
         path.write_bytes(path.read_bytes()[:2000])
-    return '_leftImg8bit.png cannot be read as an image'
+    return '_leftImg8bit.png: cannot be read as an image'
 
 
 @pytest.mark.parametrize('damage', [damaged_label, truncated_image])

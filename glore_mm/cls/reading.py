@@ -9,7 +9,7 @@ from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from glore_mm.engine import Unreadable
+from glore_mm.engine import bad_image
 
 #: What images of a folder end with, lower case.
 SUFFIXES = (
@@ -51,7 +51,7 @@ def read_photograph(path: str) -> Image.Image:
             # a 16-bit PGM, and PNG in older Pillows, are said to have 32
             deep = image.format in ('PPM', 'PNG') and image.mode == 'I'
             if deep or image.mode.startswith('I;16'):  # convert() would clip at 255
-                grey = (np.asarray(image) / 257).round().astype(np.uint8)
+                grey = ((np.asarray(image, np.int32) + 128) // 257).astype(np.uint8)
                 image = _upright(Image.fromarray(grey), image)
             elif image.mode in ('I', 'F'):
                 advice = 'Save it with 8 or 16'
@@ -59,15 +59,8 @@ def read_photograph(path: str) -> Image.Image:
             else:
                 image = _upright(image, image)
             return image if image.mode == 'RGB' else image.convert('RGB')
-    except FileNotFoundError as error:
-        raise Unreadable.of(path, 'no such file') from error
     except Exception as error:  # each format has its own
-        if isinstance(error, Image.DecompressionBombError):
-            advice = 'Make it smaller'
-        # what Pillow says of a stream that it was given names the stream
-        reason = str(error).split(' <_io')[0].rstrip('.') or type(error).__name__
-        problem = f'cannot be read as an image: {reason}'
-        raise Unreadable.of(path, problem, advice) from error
+        raise bad_image(path, error, advice) from error
 
 
 def _upright(image: Image.Image, source: Image.Image) -> Image.Image:

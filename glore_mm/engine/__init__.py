@@ -1,6 +1,7 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
+from glore_mm.engine.images import bad_image
 from glore_mm.engine.lists import class_names, lines_of, listed_file, samples_of
 from glore_mm.engine.predicting import Predictor
 from glore_mm.engine.reporting import (
@@ -59,6 +60,7 @@ __all__ = [
     'WatchNodes',
     'add_cfg_options',
     'add_outputs',
+    'bad_image',
     'build_model',
     'check_checkpoint',
     'class_names',

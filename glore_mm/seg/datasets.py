@@ -2,12 +2,13 @@
 
 import os.path as osp
 
+import mmcv
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 
 from glore_mm.datasets.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
-from glore_mm.engine import lines_of
+from glore_mm.engine import bad_image, lines_of
 from glore_mm.errors import UserError, quoted
 
 _DOCS = 'docs/data.md shows the layout.'
@@ -85,12 +86,11 @@ class PairedFiles(BaseSegDataset):
         """
         try:
             return super().prepare_data(idx)
-        except (OSError, SyntaxError) as error:  # pillow raises both on bad files
-            path = self.get_data_info(idx)['img_path']
-            raise UserError(
-                f'{path} cannot be read as an image: {error}. '
-                'Fetch the file again, or take it and its label map out of the set.'
-            ) from error
+        except UserError:
+            raise
+        except Exception:  # each format has its own, and so has what follows
+            _check_image(self.get_data_info(idx)['img_path'])
+            raise
 
     def _by_key(self, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
         if not osp.isdir(folder):
@@ -120,6 +120,14 @@ class PairedFiles(BaseSegDataset):
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
         )
+
+
+def _check_image(path: str) -> None:
+    try:
+        mmcv.imread(path, backend='pillow')
+    except Exception as error:
+        problem = bad_image(path, error)
+        raise UserError(problem.or_out_of('the data set')) from error
 
 
 @DATASETS.register_module()

@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
+from glore_mm.engine import bad_image
 from glore_mm.errors import UserError
 
 
@@ -17,7 +18,8 @@ class LoadLabels(BaseTransform):
     refuses a file whose values are no classes. Without a `seg_map_path` (inference) it
     does nothing.
 
-    Required keys: seg_map_path, label_map, seg_fields, num_classes (optional).
+    Required keys: seg_map_path, label_map, seg_fields, num_classes (optional),
+    ori_shape (optional), which is that of the image.
     Added keys: gt_seg_map, uint8 (H, W); seg_fields.
 
     Args:
@@ -31,8 +33,8 @@ class LoadLabels(BaseTransform):
         """Add `gt_seg_map` to `results`.
 
         Raises:
-            UserError: The file cannot be read, is no map of indices, or holds a value
-                that is no class.
+            UserError: The file cannot be read, is no map of indices, has another size
+                than the image, or holds a value that is no class.
         """
         if 'seg_map_path' not in results:
             return results
@@ -41,16 +43,26 @@ class LoadLabels(BaseTransform):
             labels = mmcv.imfrombytes(
                 fileio.get(path), flag='unchanged', backend='pillow'
             )
-        except (OSError, SyntaxError) as error:  # pillow raises both on bad files
-            raise UserError(
-                f'{path} cannot be read as a label map: {error}. '
-                'Fetch the file again or take it and its image out of the data set.'
-            ) from error
+        except Exception as error:  # each format has its own
+            problem = bad_image(path, error, what='a label map')
+            raise UserError(problem.or_out_of('the data set')) from error
         if labels.ndim != 2:
             raise UserError(
                 f'{path} is a colour picture {labels.shape}; a label map holds one '
                 'class index per pixel (a grey or palette PNG). In Cityscapes that is '
                 '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
+            )
+        height, width = results.get('ori_shape', labels.shape)[:2]
+        if labels.shape != (height, width):
+            raise UserError(
+                f'{path} has {labels.shape[1]}×{labels.shape[0]} pixels, but its image '
+                f'{results.get("img_path")} has {width}×{height}. Scale the label map '
+                'without interpolation, or take both out of the data set.'
+            )
+        if labels.dtype.kind == 'f':
+            raise UserError(
+                f'{path} holds floating-point numbers; expected one class index per '
+                'pixel (a grey or palette PNG)'
             )
         if labels.dtype != np.uint8:  # 1-bit, 16-bit and 32-bit files
             self._check(labels, path, 256)

@@ -14,7 +14,7 @@ from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from glore_mm.engine import Unreadable, open_video, read_frames
+from glore_mm.engine import Unreadable, bad_image, open_video, read_frames
 from glore_mm.errors import UserError
 from glore_mm.video.readers import READERS
 
@@ -110,11 +110,8 @@ class DecodeFrames(BaseTransform):
             path = osp.join(results['frame_dir'], name)
             try:  # pillow refuses more damaged images than OpenCV
                 frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
-            except FileNotFoundError as error:
-                raise Unreadable.of(path, 'no such file') from error
-            except (OSError, SyntaxError) as error:
-                problem = f'cannot be read as an image: {_first_line(error)}'
-                raise Unreadable.of(path, problem) from error
+            except Exception as error:  # each format has its own
+                raise bad_image(path, error) from error
         return _with_frames(results, frames, results['frame_dir'])
 
 
@@ -179,7 +176,3 @@ def _with_frames(results: dict, frames: dict[int, np.ndarray], path: str) -> dic
     images = [frames[index].copy() for index in np.ravel(results['frame_inds'])]
     results.update(imgs=images, original_shape=first, img_shape=first)
     return results
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
