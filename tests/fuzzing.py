@@ -112,24 +112,38 @@ def assert_clear(message: str, *names: object) -> None:
 _ACCIDENTS = ('flip', 'number', 'cut', 'lose', 'repeat', 'insert', 'splice')
 
 
+@dataclass(frozen=True, repr=False)
+class File:
+    """A file's content, what it was and what has befallen it."""
+
+    name: str
+    content: bytes
+    accidents: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return ', '.join((self.name, *self.accidents))
+
+
 @st.composite
-def damaged(draw, make: Callable[[], dict[str, bytes]]) -> tuple[str, bytes]:
-    """One of several files, with its name, after accidents of several kinds."""
+def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
+    """One of several files, after accidents of several kinds."""
     wholes = make()
     name = draw(st.sampled_from(sorted(wholes)))
-    content = bytearray(wholes[name])
+    content, accidents = bytearray(wholes[name]), []
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(0, max(len(content) - 1, 0)))
         length = draw(st.sampled_from([1, 2, 4, 8, 64, 512]))
-        match draw(st.sampled_from(_ACCIDENTS)):
+        kind, what = draw(st.sampled_from(_ACCIDENTS)), length
+        match kind:
             case 'flip' if content:
-                content[at] ^= 1 << draw(st.integers(0, 7))
+                what = draw(st.integers(0, 7))
+                content[at] ^= 1 << what
             case 'number':  # lengths, counts, offsets
-                number = draw(st.sampled_from([0, 1, 0x7F, 0x7FFF, 0x7FFFFFFF, -1]))
-                order = draw(st.sampled_from(['little', 'big']))
-                size = min(length, 8)
-                number &= (1 << 8 * size) - 1
-                content[at : at + size] = number.to_bytes(size, order)
+                what = draw(st.sampled_from([0, 1, 0x7F, 0x7FFF, 0x7FFFFFFF, -1]))
+                size, order = min(length, 8), draw(st.sampled_from(['little', 'big']))
+                number = what & ((1 << 8 * size) - 1)
+                what = number.to_bytes(size, order)
+                content[at : at + size] = what
             case 'cut':
                 del content[at:]
             case 'lose':
@@ -137,11 +151,15 @@ def damaged(draw, make: Callable[[], dict[str, bytes]]) -> tuple[str, bytes]:
             case 'repeat':
                 content[at:at] = content[at : at + length]
             case 'insert':
-                content[at:at] = draw(st.binary(max_size=16))
+                what = draw(st.binary(max_size=16))
+                content[at:at] = what
             case 'splice':
-                other = wholes[draw(st.sampled_from(sorted(wholes)))]
-                content[at:] = other[draw(st.integers(0, len(other))) :]
-    return name, bytes(content)
+                other = draw(st.sampled_from(sorted(wholes)))
+                begin = draw(st.integers(0, len(wholes[other])))
+                what = f'{other}[{begin}:]'
+                content[at:] = wholes[other][begin:]
+        accidents.append(f'{kind} at {at}: {what}')
+    return File(name, bytes(content), tuple(accidents))
 
 
 # ------------------------------------------------------------- processes under guard
@@ -159,8 +177,8 @@ class Guard:
 
     Args:
         function (Callable): What to call.
-        first (Callable): Gives arguments to call it with before the guard is set, for
-            whatever is imported on first use.
+        prepare (Callable): Is called there before the guard is set, for what is
+            imported on first use.
         memory (int): Bytes that it may take in addition to what it has then.
     """
 
@@ -168,9 +186,9 @@ class Guard:
     here = False
 
     def __init__(
-        self, function: Callable, first: Callable[[], tuple], memory: int = 1 << 30
+        self, function: Callable, prepare: Callable, memory: int = 3 << 30
     ) -> None:
-        self._function, self._first, self._memory = function, first, memory
+        self._function, self._prepare, self._memory = function, prepare, memory
         self._process = None
 
     def __call__(self, *args) -> tuple[object, str | None]:
@@ -201,7 +219,7 @@ class Guard:
     def _serve(self, pipe) -> None:
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
-        attempt(self._function, *self._first())
+        self._prepare()
         events: list[str] = []
 
         def watch(event: str, args: tuple) -> None:

@@ -101,9 +101,9 @@ def load_frame(folder: str) -> tuple:
     return shape_and_type(decode(clip)['imgs'][0])
 
 
-photograph = Guard(load_photograph, lambda: (str(PHOTOGRAPH),))
-scene = Guard(load_scene, tuple)
-frame = Guard(load_frame, lambda: (str(FRAME.parent),))
+photograph = Guard(load_photograph, lambda: load_photograph(str(PHOTOGRAPH)))
+scene = Guard(load_scene, load_scene)
+frame = Guard(load_frame, lambda: load_frame(str(FRAME.parent)))
 
 
 def check(outcome: tuple, *names: object) -> str | None:
@@ -118,27 +118,27 @@ def check(outcome: tuple, *names: object) -> str | None:
 
 @fuzz(150, file=damaged(files))
 def test_photographs(file):
-    PHOTOGRAPH.write_bytes(file[1])
+    PHOTOGRAPH.write_bytes(file.content)
     return check(photograph(str(PHOTOGRAPH)), PHOTOGRAPH)
 
 
 @fuzz(150, file=damaged(files))
 def test_scenes(file):
     LABELS.write_bytes(files()['PNG L'])
-    SCENE.write_bytes(file[1])
+    SCENE.write_bytes(file.content)
     return check(scene(), SCENE)
 
 
 @fuzz(150, file=damaged(files))
 def test_label_maps(file):
     SCENE.write_bytes(files()['PNG L'])
-    LABELS.write_bytes(file[1])
+    LABELS.write_bytes(file.content)
     return check(scene(), LABELS)
 
 
 @fuzz(100, file=damaged(files))
 def test_frames_on_disk(file):
-    FRAME.write_bytes(file[1])
+    FRAME.write_bytes(file.content)
     return check(frame(str(FRAME.parent)), FRAME)
 
 

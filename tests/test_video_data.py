@@ -134,6 +134,9 @@ def damaged(tmp_path_factory) -> Path:
     for codec, name in (('mpeg4', 'truncated.avi'), ('libvpx-vp9', 'truncated.webm')):
         whole = write(root / name, codec).read_bytes()
         (root / name).write_bytes(whole[: len(whole) * 6 // 10])
+    (root / 'box.mp4').write_bytes(b'\0\0\0\1ftyp' + b'\xff' * 8 + first)
+    head = b'\x1a\x45\xdf\xa3'.ljust(252, b'\0') + b'\x18\x53\x80\x67'
+    (root / 'begun.mkv').write_bytes(head)  # no size behind the name of its segment
     middle = first.index(b'mdat') + (len(first) - first.index(b'mdat')) // 2
     first[middle : middle + 400] = bytes(400)
     (root / 'damaged.mp4').write_bytes(first)
@@ -273,6 +276,8 @@ BAD = {
     'truncated first.mp4': (r'truncated, \d+ of \d+ bytes', READERS),
     'truncated.avi': (r'truncated, \d+ of \d+ bytes', READERS),
     'truncated.webm': (r'truncated, \d+ of \d+ bytes', READERS),
+    'box.mp4': (r'truncated, \d+ of \d+ bytes', READERS),
+    'begun.mkv': (r'truncated, 256 of \d+ bytes', READERS),
     'damaged.mp4': (r'damaged, frame \d+ of 40 cannot be read', READERS),
     'slanted.mp4': ('rotated by', ('pyav', 'opencv')),
     'size.ts': ('size changes from 96×64 to 64×48 at frame', ('pyav',)),

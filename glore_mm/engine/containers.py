@@ -1,5 +1,7 @@
 """What a video file says of itself in its first bytes: its container, its size."""
 
+import os
+
 
 def container_of(path: str) -> str | None:
     """What a file begins like: 'mp4', 'avi', 'mkv' (also webm), 'ts', or None."""
@@ -21,11 +23,12 @@ def stated_size(path: str) -> int:
         if kind == 'mkv':  # the segment, whose size is a number that has its own length
             head = file.read(256)
             begin = head.find(b'\x18\x53\x80\x67') + 4
-            length = 9 - head[begin].bit_length()
+            length = 9 - int.from_bytes(head[begin : begin + 1], 'big').bit_length()
             most = (1 << 7 * length) - 1  # stands for unknown
             size = int.from_bytes(head[begin : begin + length], 'big') & most
             end = begin + length + size if begin >= 4 and size < most else 0
-        while kind == 'mp4':  # a row of boxes, each with its size and name
+        whole = os.fstat(file.fileno()).st_size
+        while kind == 'mp4' and end < whole:  # a row of boxes, each with size and name
             file.seek(end)
             box = file.read(16)
             size = int.from_bytes(box[:4], 'big')

@@ -1,0 +1,91 @@
+"""Video files of usual kinds, whole and damaged: their frames, or refused by name."""
+
+import functools
+
+import av
+import numpy as np
+from fuzzing import SCRATCH, Guard, assert_clear, damaged, fuzz
+from hypothesis import strategies as st
+from mmengine.registry import TRANSFORMS
+
+import glore_mm.video  # noqa: F401  (registers)
+from glore_mm.engine import frames_of, open_video
+
+ROOT = SCRATCH / 'videos'
+VIDEO = ROOT / 'video.mp4'
+KINDS = {
+    'a.mp4': 'libx264',
+    'a.avi': 'mpeg4',
+    'a.mkv': 'libx264',
+    'a.webm': 'libvpx-vp9',
+    'a.ts': 'mpeg2video',
+}
+NUM_FRAMES = 12
+READERS = ('pyav', 'opencv')
+
+
+@functools.cache
+def files() -> dict[str, bytes]:
+    """A video of each kind."""
+    ROOT.mkdir(exist_ok=True)
+    for name, codec in KINDS.items():
+        with av.open(str(ROOT / name), 'w') as container:
+            stream = container.add_stream(codec, rate=25, options=dict(g='6'))
+            stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+            stream.codec_context.thread_count = 1
+            for index in range(NUM_FRAMES):
+                image = np.full((48, 64, 3), 20 * index, np.uint8)
+                image[:, 5 * index : 5 * index + 9] = 250
+                frame = av.VideoFrame.from_ndarray(image, 'rgb24')
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return {name: (ROOT / name).read_bytes() for name in KINDS}
+
+
+def go_through(path: str) -> list[tuple]:
+    return [(frame.shape, frame.dtype.name) for frame in frames_of(open_video(path))]
+
+
+def sample(path: str, reader: str) -> list[tuple]:
+    steps = [
+        dict(type='mmaction.OpenVideo', reader=reader),
+        dict(type='mmaction.SampleClips', clip_len=4, frame_interval=2, test_mode=True),
+        dict(type='mmaction.DecodeVideo'),
+    ]
+    clip = dict(filename=path, start_index=0)
+    for step in steps:
+        clip = TRANSFORMS.build(step)(clip)
+    return [(frame.shape, frame.dtype.name) for frame in clip['imgs']]
+
+
+def prepare() -> None:
+    VIDEO.write_bytes(files()['a.mp4'])
+    go_through(str(VIDEO))
+    for reader in READERS:
+        sample(str(VIDEO), reader)
+
+
+whole, clip = Guard(go_through, prepare), Guard(sample, prepare)
+
+
+def check(outcome: tuple, *names: object) -> str | None:
+    frames, message = outcome
+    if message:
+        assert_clear(message, *names)
+        assert 'emory' not in message
+        return message
+    assert frames
+    for (_, _, colours), kind in frames:
+        assert (colours, kind) == (3, 'uint8')
+
+
+@fuzz(100, file=damaged(files))
+def test_videos(file):
+    VIDEO.write_bytes(file.content)
+    return check(whole(str(VIDEO)), VIDEO)
+
+
+@fuzz(100, file=damaged(files), reader=st.sampled_from(READERS))
+def test_clips(file, reader):
+    VIDEO.write_bytes(file.content)
+    return check(clip(str(VIDEO), reader), VIDEO)
