@@ -36,7 +36,7 @@ narrow = dict(channels=8, norm_cfg=norm)
 model = dict(
     data_preprocessor=dict(size=(32, 64)),
     backbone=dict(base_channels=8, stem_channels=8, norm_cfg=norm),
-    decode_head=dict(in_channels=64, **narrow),
+    decode_head=dict(in_channels=64, num_nodes=4, **narrow),
     auxiliary_head=dict(in_channels=32, **narrow),
 )
 train_pipeline = _base_.train_pipeline

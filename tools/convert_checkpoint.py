@@ -12,17 +12,24 @@ def main() -> None:
     """Parse, convert, say what became of the file's content."""
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', help='file to convert, in either form')
-    parser.add_argument('output', help='file to write, in the other form')
+    parser.add_argument(
+        'output', help='file to write, in the other form (.pth or .safetensors)'
+    )
+    parser.add_argument(
+        '--keep-names',
+        action='store_true',
+        help='change the format alone, such as that of a trained checkpoint',
+    )
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options)
-    done = convert_checkpoint(cfg, args.checkpoint, args.output)
+    done = convert_checkpoint(cfg, args.checkpoint, args.output, args.keep_names)
     print(f'{args.checkpoint}: {done.kind}, {len(done.state_dict)} tensors converted')
     if done.dropped:
         print(f'left out: {", ".join(done.dropped)}')
     if done.untouched:
         print(f'not in it, left to their initialisation: {", ".join(done.untouched)}')
-    print(f'written: {args.output}')
+    print(f'written: {args.output}, and its SHA-256: {args.output}.sha256')
 
 
 if __name__ == '__main__':

@@ -238,7 +238,8 @@ def _write_safetensors(content: dict, path: str) -> None:
     # the format knows no memory that tensors share
     state = {name: value.contiguous().clone() for name, value in state.items()}
     about = (content.get('meta') or {}).get('dataset_meta') or {}
-    save_file(state, path, dict(format='pt', dataset_meta=json.dumps(about)))
+    about = json.dumps(about, default=list)  # arrays, of a palette
+    save_file(state, path, dict(format='pt', dataset_meta=about))
 
 
 def _about_archive(path: str) -> str:

@@ -93,22 +93,22 @@ class FiniteLosses:
         with torch.no_grad(), context:
             source = _first_non_finite(model, self._batch)
         files = listed(_files_of(self._batch), shown=16)
-        return f'the loss is {loss.item()}, {source}. The samples: {files}'
+        return f'the loss is {loss.item()}: {source}. The samples: {files}'
 
 
 def _first_non_finite(model: nn.Module, batch: dict) -> str:
     """What gave the first value that is not finite, found by a second forward pass."""
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
-            return f'as {name}, a weight, is not finite'
+            return f'{name}, a weight, is not finite'
     found: list[str] = []
 
     def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
         if not found and not _is_finite(output):
             if _is_finite(inputs):
-                found.append(f'from finite inputs, {name} gave the first such value')
+                found.append(f'{name} gave the first such value, from finite inputs')
             else:
-                found.append('as the data that the network gets are not finite')
+                found.append('the samples themselves hold such values')
 
     handles = [
         module.register_forward_hook(partial(look, name))
@@ -125,8 +125,8 @@ def _first_non_finite(model: nn.Module, batch: dict) -> str:
         return found[0]
     wrong = [name for name, value in losses.items() if not _is_finite(value)]
     if wrong:
-        return f'from finite scores, {wrong[0]} gave it'
-    return 'and a second pass over the batch gave finite values'
+        return f'{wrong[0]} is not finite, from finite scores'
+    return 'a second pass over the batch gave none'
 
 
 def _is_finite(value: object) -> bool:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 
@@ -12,14 +13,11 @@ from mmengine.utils import mkdir_or_exist
 from torch import distributed
 
 from glore_mm.drafts import draft_of
+from glore_mm.engine.processes import is_first_process, lost_another
+from glore_mm.engine.stopping import STOPPED, Stopped
 from glore_mm.errors import SharedError, UserError
 
-#: Exit status of a tool that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
-STOPPED = 75
-
-
-class Stopped(KeyboardInterrupt):
-    """A run ends because a signal asked for it; the message says what was saved."""
+_PATIENCE = 10  # seconds
 
 
 def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
@@ -48,13 +46,15 @@ def plain_errors(main: Callable[[], None]) -> Callable[[], None]:
             if is_first_process():
                 print(str(error) or 'interrupted', file=sys.stderr, flush=True)
             sys.exit(STOPPED if isinstance(error, Stopped) else 130)
+        except Exception as error:
+            if os.environ.get('GLORE_TRACEBACK') == '1' or not lost_another(error):
+                raise
+            # the launcher ends this one as soon as it has seen the other
+            time.sleep(_PATIENCE)
+            print('error: another process of this run has ended', file=sys.stderr)
+            sys.exit(1)
 
     return run
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that speaks for all that a launcher has started."""
-    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
 def message_of(error: Exception) -> str:

@@ -21,12 +21,13 @@ from glore_mm.checkpoints import (
     Conversion,
     convert,
     is_released,
-    read_checkpoint,
     weights_of,
     write_checkpoint,
+    write_digest,
 )
 from glore_mm.engine.loops import Start
-from glore_mm.engine.reporting import is_first_process, message_of
+from glore_mm.engine.processes import is_first_process
+from glore_mm.engine.reporting import message_of
 from glore_mm.engine.saving import check_resumable, newest_checkpoint
 from glore_mm.engine.setup import add_outputs, metainfo_of
 from glore_mm.errors import UserError, listed
@@ -319,13 +320,19 @@ def load_classifier(cfg: Config, model: torch.nn.Module, path: str) -> Sequence[
     return classes
 
 
-def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
+def convert_checkpoint(
+    cfg: Config, source: str, output: str, keep_names: bool = False
+) -> Conversion:
     """Convert a released checkpoint for the network of a config, or back.
+
+    The SHA-256 of what is written goes into `<output>.sha256`.
 
     Args:
         cfg (Config): From `load_config`.
         source (str): File to convert.
-        output (str): File to write.
+        output (str): File to write; in safetensors' format where it ends so.
+        keep_names (bool): Change the format alone: the weights keep their names, which
+            are those of the network. Default: False.
 
     Returns:
         Conversion: What became of the file's content.
@@ -335,9 +342,19 @@ def convert_checkpoint(cfg: Config, source: str, output: str) -> Conversion:
     """
     if os.path.realpath(source) == os.path.realpath(output):
         raise UserError(f'{output} would be written over its own source')
-    network = build_model(cfg).state_dict()
-    done = convert(read_checkpoint(source), network, source)
-    write_checkpoint(dict(state_dict=done.state_dict), output)
+    content = _read(source)
+    if keep_names:
+        check_fit(cfg, content, source)
+        dropped = sorted({*content} - {'state_dict', 'meta'})
+        if 'state_dict' not in content:
+            dropped = []
+        done = Conversion('ours', weights_of(content, source), dropped)
+    else:
+        done = convert(content, build_model(cfg).state_dict(), source)
+    about = (content.get('meta') or {}).get('dataset_meta') or {}
+    written = dict(state_dict=done.state_dict, meta=dict(dataset_meta=about))
+    write_checkpoint(written, output)
+    write_digest(output)
     return done
 
 

@@ -16,7 +16,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 from glore_mm.checkpoints import load_safely
-from glore_mm.engine.reporting import is_first_process, message_of
+from glore_mm.engine.processes import is_first_process
+from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
 from glore_mm.machine import processor_name
 

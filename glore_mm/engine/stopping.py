@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from glore_mm.engine.reporting import Stopped, is_first_process
+from glore_mm.engine.processes import is_first_process, lost_another
+
+#: Exit status of a tool that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
+STOPPED = 75
 
 _GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
 
 _asked: list[str] = []  # the signals that came
+
+
+class Stopped(KeyboardInterrupt):
+    """A run ends because a signal asked for it; the message says what was saved."""
 
 
 @contextmanager
@@ -27,9 +34,13 @@ def stoppable() -> Iterator[None]:
             before[number] = signal.signal(number, _note)
     try:
         yield
+    except Exception as error:
+        _restore(before)
+        if _asked and lost_another(error):  # for the launcher has seen it end
+            signal.raise_signal(signal.Signals[_asked[0]])
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
 
 
 def asked_by() -> str | None:
@@ -71,11 +82,15 @@ def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
         init(worker)
 
 
+def _restore(handlers: dict) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 def _note(number: int, frame: object) -> None:
     if number == signal.SIGINT and asked_by() == 'SIGINT':
         raise KeyboardInterrupt
     _asked.append(signal.Signals(number).name)
-    if is_first_process():
-        hint = ' (Ctrl-C again ends it at once)' if number == signal.SIGINT else ''
-        text = f'{asked_by()}: saving when this iteration is done{hint}\n'
-        os.write(2, text.encode())  # print could be what was interrupted
+    if number == signal.SIGINT and is_first_process():
+        # by os.write, for print could be what was interrupted
+        os.write(2, b'saving after this iteration; Ctrl-C again ends it at once\n')
