@@ -65,7 +65,7 @@ train_pipeline[3].update(crop_size=32)
 train_pipeline[2].update(scale=32)
 photographs = dict(data_root='photographs')
 train_dataloader = dict(
-    batch_size=8, num_workers=2, dataset=dict(pipeline=train_pipeline, **photographs)
+    batch_size=4, num_workers=2, dataset=dict(pipeline=train_pipeline, **photographs)
 )
 val_dataloader = test_dataloader = dict(batch_size=8, dataset=photographs)
 train_cfg = dict(max_epochs={length}, val_interval=2)
@@ -125,9 +125,10 @@ class Outcome:
     identical: int = 0
 
 
-def prepare(folder: Path, scenario: Scenario) -> Path:
+def prepare(folder: Path, scenario: Scenario, num_val: int = 2) -> Path:
     """Write data and config of a scenario, and return the config."""
-    write_mini_cityscapes(folder / 'scenes', num_train=10, num_val=2, size=(48, 96))
+    size = (48, 96)
+    write_mini_cityscapes(folder / 'scenes', num_train=10, num_val=num_val, size=size)
     write_mini_imagenet(folder / 'photographs', num_train=60, num_val=10, scale=0.2)
     config = folder / f'{scenario.config}_{scenario.length}.py'
     text = CONFIGS[scenario.config]
@@ -136,21 +137,45 @@ def prepare(folder: Path, scenario: Scenario) -> Path:
 
 
 def launch(
-    folder: Path, config: Path, work_dir: str, processes: int = 1, *options: str
+    folder: Path,
+    config: Path,
+    work_dir: str,
+    processes: int = 1,
+    *options: str,
+    node: tuple[int, int, int] | None = None,
 ) -> subprocess.Popen:
-    """Start tools/train.py, or tools/dist_train.sh."""
+    """Start tools/train.py, or tools/dist_train.sh for several processes or nodes.
+
+    Args:
+        folder (Path): Where; what is said goes to `<work_dir>.log` there, or to
+            `<work_dir>.<node>.log`.
+        config (Path): From `prepare`.
+        work_dir (str): In the folder.
+        processes (int): On this node. Default: 1.
+        options (str): More of train.py's.
+        node (tuple[int, int, int], optional): This one, of how many, and a port.
+    """
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config)]
-    if processes > 1:
+    if processes > 1 or node:
         command = [str(ROOT / 'tools' / 'dist_train.sh'), str(config), str(processes)]
     command += ['--seed', '0', '--work-dir', work_dir, *options]
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable)
+    log = f'{work_dir}.log'
+    rank, nodes, port = node or (0, 1, free_port())
+    environment |= dict(NODE_RANK=f'{rank}', NNODES=f'{nodes}', MASTER_PORT=f'{port}')
+    if node:
+        log = f'{work_dir}.{rank}.log'
+    with open(folder / log, 'a') as file:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=file, stderr=file
+        )
+
+
+def free_port() -> int:
+    """A port that no process listens at."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
-        environment['MASTER_PORT'] = str(probe.getsockname()[1])
-    with open(folder / f'{work_dir}.log', 'a') as log:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log
-        )
+        return probe.getsockname()[1]
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -48,13 +48,27 @@ def wait_for(log: Path, text: str, process: subprocess.Popen) -> None:
     ('scenario', 'number', 'moment', 'saved'),
     [
         (ITERATIONS, signal.SIGTERM, '[14/30]', r'iter_'),
-        (EPOCHS, signal.SIGINT, '[3][2/8]', 'epoch_2_iter_'),
+        (EPOCHS, signal.SIGINT, '[3][ 2/15]', 'epoch_2_iter_'),
         (PROCESSES, signal.SIGTERM, '[14/30]', 'iter_'),
+        (ITERATIONS, signal.SIGTERM, 'Iter(val) [ 2/10]', 'iter_20'),
+        (PROCESSES, signal.SIGTERM, 'Iter(val) [2/5]', 'iter_20'),
     ],
-    ids=['SIGTERM', 'Ctrl-C', 'two processes'],
+    ids=[
+        'SIGTERM',
+        'Ctrl-C',
+        'two processes',
+        'validating',
+        'two processes validating',
+    ],
 )
 def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp_path):
     config = soak.prepare(tmp_path, scenario)
+    if scenario.config == 'iterations':  # validate on more, which takes longer
+        config.write_text(
+            config.read_text()
+            + "more = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')\n"
+            "val_dataloader['dataset'] = dict(scenes, data_prefix=more)\n"
+        )
     whole = soak.launch(tmp_path, config, 'whole', scenario.processes)
     assert whole.wait() == 0, (tmp_path / 'whole.log').read_text()
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from glore_mm.engine.finite import FiniteLosses
 from glore_mm.engine.randomness import apart, batches_apart, set_random_states
 from glore_mm.engine.saving import saver_of
-from glore_mm.engine.stopping import asked_by, keeping_workers, stop, stoppable
+from glore_mm.engine.stopping import asked_by, stop, stoppable
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _ExactLoop:
         with stoppable():
             self.runner.call_hook('before_train')
             self._restore_random_states()
-            if not self._start.validated:
+            if self._validation_is_pending():
                 self._validate_if_due()
             self._train()
             self.runner.call_hook('after_train')
@@ -105,6 +105,10 @@ class _ExactLoop:
                 f'{processes} train: dropout and the like will draw other numbers than '
                 'without the interruption'
             )
+
+    def _validation_is_pending(self) -> bool:
+        """Whether training was interrupted before or in a validation."""
+        return not self._start.validated
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
@@ -145,6 +149,9 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
 
     def _progress(self) -> tuple[int, int]:
         return self._epoch, self._max_epochs
+
+    def _validation_is_pending(self) -> bool:
+        return super()._validation_is_pending() and not self._first
 
     def _go_to(self, loader: DataLoader, start: Start) -> None:
         batches = start.iterations - start.epochs * len(loader)
@@ -191,9 +198,7 @@ def _numbered(runner: Runner, loader: dict) -> DataLoader:
         sampler=dict(type='NumberedDraws', sampler=loader['sampler']),
     )
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
-    built = runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)
-    built.worker_init_fn = keeping_workers(built.worker_init_fn)
-    return built
+    return runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)
 
 
 def _skip(loader: DataLoader, batches: int) -> None:

@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import BaseLoop, CheckpointLoader, Runner
+from torch.utils.data import DataLoader
 
 from glore_mm.checkpoints import (
     Conversion,
@@ -30,6 +31,7 @@ from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
 from glore_mm.engine.saving import check_resumable, newest_checkpoint
 from glore_mm.engine.setup import add_outputs, metainfo_of
+from glore_mm.engine.stopping import keeping_workers
 from glore_mm.errors import UserError, listed
 
 # Logged by mmengine at the start of every run; a user can do nothing about them.
@@ -84,6 +86,14 @@ class ExactRunner(QuietRunner):
         else:
             kind = _exact(loop.get('type'), kinds)
         return super().build_train_loop(dict(loop, type=kind))
+
+    @staticmethod
+    def build_dataloader(dataloader: dict | DataLoader, *args, **kwargs) -> DataLoader:
+        """A data loader; a signal that asks for a stop leaves it its workers."""
+        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        if loader is not dataloader:
+            loader.worker_init_fn = keeping_workers(loader.worker_init_fn)
+        return loader
 
     def register_hook(self, hook: Hook | dict, *args, **kwargs) -> None:
         """Register a hook; what saves checkpoints saves them whole."""

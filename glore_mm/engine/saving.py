@@ -175,11 +175,12 @@ class WholeCheckpoints(CheckpointHook):
             self._own.remove_surplus(self.max_keep_ckpts)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        before = self._best()
+        before = {path: _state_of(path) for path in self._best()}
         super()._save_best_checkpoint(runner, metrics)
         if is_main_process():
-            for path in self._best() - before:
-                self._own.add(path)
+            for path in self._best():
+                if _state_of(path) != before.get(path):
+                    self._own.add(path)
             self._own.remove_outdated()
 
     def _best(self) -> set[str]:
@@ -226,6 +227,7 @@ class _OwnFiles:
     def add(self, path: str) -> None:
         """Note a file that was written."""
         name = osp.basename(path)
+        self._outdated = [each for each in self._outdated if each != path]
         self._written.pop(name, None)
         self._written[name] = _state_of(path)
         write_text(self._ledger, json.dumps(list(self._written.items())))

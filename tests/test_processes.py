@@ -1,0 +1,142 @@
+"""Runs of several processes: the same figures as of one, and one end for all."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soak
+
+CONFIG = soak.ROOT / 'configs' / 'seg' / 'glore_mini.py'
+
+pytestmark = pytest.mark.slow
+
+
+def validated(work_dir):
+    """What the last validation gave."""
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    records = map(json.loads, log.read_text().splitlines())
+    return [record for record in records if 'mIoU' in record][-1]
+
+
+def test_one_two_and_four_processes_train_alike(tmp_path):
+    """With norms that do not depend on the split, and without dropout, which does."""
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 20))
+    heads = ('model.decode_head', 'model.auxiliary_head')
+    alike = [f'{head}.dropout_ratio=0' for head in heads]
+    curves, figures = [], []
+    for processes in (1, 2, 4):
+        share = f'train_dataloader.batch_size={4 // processes}'
+        options = ('--cfg-options', share, *alike)
+        run = soak.launch(tmp_path, config, f'of_{processes}', processes, *options)
+        assert run.wait() == 0, (tmp_path / f'of_{processes}.log').read_text()
+        losses = soak.losses(tmp_path / f'of_{processes}')
+        curves.append([loss for step in range(1, 21) for loss in losses[step]])
+        figures.append(validated(tmp_path / f'of_{processes}')['mIoU'])
+    assert curves[0][-1] < 0.98 * curves[0][0]  # it learns
+    np.testing.assert_allclose(curves[1], curves[0], rtol=2e-6)
+    np.testing.assert_allclose(curves[2], curves[0], rtol=2e-6)
+    assert figures[1] == figures[2] == figures[0]
+
+
+@pytest.mark.parametrize('images', [1, 3])
+def test_every_sample_of_a_test_counts_once(images, tool, tmp_path):
+    """Also where the processes cannot have equally many."""
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 4), images)
+    assert soak.launch(tmp_path, config, 'run').wait() == 0
+    saved = 'run/iter_4.pth'
+    said = [
+        tool('test', config, saved, '--dump', '1.npz', cwd=tmp_path),
+        tool('dist_test.sh', config, saved, 2, '--dump', '2.npz', cwd=tmp_path),
+    ]
+    figure = [done.stdout.rpartition('mIoU: ')[2].split()[0] for done in said]
+    assert figure[0] == figure[1]
+    with np.load(tmp_path / '1.npz') as one, np.load(tmp_path / '2.npz') as two:
+        assert one['names'].tolist() == two['names'].tolist()
+        np.testing.assert_array_equal(one['confusion'], two['confusion'])
+
+
+def of_rank(rank, config):
+    """The process that has this rank, and those that load its data."""
+    found = []
+    for folder in Path('/proc').glob('[0-9]*'):
+        try:
+            arguments = (folder / 'cmdline').read_bytes().split(b'\0')
+            environment = (folder / 'environ').read_bytes().split(b'\0')
+        except OSError:  # it has ended
+            continue
+        if f'RANK={rank}'.encode() in environment and str(config).encode() in arguments:
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def none_is_left(config):
+    """Processes that load data look every 5 s whether theirs is there."""
+    limit = time.monotonic() + 20
+    while of_rank(0, config) + of_rank(1, config) and time.monotonic() < limit:
+        time.sleep(0.2)
+    return not of_rank(0, config) + of_rank(1, config)
+
+
+def wait_until_it_trains(log, run):
+    limit = time.monotonic() + 120
+    while ' 14/500' not in log.read_text():
+        assert run.poll() is None and time.monotonic() < limit, log.read_text()
+        time.sleep(0.05)
+
+
+def test_a_process_that_is_killed_ends_all(tmp_path):
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 500))
+    run = soak.launch(tmp_path, config, 'run', 2)
+    log = tmp_path / 'run.log'
+    wait_until_it_trains(log, run)
+    os.kill(of_rank(1, config)[0], signal.SIGKILL)
+    begun = time.monotonic()
+    assert run.wait() == 1
+    assert time.monotonic() - begun < 60
+    said = log.read_text()
+    assert said.rstrip().endswith('error: process 1 was killed by SIGKILL')
+    assert 'Traceback' not in said
+    assert none_is_left(config)
+
+
+def test_an_error_of_one_process_is_the_one_that_is_told(tmp_path):
+    """Of two nodes, each with its own launcher: a file is damaged while they train."""
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 500))
+    port = soak.free_port()
+    runs = [
+        soak.launch(tmp_path, config, 'run', 1, node=(node, 2, port))
+        for node in range(2)
+    ]
+    logs = [tmp_path / f'run.{node}.log' for node in range(2)]
+    wait_until_it_trains(logs[0], runs[0])
+    damaged = min((tmp_path / 'scenes' / 'leftImg8bit' / 'train').rglob('*.png'))
+    damaged.write_bytes(b'')
+    begun = time.monotonic()
+    assert [run.wait() for run in runs] == [1, 1]
+    assert time.monotonic() - begun < 60
+    said = [log.read_text() for log in logs]
+    assert any(f'error: {damaged.relative_to(tmp_path)}' in each for each in said)
+    for each in said:
+        assert 'Traceback' not in each
+        first = next(line for line in each.splitlines() if line.startswith('error: '))
+        assert damaged.name in first or first == (
+            'error: another process of this run has ended'
+        )
+    assert none_is_left(config)
+
+
+def test_two_nodes_train_as_one(tmp_path):
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 10))
+    port = soak.free_port()
+    share = ('--cfg-options', 'train_dataloader.batch_size=2')
+    runs = [
+        soak.launch(tmp_path, config, 'nodes', 1, *share, node=(node, 2, port))
+        for node in range(2)
+    ]
+    runs.append(soak.launch(tmp_path, config, 'alone', 2, *share))
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert soak.differences(tmp_path / 'nodes', tmp_path / 'alone') == []
