@@ -139,6 +139,31 @@ def test_killed_in_the_middle(tool, whole, tmp_path):
     assert table(killed) == table(folder)
 
 
+@pytest.mark.slow
+def test_ended_it_ends_its_runs(tool, whole, tmp_path):
+    config, _, _ = whole
+    command = [sys.executable, ROOT / 'tools/ablate.py', config, '--seeds', '2']
+    process = subprocess.Popen(
+        [*command, '--work-dir', tmp_path / 'ended', '--jobs', '2'],
+        env=dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES=''),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = tmp_path / 'ended' / 'plain' / 'seed0' / 'console.log'
+    deadline = time.monotonic() + 120
+    while not log.exists() or 'Iter(train)' not in log.read_text():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    for lock in (tmp_path / 'ended').rglob('training.lock'):
+        FileLock(lock, timeout=0).acquire()
+    finished = (
+        runs(tmp_path / 'ended') if (tmp_path / 'ended' / 'runs').exists() else []
+    )
+    assert len(finished) < 4
+
+
 def test_several_at_a_time_and_records_elsewhere(tool, whole, tmp_path):
     """Runs in processes of their own give the same; nothing is trained twice."""
     config, folder, _ = whole

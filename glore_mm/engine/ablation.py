@@ -39,10 +39,13 @@ from glore_mm.datasets.writing import record_of
 from glore_mm.engine.reporting import message_of, write_text
 from glore_mm.engine.running import build_model, train_and_dump
 from glore_mm.engine.setup import device_name, load_config, task_of
+from glore_mm.engine.stopping import Stopped
 from glore_mm.errors import UserError
 
 #: Trains one variant with one seed; raises where that fails.
 Worker = Callable[[str, int], None]
+
+_running: set[subprocess.Popen] = set()
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,8 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
     ):
         try:
             done = train_and_dump(partial(ablation.config, variant, seed), seed)
+        except Stopped:  # a run of an ablation begins anew
+            raise KeyboardInterrupt from None
         except Exception:
             traceback.print_exc()
             raise
@@ -337,19 +342,22 @@ def in_processes(
 def _start(
     command: Sequence[str], environment: Mapping[str, str], variant: str, seed: int
 ) -> None:
-    done = subprocess.run(
+    with subprocess.Popen(
         [*command, '--only', variant, str(seed)],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ['it said nothing']
+    ) as process:
+        _running.add(process)
+        errors = process.communicate()[1]
+        _running.remove(process)
+    if process.returncode:
+        said = errors.strip().splitlines() or ['it said nothing']
         said = [line for line in said if not line.startswith('srun: ')] or said
         reason = said[-1].removeprefix('error: ')
-        raise RuntimeError(f'exit code {done.returncode}: {reason}')
+        raise RuntimeError(f'exit code {process.returncode}: {reason}')
 
 
 def _outcomes(
@@ -376,8 +384,11 @@ def _outcomes(
         futures = {pool.submit(attempt, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:  # interrupted: what has not begun does not begin
-        pool.shutdown(cancel_futures=True)
+    finally:  # interrupted: what has not begun does not begin, what runs ends
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in [*_running]:
+            process.terminate()
+        pool.shutdown()
 
 
 def _attempt(ablation: Ablation, worker: Worker, job: tuple[str, int]) -> Run | str:

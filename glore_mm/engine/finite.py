@@ -101,14 +101,16 @@ def _first_non_finite(model: nn.Module, batch: dict) -> str:
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return f'{name}, a weight, is not finite'
+    data = model.data_preprocessor(batch, True)
+    if not _is_finite(data):
+        return 'the samples themselves hold such values'
     found: list[str] = []
 
     def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
-        if not found and not _is_finite(output):
-            if _is_finite(inputs):
-                found.append(f'{name} gave the first such value, from finite inputs')
-            else:
-                found.append('the samples themselves hold such values')
+        # inside a unit products without a module of their own can be the source; then
+        # the unit is the first that has finite inputs
+        if not found and _is_finite(inputs) and not _is_finite(output):
+            found.append(name)
 
     handles = [
         module.register_forward_hook(partial(look, name))
@@ -116,13 +118,12 @@ def _first_non_finite(model: nn.Module, batch: dict) -> str:
         if name
     ]
     try:
-        data = model.data_preprocessor(batch, True)
         losses = model._run_forward(data, mode='loss')
     finally:
         for handle in handles:
             handle.remove()
     if found:
-        return found[0]
+        return f'{found[0]} gave the first such value, from finite inputs'
     wrong = [name for name, value in losses.items() if not _is_finite(value)]
     if wrong:
         return f'{wrong[0]} is not finite, from finite scores'
