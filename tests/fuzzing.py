@@ -173,20 +173,20 @@ _ALLOWED = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
 
 
 class Guard:
-    """A function in a process of its own, which has little memory and may only read.
+    """A function in a process of its own, which may only read, and use little memory.
 
     Args:
         function (Callable): What to call.
         prepare (Callable): Is called there before the guard is set, for what is
             imported on first use.
-        memory (int): Bytes that it may take in addition to what it has then.
+        memory (int): Bytes that it may come to use in addition to those it uses then.
     """
 
     #: Whether to call functions here instead, unguarded.
     here = False
 
     def __init__(
-        self, function: Callable, prepare: Callable, memory: int = 3 << 30
+        self, function: Callable, prepare: Callable, memory: int = 1 << 30
     ) -> None:
         self._function, self._prepare, self._memory = function, prepare, memory
         self._process = None
@@ -196,46 +196,49 @@ class Guard:
         if self.here:
             return attempt(self._function, *args)
         if self._process is None:
-            fork = multiprocessing.get_context('fork')
-            self._pipe, theirs = fork.Pipe()
-            self._process = fork.Process(target=self._serve, args=(theirs,))
-            self._process.daemon = True
-            self._process.start()
-            theirs.close()
+            self._start()
         try:
             self._pipe.send(args)
             if not self._pipe.poll(60):
-                self._process.kill()
-                raise EOFError('it took more than a minute')
-            result, events, failure = self._pipe.recv()
+                raise EOFError('it takes more than a minute')
+            result, failure = self._pipe.recv()
         except (EOFError, ConnectionError) as error:
+            failure = repr(error)
+        if failure:
+            self._process.kill()
             self._process.join()
-            code, self._process = self._process.exitcode, None
-            raise AssertionError(f'{error} (exit code {code})') from None
-        assert not failure, failure
-        assert not events, events
+            self._process = None
+            raise AssertionError(failure)
         return result
+
+    def _start(self) -> None:
+        fork = multiprocessing.get_context('fork')
+        self._pipe, theirs = fork.Pipe()
+        self._process = fork.Process(target=self._serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
 
     def _serve(self, pipe) -> None:
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         self._prepare()
-        events: list[str] = []
+        forbidden: list[str] = []
 
         def watch(event: str, args: tuple) -> None:
             if event == 'open':
                 _, mode, flags = args
-                forbidden = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-                forbidden = forbidden or set(mode or 'r') & set('wax+')
+                wrong = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                wrong = wrong or set(mode or 'r') & set('wax+')
             else:
-                forbidden = event.startswith(_FORBIDDEN) and event not in _ALLOWED
-            if forbidden:
-                events.append(f'{event} {args}'[:200])
+                wrong = event.startswith(_FORBIDDEN) and event not in _ALLOWED
+            if wrong:
+                forbidden.append(f'{event} {args}'[:200])
                 raise PermissionError(event)
 
-        pages = int(Path('/proc/self/statm').read_text().split()[0])
-        limit = pages * resource.getpagesize() + self._memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        most = _memory_used() + self._memory
+        # more than that is claimed and never touched; but no one shall run out of it
+        limit = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, limit))
         sys.addaudithook(watch)
         while True:
             try:
@@ -247,5 +250,14 @@ class Guard:
                 result = attempt(self._function, *args)
             except BaseException:
                 failure = traceback.format_exc()
-            pipe.send((result, list(events), failure))
-            events.clear()
+            if _memory_used() > most:
+                failure = f'it used {_memory_used() >> 20} MB'
+            pipe.send((result, failure or ' '.join(forbidden)))
+
+
+_ADDRESSES = 16 << 30
+
+
+def _memory_used() -> int:
+    """Bytes that this process has come to use at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

@@ -101,16 +101,17 @@ def load_frame(folder: str) -> tuple:
     return shape_and_type(decode(clip)['imgs'][0])
 
 
-photograph = Guard(load_photograph, lambda: load_photograph(str(PHOTOGRAPH)))
-scene = Guard(load_scene, load_scene)
-frame = Guard(load_frame, lambda: load_frame(str(FRAME.parent)))
+# Pillow takes images of 180 million pixels for possible ones.
+MEMORY = 3 << 30
+photograph = Guard(load_photograph, lambda: load_photograph(str(PHOTOGRAPH)), MEMORY)
+scene = Guard(load_scene, load_scene, MEMORY)
+frame = Guard(load_frame, lambda: load_frame(str(FRAME.parent)), MEMORY)
 
 
 def check(outcome: tuple, *names: object) -> str | None:
     found, message = outcome
     if message:
         assert_clear(message, *names)
-        assert 'MemoryError' not in message
         return message
     (_, _, colours), kind = found
     assert (colours, kind) == (3, 'uint8')
