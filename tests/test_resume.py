@@ -94,11 +94,11 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Train a few iterations in `tmp_path/run`: run(resume=True, more=options)."""
+    """Train a few iterations in `tmp_path/run`: run(resume='newest', more=options)."""
     monkeypatch.chdir(tmp_path)
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 8))
 
-    def train_here(seed=0, resume=False, **options):
+    def train_here(seed=0, resume=None, **options):
         options = {'train_cfg.max_iters': 8, 'train_cfg.val_interval': 8} | {
             key.replace('__', '.'): value for key, value in options.items()
         }
@@ -120,7 +120,7 @@ def test_the_newest_that_is_whole_is_resumed(run, capsys):
     newest.write_bytes(content[: len(content) // 2])
     Path('run/iter_7.pth').touch()
     Path('run/iter_9.pth.123.part').touch()  # what a killed run was writing
-    run(resume=True, train_cfg__max_iters=6)
+    run(resume='newest', train_cfg__max_iters=6)
     said = capsys.readouterr().out
     assert 'passed over: ' in said and 'iter_7.pth is empty' in said
     assert 'iter_6.pth cannot be read as a checkpoint' in said
@@ -132,12 +132,12 @@ def test_the_newest_that_is_whole_is_resumed(run, capsys):
 
 def test_with_none_that_is_whole_it_says_why(run):
     with pytest.raises(UserError, match='run holds no checkpoint to go on from'):
-        run(resume=True)
+        run(resume='newest')
     Path('run').mkdir(exist_ok=True)
     torch.save(dict(state_dict={'a': torch.ones(1)}), 'run/iter_4.pth')
     Path('run/iter_5.pth').mkdir()
     with pytest.raises(UserError) as error:
-        run(resume=True)
+        run(resume='newest')
     assert 'iter_4.pth cannot be resumed: it lacks message_hub' in str(error.value)
     assert 'iter_5.pth: it is a folder' in str(error.value)
 
@@ -156,7 +156,7 @@ def test_what_others_wrote_is_never_deleted(run):
     info = content['message_hub']['runtime_info']
     info.update(best_score=-1.0, best_ckpt=str(precious), keep_ckpt_ids=[1, 1, 1, 1])
     torch.save(content, 'run/iter_8.pth')
-    run(resume=True, train_cfg__max_iters=16, train_cfg__val_interval=4)
+    run(resume='newest', train_cfg__max_iters=16, train_cfg__val_interval=4)
     for name in ('run/iter_1.pth', 'run/best_mIoU_iter_1.pth', precious):
         assert Path(name).read_text() == 'mine'
     assert files() >= {'iter_12.pth', 'iter_16.pth'}  # of ours, the last two
@@ -177,8 +177,8 @@ def test_another_seed_is_refused(run):
     with pytest.raises(
         UserError, match='--seed 1: .*iter_4.pth was trained with seed 0'
     ):
-        run(seed=1, resume=True)
-    run(seed=None, resume=True)
+        run(seed=1, resume='newest')
+    run(seed=None, resume='newest')
 
 
 def test_two_runs_in_one_folder_are_refused(run):

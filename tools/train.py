@@ -12,8 +12,11 @@ def main() -> None:
     parser = runner_parser(__doc__)
     parser.add_argument(
         '--resume',
-        action='store_true',
-        help='go on from the newest checkpoint in the work dir',
+        nargs='?',
+        const='newest',
+        choices=['newest', 'if-any'],
+        help='go on from the newest whole checkpoint in the work dir; with if-any, begin '
+        'where there is none yet',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--seed', type=int, help='of Python, NumPy and torch')

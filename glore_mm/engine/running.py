@@ -29,7 +29,11 @@ from glore_mm.checkpoints import (
 from glore_mm.engine.loops import Start
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
-from glore_mm.engine.saving import check_resumable, newest_checkpoint
+from glore_mm.engine.saving import (
+    check_resumable,
+    has_checkpoints,
+    newest_checkpoint,
+)
 from glore_mm.engine.setup import add_outputs, metainfo_of
 from glore_mm.engine.stopping import keeping_workers
 from glore_mm.errors import UserError, listed
@@ -125,13 +129,17 @@ def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | No
 
 
 def train(
-    cfg: Config, resume: bool = False, amp: bool = False, seed: int | None = None
+    cfg: Config,
+    resume: str | None = None,
+    amp: bool = False,
+    seed: int | None = None,
 ) -> Runner:
     """Train a config.
 
     Args:
         cfg (Config): From `load_config`.
-        resume (bool): Go on from the newest checkpoint in the work dir.
+        resume (str, optional): 'newest' goes on from the newest whole checkpoint in the
+            work dir, 'if-any' also begins where there is none. Default: the config's.
         amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a CPU.
         seed (int, optional): Seed of Python, NumPy and torch. Default: the config's.
 
@@ -142,7 +150,9 @@ def train(
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
     start, content = Start(), None
-    if resume or (cfg.get('resume') and not cfg.get('load_from')):
+    if resume is None and cfg.get('resume') and not cfg.get('load_from'):
+        resume = 'newest'
+    if resume == 'newest' or (resume and has_checkpoints(cfg.work_dir)):
         cfg.load_from, content, passed_over = newest_checkpoint(cfg.work_dir)
         cfg.resume = True
         for reason in passed_over if is_first_process() else ():

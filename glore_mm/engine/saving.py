@@ -35,18 +35,8 @@ def newest_checkpoint(folder: str) -> tuple[str, dict, list[str]]:
     Raises:
         UserError: There is none.
     """
-    found = [osp.join(folder, name) for name in _names(folder)]
-    pointer = osp.join(folder, _POINTER)  # which can lead to another folder
-    with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
-        found.append(file.read().strip())
-    found = [
-        path
-        for path in {osp.abspath(path): path for path in found}.values()
-        if path.endswith('.pth') and not osp.basename(path).startswith('best_')
-    ]
-    found = [path for path in found if osp.lexists(path)]
     passed = []
-    for path in sorted(found, key=lambda path: os.lstat(path).st_mtime_ns)[::-1]:
+    for path in _checkpoints(folder):
         try:
             content = read_checkpoint(path)
             check_resumable(content, path)
@@ -59,6 +49,27 @@ def newest_checkpoint(folder: str) -> tuple[str, dict, list[str]]:
         f'--resume: {folder} holds no checkpoint to go on from. Train without '
         f'--resume, or give the --work-dir of the run to go on with.{tried}'
     )
+
+
+def has_checkpoints(folder: str) -> bool:
+    """Whether a run has left checkpoints in its work dir, whole or not."""
+    return bool(_checkpoints(folder))
+
+
+def _checkpoints(folder: str) -> list[str]:
+    """Those that a run saved to go on from, the newest first."""
+    found = [osp.join(folder, name) for name in _names(folder)]
+    pointer = osp.join(folder, _POINTER)  # which can lead to another folder
+    with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
+        found.append(file.read().strip())
+    found = [
+        path
+        for path in {osp.abspath(path): path for path in found}.values()
+        if path.endswith('.pth')
+        and not osp.basename(path).startswith('best_')
+        and osp.lexists(path)
+    ]
+    return sorted(found, key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
 
 
 def check_resumable(content: dict, path: str) -> None:
