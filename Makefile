@@ -1,5 +1,5 @@
-# make demo · demo-cls · demo-video · test · test-slow · evidence · evidence-video · lint:
-# each sets up .venv by itself.
+# make demo · demo-cls · demo-video · test · test-slow · soak · fuzz · evidence ·
+# evidence-video · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow evidence evidence-video lint clean
+.PHONY: demo demo-cls demo-video test test-slow soak fuzz evidence evidence-video lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -27,6 +27,15 @@ test: $(READY)
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
+# Trainings that are killed 50 times at random moments, and resumed; a quarter of an hour.
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak.py work_dirs/soak
+
+# Bad input, N cases of each kind, others each time; the suite tries a few.
+N ?= 2000
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 GLORE_FUZZ=$(N) $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
+
 # The relational benchmark, and its form in time; interrupted, they go on where they stood.
 # With one thread, as docs/evidence.md was measured.
 evidence: $(READY)
@@ -40,6 +49,7 @@ evidence-video: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/audit.py
 
 clean:
 	rm -rf .venv work_dirs data/mini_cityscapes data/mini_imagenet data/mini_kinetics \

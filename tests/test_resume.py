@@ -1,5 +1,6 @@
 """Trainings that end before they are done: what is left, and how they go on."""
 
+import os
 import random
 import signal
 import subprocess
@@ -87,6 +88,28 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
     resumed = soak.launch(tmp_path, config, 'run', scenario.processes, '--resume')
     assert resumed.wait() == 0, log.read_text()
     assert soak.differences(tmp_path / 'run', tmp_path / 'whole') == []
+
+
+def test_slurm_queues_it_again(tmp_path, monkeypatch):
+    """With a stand-in for srun: stopped and saved, twice, then failed."""
+    srun = tmp_path / 'srun'
+    srun.write_text(
+        '#!/bin/sh\necho "$@" >> noted\nexit $(sed -n "$(wc -l < noted)p" codes)'
+    )
+    srun.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    monkeypatch.setenv('SRUN_ARGS', '--time 60')
+    (tmp_path / 'codes').write_text('75\n75\n3\n')
+    tool = soak.ROOT / 'tools' / 'slurm_train.sh'
+    command = [tool, 'part', 'name', 'config.py', '4', '--seed', '0']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and done.stderr == 'queued again\n' * 2
+    first, *again = (tmp_path / 'noted').read_text().splitlines()
+    assert '--ntasks 4 ' in first and '--kill-on-bad-exit=1 ' in first
+    assert '--signal TERM@120 --time 60 python -u ' in first
+    assert first.endswith('/train.py config.py --seed 0 --launcher slurm')
+    for args in again:
+        assert args == first.replace('--seed 0', '--seed 0 --resume if-any')
 
 
 # --------------------------------------------------- in this process, which is faster

@@ -15,8 +15,8 @@ def main() -> None:
         nargs='?',
         const='newest',
         choices=['newest', 'if-any'],
-        help='go on from the newest whole checkpoint in the work dir; with if-any, begin '
-        'where there is none yet',
+        help='go on from the newest whole checkpoint in the work dir; with if-any, '
+        'begin where there is none',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--seed', type=int, help='of Python, NumPy and torch')
