@@ -195,6 +195,17 @@ def test_a_new_run_in_an_old_folder_deletes_nothing_of_it(run):
     assert files() == before | {'iter_3.pth', 'iter_6.pth'} - {'iter_3.pth'}
 
 
+def test_neither_workers_nor_validation_change_training(run):
+    run()
+    one = read_checkpoint('run/iter_8.pth')
+    loading = dict(num_workers=0, persistent_workers=False)
+    options = {f'train_dataloader__{key}': value for key, value in loading.items()}
+    run(train_cfg__val_interval=3, **options)
+    other = read_checkpoint('run/iter_8.pth')
+    assert soak.same(one['state_dict'], other['state_dict'])
+    assert soak.same(one['random_states'], other['random_states'])
+
+
 def test_another_seed_is_refused(run):
     run(train_cfg__max_iters=4)
     with pytest.raises(

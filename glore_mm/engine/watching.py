@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from glore_mm.analysis import usage
+from glore_mm.engine.randomness import apart
 from glore_mm.engine.seeing import Seen, see
 from glore_mm.unit import GloRe
 
@@ -51,7 +52,8 @@ class WatchNodes(Hook):
         loader = runner.val_dataloader if validates else runner.train_dataloader
         dataset = loader.dataset
         chosen = np.linspace(0, len(dataset) - 1, min(self.samples, len(dataset)))
-        self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
+        with apart():
+            self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
         self._show(runner, runner.iter)
 
     @master_only
