@@ -344,6 +344,20 @@ def load(value, numpy_core=None):
     return torch.load(io.BytesIO(data), weights_only=True)
 
 
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):
+    """By whichever of its names mmengine calls the function."""
+    import mmengine.runner.runner
+
+    path = tmp_path / 'iter_1.pth'
+    for module in (mmengine.runner.checkpoint, mmengine.runner.runner):
+        module.save_checkpoint(dict(weights=torch.ones(3)), str(path))
+        written = path.read_bytes()
+        with pytest.raises(TypeError, match='pickle'):
+            module.save_checkpoint(dict(no=(i for i in ())), str(path))
+        assert path.read_bytes() == written
+        assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize('numpy_core', ['numpy.core', 'numpy._core'])
 @pytest.mark.parametrize('values', [[1, 2], [0.5, 1.5]])
 def test_history_is_loaded(values, numpy_core):

@@ -4,19 +4,14 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS
-from mmengine.runner import BaseLoop, CheckpointLoader, Runner
-from torch.utils.data import DataLoader
+from mmengine.runner import CheckpointLoader, Runner
 
 from glore_mm.checkpoints import (
     Conversion,
@@ -29,103 +24,14 @@ from glore_mm.checkpoints import (
 from glore_mm.engine.loops import Start
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
+from glore_mm.engine.runners import ExactRunner, QuietRunner, alone_in, end_workers
 from glore_mm.engine.saving import (
     check_resumable,
     has_checkpoints,
     newest_checkpoint,
 )
 from glore_mm.engine.setup import add_outputs, metainfo_of
-from glore_mm.engine.stopping import keeping_workers
 from glore_mm.errors import UserError, listed
-
-# Logged by mmengine at the start of every run; a user can do nothing about them.
-_NOISE = (
-    'The prefix is not set',
-    '"FileClient" will be',
-    '"HardDiskBackend" is',
-    'paramwise_options',  # a line per parameter
-)
-
-
-class QuietRunner(Runner):
-    """A Runner that sets up in silence: environment and config go to the log file."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        self._levels: dict[logging.Handler, int] = {}
-        super().__init__(*args, **kwargs)
-        for handler, level in self._levels.items():
-            handler.setLevel(level)
-
-    def build_logger(self, *args, **kwargs) -> MMLogger:
-        """The logger, its console closed until set-up is over."""
-        logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                self._levels[handler] = handler.level
-                handler.setLevel(max(handler.level, logging.WARNING))
-                handler.addFilter(lambda r: not r.getMessage().startswith(_NOISE))
-        return logger
-
-
-class ExactRunner(QuietRunner):
-    """A Runner that loses nothing when it is interrupted, and goes on as if it was not.
-
-    Attributes:
-        start (Start): Where training begins.
-        resumed_from (str, optional): The checkpoint, where it goes on.
-    """
-
-    start = Start()
-    resumed_from: str | None = None
-
-    def build_train_loop(self, loop: dict) -> BaseLoop:
-        """The training loop, of those of this package in the place of mmengine's."""
-        kinds = {
-            'EpochBasedTrainLoop': 'ExactEpochs',
-            'IterBasedTrainLoop': 'ExactIterations',
-        }
-        loop = dict(loop)
-        if 'by_epoch' in loop:
-            kind = 'ExactEpochs' if loop.pop('by_epoch') else 'ExactIterations'
-        else:
-            kind = _exact(loop.get('type'), kinds)
-        return super().build_train_loop(dict(loop, type=kind))
-
-    @staticmethod
-    def build_dataloader(dataloader: dict | DataLoader, *args, **kwargs) -> DataLoader:
-        """A data loader; a signal that asks for a stop leaves it its workers."""
-        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
-        if loader is not dataloader:
-            loader.worker_init_fn = keeping_workers(loader.worker_init_fn)
-        return loader
-
-    def register_hook(self, hook: Hook | dict, *args, **kwargs) -> None:
-        """Register a hook; what saves checkpoints saves them whole."""
-        # those that are saved elsewhere have a hook argument for it
-        elsewhere = ('file_client_args', 'backend_args')
-        if isinstance(hook, dict) and not any(hook.get(key) for key in elsewhere):
-            kind = _exact(hook.get('type'), dict(CheckpointHook='WholeCheckpoints'))
-            hook = dict(hook, type=kind)
-        super().register_hook(hook, *args, **kwargs)
-
-    def save_checkpoint(self, *args, **kwargs) -> None:
-        """Save a checkpoint.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        try:
-            super().save_checkpoint(*args, **kwargs)
-        except UserError as error:
-            raise UserError(
-                f'{error}. Training stopped; the checkpoints that were written before '
-                'are whole. Mend that, and go on with --resume.'
-            ) from error
-
-
-def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
-    """What takes the place of a class of mmengine, named or given; others stay."""
-    return kinds.get(getattr(kind, '__name__', kind), kind)
 
 
 def train(
@@ -186,10 +92,10 @@ def train(
     runner.resumed_from = cfg.load_from if content is not None else None
     del content
     try:
-        with _alone_in(cfg.work_dir):
+        with alone_in(cfg.work_dir):
             runner.train()
     finally:
-        _end_workers(runner)
+        end_workers(runner)
     return runner
 
 
@@ -222,7 +128,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
     try:
         return runner.test()
     finally:
-        _end_workers(runner)
+        end_workers(runner)
 
 
 @dataclass(frozen=True)
@@ -376,44 +282,6 @@ def convert_checkpoint(
     write_checkpoint(written, output)
     write_digest(output)
     return done
-
-
-@contextmanager
-def _alone_in(work_dir: str) -> Iterator[None]:
-    """Keep a second run out of a work dir, such as one whose launcher was killed.
-
-    Raises:
-        UserError: Another run trains there.
-    """
-    lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
-    with ExitStack() as stack:
-        if is_first_process():
-            try:
-                stack.enter_context(lock)
-            except Timeout as error:
-                raise UserError(
-                    f'another process is training in {work_dir}. End it first, or give '
-                    'another --work-dir.'
-                ) from error
-            except (OSError, NotImplementedError):  # file systems that know no locks
-                pass
-        yield
-
-
-def _end_workers(runner: Runner) -> None:
-    """End the processes that load data.
-
-    Those that persist the garbage collector would take 5 s for, each.
-    """
-    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
-        if not isinstance(loop, BaseLoop):  # not built
-            continue
-        for iterator in (
-            getattr(loop.dataloader, '_iterator', None),
-            getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None),
-        ):
-            if hasattr(iterator, '_shutdown_workers'):
-                iterator._shutdown_workers()
 
 
 def _seed_of(content: dict, path: str, asked: int | None) -> int | None:
