@@ -114,7 +114,7 @@ class Outcome:
         lost (int): After how many less was left to go on from than before.
         trainings (int): How many came to their end.
         identical (int): Of these, how many ended with the weights, the state of the
-            optimizer and the losses of the training that was left alone.
+            optimizer, the losses and the scores of the training that was left alone.
     """
 
     scenario: str
@@ -196,8 +196,8 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def losses(work_dir: Path) -> dict[int, set[float]]:
-    """What was logged as the loss of each iteration, by all starts of a run."""
+def logged(work_dir: Path, key: str = 'loss') -> dict[int, set[float]]:
+    """What was logged under a key, by iteration or epoch, by all starts of a run."""
     found: dict[int, set[float]] = {}
     for file in work_dir.glob('*/vis_data/scalars.json'):
         for line in file.read_text().splitlines():
@@ -205,8 +205,8 @@ def losses(work_dir: Path) -> dict[int, set[float]]:
                 record = json.loads(line)
             except ValueError:  # the last one, of a killed run
                 continue
-            if 'loss' in record:
-                found.setdefault(record['step'], set()).add(record['loss'])
+            if key in record:
+                found.setdefault(record['step'], set()).add(record[key])
     return found
 
 
@@ -231,8 +231,9 @@ def differences(run: Path, reference: Path) -> list[str]:
     ours, theirs = last_checkpoint(run), last_checkpoint(reference)
     parts = ('state_dict', 'optimizer', 'param_schedulers', 'random_states')
     found = [part for part in parts if not same(ours[part], theirs[part])]
-    if losses(run) != losses(reference):
-        found.append('losses')
+    for key in ('loss', 'mIoU', 'accuracy/top1'):
+        if logged(run, key) != logged(reference, key):
+            found.append(key)
     best = [sorted(p.name for p in each.glob('best_*')) for each in (run, reference)]
     return found + ['best checkpoint'] * (best[0] != best[1])
 

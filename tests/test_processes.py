@@ -1,6 +1,5 @@
 """Runs of several processes: the same figures as of one, and one end for all."""
 
-import json
 import os
 import signal
 import time
@@ -15,13 +14,6 @@ CONFIG = soak.ROOT / 'configs' / 'seg' / 'glore_mini.py'
 pytestmark = pytest.mark.slow
 
 
-def validated(work_dir):
-    """What the last validation gave."""
-    (log,) = work_dir.glob('*/vis_data/scalars.json')
-    records = map(json.loads, log.read_text().splitlines())
-    return [record for record in records if 'mIoU' in record][-1]
-
-
 def test_one_two_and_four_processes_train_alike(tmp_path):
     """With norms that do not depend on the split, and without dropout, which does."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 20))
@@ -33,9 +25,9 @@ def test_one_two_and_four_processes_train_alike(tmp_path):
         options = ('--cfg-options', share, *alike)
         run = soak.launch(tmp_path, config, f'of_{processes}', processes, *options)
         assert run.wait() == 0, (tmp_path / f'of_{processes}.log').read_text()
-        losses = soak.losses(tmp_path / f'of_{processes}')
+        losses = soak.logged(tmp_path / f'of_{processes}')
         curves.append([loss for step in range(1, 21) for loss in losses[step]])
-        figures.append(validated(tmp_path / f'of_{processes}')['mIoU'])
+        figures.append(soak.logged(tmp_path / f'of_{processes}', 'mIoU')[20])
     assert curves[0][-1] < 0.98 * curves[0][0]  # it learns
     np.testing.assert_allclose(curves[1], curves[0], rtol=2e-6)
     np.testing.assert_allclose(curves[2], curves[0], rtol=2e-6)
