@@ -1,11 +1,8 @@
 """Checkpoint files, damaged and hostile: weights or one line, and nothing is run."""
 
-import encodings
 import functools
-import importlib
 import io
 import pickle
-import pkgutil
 import struct
 import zipfile
 
@@ -65,11 +62,9 @@ def read(path: str) -> None:
 
 
 def prepare() -> None:
-    for module in pkgutil.iter_modules(encodings.__path__):
-        if module.name not in ('mbcs', 'oem'):  # those of Windows
-            importlib.import_module(f'encodings.{module.name}')
+    repr(torch.ones(1))  # as in messages of torch
     for name, content in files().items():
-        path = SAFETENSORS if name == 'safetensors' else CHECKPOINT
+        path = SCRATCH / f'good.{name}'
         path.write_bytes(content)
         read(str(path))
 

@@ -4,6 +4,7 @@ import functools
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,45 +50,46 @@ def files() -> dict[str, bytes]:
     return found | {'JPEG with EXIF': file.getvalue()}
 
 
+GOOD, BAD = ROOT / 'good', ROOT / 'bad'
+PHOTOGRAPH, FRAME = BAD / 'photograph.jpg', BAD / 'frames' / '1'
+SCENE, LABELS = BAD / 'images' / 'a.jpg', BAD / 'labels' / 'a.png'
+
+
 @pytest.fixture(scope='module', autouse=True)
 def folders():
+    """Two of the same, one to damage."""
     for path in (PHOTOGRAPH, SCENE, LABELS, FRAME):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files()['PNG L'])
-
-
-PHOTOGRAPH = ROOT / 'photograph.jpg'
-SCENE, LABELS = ROOT / 'images' / 'a.jpg', ROOT / 'labels' / 'a.png'
-FRAME = ROOT / 'frames' / '1'
+        for root in (GOOD, BAD):
+            copy = root / path.relative_to(BAD)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(files()['PNG L'])
 
 
 def shape_and_type(image: np.ndarray) -> tuple:
     return image.shape, image.dtype.name
 
 
-def load_photograph(path: str) -> tuple:
+def load_photograph(root: Path) -> tuple:
     load = TRANSFORMS.build(dict(type='mmpretrain.LoadPhotograph'))
-    return shape_and_type(load(dict(img_path=path))['img'])
+    sample = dict(img_path=str(root / PHOTOGRAPH.name))
+    return shape_and_type(load(sample)['img'])
 
 
-@functools.cache
-def scenes():
+def load_scene(root: Path) -> tuple:
     """One image and its label map, read as configs/_base_/datasets has it."""
-    return DATASETS.build(
+    scenes = DATASETS.build(
         dict(
             type='mmseg.PascalVOC',
-            data_root=str(ROOT),
+            data_root=str(root),
             data_prefix=dict(img_path='images', seg_map_path='labels'),
+            serialize_data=False,  # would collect garbage each time
             pipeline=[
                 dict(type='LoadImageFromFile', imdecode_backend='pillow'),
                 dict(type='mmseg.LoadLabels'),
             ],
         )
     )
-
-
-def load_scene() -> tuple:
-    sample = scenes()[0]
+    sample = scenes[0]
     labels = sample['gt_seg_map']
     assert labels.shape == sample['img'].shape[:2]
     assert labels.dtype == np.uint8
@@ -95,17 +97,18 @@ def load_scene() -> tuple:
     return shape_and_type(sample['img'])
 
 
-def load_frame(folder: str) -> tuple:
+def load_frame(root: Path) -> tuple:
     decode = TRANSFORMS.build(dict(type='mmaction.DecodeFrames'))
+    folder = str(root / 'frames')
     clip = dict(frame_dir=folder, filename_tmpl='{}', frame_inds=np.array([1]))
     return shape_and_type(decode(clip)['imgs'][0])
 
 
-# Pillow takes images of 180 million pixels for possible ones.
-MEMORY = 3 << 30
-photograph = Guard(load_photograph, lambda: load_photograph(str(PHOTOGRAPH)), MEMORY)
-scene = Guard(load_scene, load_scene, MEMORY)
-frame = Guard(load_frame, lambda: load_frame(str(FRAME.parent)), MEMORY)
+# Pillow takes images of 180 million pixels for possible ones
+photograph, scene, frame = (
+    Guard(load, functools.partial(load, GOOD), memory=3 << 30)
+    for load in (load_photograph, load_scene, load_frame)
+)
 
 
 def check(outcome: tuple, *names: object) -> str | None:
@@ -120,27 +123,27 @@ def check(outcome: tuple, *names: object) -> str | None:
 @fuzz(150, file=damaged(files))
 def test_photographs(file):
     PHOTOGRAPH.write_bytes(file.content)
-    return check(photograph(str(PHOTOGRAPH)), PHOTOGRAPH)
+    return check(photograph(BAD), PHOTOGRAPH)
 
 
 @fuzz(150, file=damaged(files))
 def test_scenes(file):
     LABELS.write_bytes(files()['PNG L'])
     SCENE.write_bytes(file.content)
-    return check(scene(), SCENE)
+    return check(scene(BAD), SCENE)
 
 
 @fuzz(150, file=damaged(files))
 def test_label_maps(file):
     SCENE.write_bytes(files()['PNG L'])
     LABELS.write_bytes(file.content)
-    return check(scene(), LABELS)
+    return check(scene(BAD), LABELS)
 
 
 @fuzz(100, file=damaged(files))
 def test_frames_on_disk(file):
     FRAME.write_bytes(file.content)
-    return check(frame(str(FRAME.parent)), FRAME)
+    return check(frame(BAD), FRAME)
 
 
 # ------------------------------------------------------------------- claims of a size
@@ -166,12 +169,12 @@ def bomb(form: str) -> bytes:
 @pytest.mark.parametrize('form', ['PNG', 'JPEG', 'GIF', 'PPM'])
 def test_nothing_is_allocated_for_a_size_that_cannot_be(form):
     for path, read in (
-        (PHOTOGRAPH, lambda: photograph(str(PHOTOGRAPH))),
+        (PHOTOGRAPH, photograph),
         (SCENE, scene),
         (LABELS, scene),
-        (FRAME, lambda: frame(str(FRAME.parent))),
+        (FRAME, frame),
     ):
         path.write_bytes(bomb(form))
-        message = check(read(), path)
+        message = check(read(BAD), path)
         assert 'exceeds limit' in message and 'Make it smaller' in message
         path.write_bytes(files()['PNG L'])

@@ -59,10 +59,10 @@ def sample(path: str, reader: str) -> list[tuple]:
 
 
 def prepare() -> None:
-    VIDEO.write_bytes(files()['a.mp4'])
-    go_through(str(VIDEO))
+    files()
+    go_through(str(ROOT / 'a.mp4'))
     for reader in READERS:
-        sample(str(VIDEO), reader)
+        sample(str(ROOT / 'a.mp4'), reader)
 
 
 whole, clip = Guard(go_through, prepare), Guard(sample, prepare)
