@@ -167,11 +167,49 @@ def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
 #: What no reader has a reason to do; the beginnings of audit events' names.
 _FORBIDDEN = (
     'os.', 'subprocess.', 'pty.', 'socket.', 'urllib.', 'ftplib.', 'shutil.',
-    'tempfile.', 'webbrowser.', 'ctypes.dlopen', 'exec', 'import',
+    'tempfile.', 'webbrowser.', 'ctypes.dlopen',
 )  # fmt: skip
 _ALLOWED = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
 #: What may be imported late.
-_PACKAGES = ('torch', 'encodings')
+_PACKAGES = {'torch', 'encodings'}
+#: What was done in spite of that; None while anything may be done.
+_seen: list[str] | None = None
+
+
+def _watch(event: str, args: tuple) -> None:
+    if _seen is None:
+        return
+    wrong = event.startswith(_FORBIDDEN) and event not in _ALLOWED
+    if event == 'open':
+        _, mode, flags = args
+        wrong = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        wrong = wrong or set(mode or 'r') & set('wax+')
+    elif event == 'import':
+        wrong = args[0].partition('.')[0] not in _PACKAGES
+    elif event == 'exec':
+        wrong = not _PACKAGES & set(Path(args[0].co_filename).parts)
+    if wrong:
+        _seen.append(f'{event} {args}'[:200])
+        raise PermissionError(event)
+
+
+@functools.cache
+def _set_watch() -> None:
+    sys.dont_write_bytecode = True
+    sys.addaudithook(_watch)
+
+
+def watched(function: Callable, *args) -> tuple[object, str | None]:
+    """As `attempt`; fails if the function did what it should not."""
+    global _seen
+    _set_watch()
+    _seen = []
+    try:
+        result = attempt(function, *args)
+    finally:
+        seen, _seen = _seen, None
+    assert not seen, seen
+    return result
 
 
 class Guard:
@@ -184,7 +222,7 @@ class Guard:
         memory (int): Bytes that it may come to use in addition to those it uses then.
     """
 
-    #: Whether to call functions here instead, unguarded.
+    #: Whether to call functions here instead, with all the memory.
     here = False
 
     def __init__(
@@ -194,9 +232,9 @@ class Guard:
         self._process = None
 
     def __call__(self, *args) -> tuple[object, str | None]:
-        """As `attempt`; fails if the function did what it should not."""
+        """As `watched`; fails, too, if the process dies or takes more than it may."""
         if self.here:
-            return attempt(self._function, *args)
+            return watched(self._function, *args)
         if self._process is None:
             self._start()
         try:
@@ -224,28 +262,10 @@ class Guard:
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         self._prepare()
-        forbidden: list[str] = []
-
-        def watch(event: str, args: tuple) -> None:
-            wrong = event.startswith(_FORBIDDEN) and event not in _ALLOWED
-            if event == 'open':
-                _, mode, flags = args
-                wrong = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-                wrong = wrong or set(mode or 'r') & set('wax+')
-            elif event == 'import':
-                wrong = args[0].partition('.')[0] not in _PACKAGES
-            elif event == 'exec':
-                wrong = not set(Path(args[0].co_filename).parts) & set(_PACKAGES)
-            if wrong:
-                forbidden.append(f'{event} {args}'[:200])
-                raise PermissionError(event)
-
-        sys.dont_write_bytecode = True
         most = _memory_used() + self._memory
-        # more than that is claimed and never touched; but no one shall run out of it
+        # what is claimed and never touched is no matter; but no one shall run out of it
         limit = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, limit))
-        sys.addaudithook(watch)
+        resource.setrlimit(resource.RLIMIT_AS, (16 << 30, limit))
         while True:
             try:
                 args = pipe.recv()
@@ -253,15 +273,12 @@ class Guard:
                 os._exit(0)
             result, failure = None, None
             try:
-                result = attempt(self._function, *args)
+                result = watched(self._function, *args)
             except BaseException:
                 failure = traceback.format_exc()
             if _memory_used() > most:
                 failure = f'it used {_memory_used() >> 20} MB'
-            pipe.send((result, failure or ' '.join(forbidden)))
-
-
-_ADDRESSES = 16 << 30
+            pipe.send((result, failure))
 
 
 def _memory_used() -> int:

@@ -19,6 +19,10 @@ VIDEO = 'abcdefghijk_000001_000011.mp4'
 
 @pytest.fixture(scope='module', autouse=True)
 def folders():
+    write_folders()
+
+
+def write_folders() -> None:
     """Images, label maps and videos for lists to name; none of them is opened."""
     for name in ('images/a.jpg', 'labels/a.png', 'val/x/a.jpg', f'videos/x y/{VIDEO}'):
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
