@@ -1,6 +1,9 @@
-"""The error that a user can mend."""
+"""What ends a tool: an error that a user can mend, a signal."""
 
 from collections.abc import Iterable
+
+#: Exit status of a tool that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
+STOPPED = 75
 
 
 class UserError(Exception):
@@ -13,6 +16,10 @@ class UserError(Exception):
 
 class SharedError(UserError):
     """One that all processes of a run raise alike; the first of them tells it."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A run ends because a signal asked for it; the message says what was saved."""
 
 
 def quoted(text: str, shown: int = 100) -> str:

@@ -164,6 +164,7 @@ def test_ended_it_ends_its_runs(tool, whole, tmp_path):
     assert len(finished) < 4
 
 
+@pytest.mark.slow
 def test_several_at_a_time_and_records_elsewhere(tool, whole, tmp_path):
     """Runs in processes of their own give the same; nothing is trained twice."""
     config, folder, _ = whole
@@ -201,6 +202,7 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
         failing('plain', 0)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_the_rest_go_on(tool, config, tmp_path):
     broken = "    broken=dict(train_dataloader=dict(dataset=dict(data_root='none'))),\n"
     path = config(

@@ -248,7 +248,7 @@ def test_the_tool_converts_there_and_back(tool, tmp_path, config):
     done = tool('convert_checkpoint', config, 'released.pth', 'ours.pth', cwd=tmp_path)
     assert done.stdout.splitlines()[2:] == [
         'left out: epoch, optimizer',
-        'written: ours.pth',
+        'written: ours.pth, and its SHA-256: ours.pth.sha256',
     ]
     ours = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
     small().load_state_dict(ours)

@@ -399,6 +399,7 @@ def test_downloads(server, checkpoint, tool, mini, folder, monkeypatch):
     train(f'{address}/good.pth#sha256={digest}', check=True)
 
 
+@pytest.mark.slow
 def test_a_trained_checkpoint_as_safetensors(checkpoint, tool, mini, folder):
     small = options(mini)
     arguments = CONFIG, checkpoint, 'w.safetensors', '--keep-names', *small

@@ -74,4 +74,11 @@ def test_only_all_brings_an_mmcv():
     ]
     bare = [line for line in requires('glore-mm') if 'extra' not in line]
     names = sorted(re.match(r'\w+', line)[0] for line in bare)
-    assert names == ['filelock', 'jinja2', 'mmengine', 'networkx', 'torch']
+    assert names == [
+        'filelock',
+        'jinja2',
+        'mmengine',
+        'networkx',
+        'safetensors',
+        'torch',
+    ]

@@ -323,6 +323,7 @@ def test_two_processes(tool, mini, tmp_path):
         np.testing.assert_array_equal(one['confusion'], two['confusion'])
 
 
+@pytest.mark.slow
 def test_two_processes_speak_with_one_voice(tool, tmp_path):
     done = tool('dist_train.sh', CONFIG, 2, cwd=tmp_path, check=False)
     assert done.returncode == 1

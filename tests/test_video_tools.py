@@ -248,6 +248,7 @@ def test_infer_names_what_it_cannot_read(
     assert not list((tmp_path / 'out').iterdir())
 
 
+@pytest.mark.slow
 def test_precise_bn_measures_the_statistics(tool, videos, tmp_path):
     """With mmpretrain's hook the statistics are those of the training set, not zero."""
     precise = "dict(type='mmpretrain.PreciseBNHook', num_samples=16, priority=30)"
@@ -276,6 +277,7 @@ def test_precise_bn_measures_the_statistics(tool, videos, tmp_path):
     assert ((usual - 1) / (precise - 1)).median() == pytest.approx(1 - 0.9**4, abs=0.1)
 
 
+@pytest.mark.slow
 def test_frames_on_disk(tool, videos, checkpoint, tmp_path):
     """The same clips as folders of images give the same scores, almost."""
     root = tmp_path / 'frames'

@@ -9,7 +9,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from glore_mm.engine.stopping import STOPPED
+from glore_mm.errors import STOPPED
 
 
 def main() -> None:

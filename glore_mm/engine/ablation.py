@@ -39,8 +39,7 @@ from glore_mm.datasets.writing import record_of
 from glore_mm.engine.reporting import message_of, write_text
 from glore_mm.engine.running import build_model, train_and_dump
 from glore_mm.engine.setup import device_name, load_config, task_of
-from glore_mm.engine.stopping import Stopped
-from glore_mm.errors import UserError
+from glore_mm.errors import Stopped, UserError
 
 #: Trains one variant with one seed; raises where that fails.
 Worker = Callable[[str, int], None]

@@ -15,8 +15,7 @@ from torch import distributed
 
 from glore_mm.drafts import draft_of
 from glore_mm.engine.processes import is_first_process, lost_another
-from glore_mm.engine.stopping import STOPPED, Stopped
-from glore_mm.errors import SharedError, UserError
+from glore_mm.errors import STOPPED, SharedError, Stopped, UserError
 
 _PATIENCE = 10  # seconds
 

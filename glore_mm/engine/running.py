@@ -17,6 +17,7 @@ from glore_mm.checkpoints import (
     Conversion,
     convert,
     is_released,
+    read_checkpoint,
     weights_of,
     write_checkpoint,
     write_digest,
@@ -321,6 +322,8 @@ def _trained_on(content: dict) -> Sequence[str] | None:
 
 
 def _read(path: str) -> dict:
+    if '://' not in path:
+        return read_checkpoint(path)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UserError:

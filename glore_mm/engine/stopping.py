@@ -8,17 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 
 from glore_mm.engine.processes import is_first_process, lost_another
-
-#: Exit status of a tool that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
-STOPPED = 75
+from glore_mm.errors import Stopped
 
 _GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
 
 _asked: list[str] = []  # the signals that came
-
-
-class Stopped(KeyboardInterrupt):
-    """A run ends because a signal asked for it; the message says what was saved."""
 
 
 @contextmanager
