@@ -256,28 +256,69 @@ def resuming_with_weights_only(checkpoint):
         return  # this, too, came with torch 2.6
     import numpy as np
     from mmengine.logging import HistoryBuffer
+    from torch import _weights_only_unpickler
 
     def get_statistic(owner, name):
         if owner is HistoryBuffer and name in {'min', 'max', 'mean', 'current'}:
             return getattr(owner, name)
         raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
 
-    functions = (np.ndarray(0).__reduce__()[0], np.float64(0).__reduce__()[0])
+    # NumPy's own ndarray and dtype would make arrays of objects from the bytes in a
+    # file, which are then taken for pointers.
+    class Numbers(np.ndarray):
+        def __new__(cls, *args, **kwargs):
+            raise UnpicklingError('The checkpoint asks for an array of anything.')
+
+        def __setstate__(self, state):
+            version, shape, kind, by_columns, data = state
+            if not (isinstance(kind, NumberType) and isinstance(data, bytes)):
+                raise UnpicklingError('The checkpoint asks for an array of no numbers.')
+            super().__setstate__((version, shape, kind.dtype, by_columns, data))
+
+        def __reduce_ex__(self, protocol):
+            return self.view(np.ndarray).__reduce_ex__(protocol)
+
+    class NumberType:
+        def __init__(self, name, align=False, copy=True):
+            if name not in ('i8', 'f4', 'f8'):
+                raise UnpicklingError(f'The checkpoint asks for numbers of {name!r}.')
+            self.dtype = np.dtype(name)
+
+        def __setstate__(self, state):
+            order = state[1]
+            if state != (3, order, None, None, None, -1, -1, 0) or order not in '<>':
+                raise UnpicklingError(f'The checkpoint asks for numbers of {state}.')
+            self.dtype = self.dtype.newbyteorder(order)
+
+    def reconstruct(owner, shape, name):
+        return np.zeros(0).view(Numbers)
+
+    def scalar(kind, data):
+        return np.frombuffer(data, kind.dtype, 1)[0]
+
+    def of_bytes(data):
+        if not isinstance(data, bytes):
+            raise UnpicklingError('The checkpoint asks for a bytearray of any size.')
+        return bytearray(data)
+
+    # a number in the file would be enough to fill the memory
+    _weights_only_unpickler._get_allowed_globals()['builtins.bytearray'] = of_bytes
+    # numpy 2 renamed numpy.core, and either writes checkpoints for the other
+    for core in ('numpy.core', 'numpy._core'):
+        torch.serialization.add_safe_globals(
+            [
+                (reconstruct, f'{core}.multiarray._reconstruct'),
+                (scalar, f'{core}.multiarray.scalar'),
+            ]
+        )
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
             # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The
             # real getattr would open the way to everything.
             (get_statistic, 'builtins.getattr'),
-            np.ndarray,
-            np.dtype,
-            *{type(np.dtype(number)) for number in ('int64', 'float32', 'float64')},
-            # numpy 2 renamed numpy.core, and either writes checkpoints for the other.
-            *(
-                (function, f'numpy.{core}.multiarray.{function.__name__}')
-                for function in functions
-                for core in ('core', '_core')
-            ),
+            (Numbers, 'numpy.ndarray'),
+            (NumberType, 'numpy.dtype'),
         ]
     )
 

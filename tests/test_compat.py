@@ -333,6 +333,16 @@ class Reduced:
         return self.call
 
 
+class Stated:
+    """Is pickled as another value that is given a state."""
+
+    def __init__(self, value, state):
+        self.call = (*value.__reduce__()[:2], state)
+
+    def __reduce__(self):
+        return self.call
+
+
 def load(value, numpy_core=None):
     """Saves a value as torch does and loads it as mmengine does."""
     buffer = io.BytesIO()
@@ -364,6 +374,8 @@ def test_history_is_loaded(values, numpy_core):
     history = load(HistoryBuffer(values, [1] * len(values)), numpy_core)
     assert [array.tolist() for array in history.data] == [values, [1] * len(values)]
     assert history.statistics('mean') == sum(values) / 2
+    again = load(history, numpy_core)  # as the next checkpoint of a resumed run has it
+    assert [array.tolist() for array in again.data] == [values, [1] * len(values)]
 
 
 @pytest.mark.parametrize('numpy_core', ['numpy.core', 'numpy._core'])
@@ -386,10 +398,17 @@ def test_statistics_of_the_history_are_loaded():
         Reduced(getattr, Reduced(getattr, HistoryBuffer, 'mean'), '__globals__'),
         Reduced(getattr, np.ndarray, 'mean'),
         Reduced(getattr, HistoryBuffer(), 'mean'),
+        Reduced(np.ndarray, (1,), 'O', b'pointers'),
+        Reduced(np.ndarray, (1,), 'f8'),
+        np.array([None]),
+        np.zeros(1, [('field', 'O')]),
+        Stated(np.dtype('f8'), (3, '<', None, None, None, -1, -1, 63)),
+        Stated(np.dtype('f8'), (3, '<', (np.dtype('O'), 1), None, None, 8, 8, 0)),
+        Reduced(bytearray, 10**11),
         Reduced(os.system, 'true'),
         Reduced(eval, '1'),
     ],
-    ids=['method', 'globals', 'class', 'instance', 'system', 'eval'],
+    ids=lambda value: str(getattr(value, 'call', value))[:50],
 )
 def test_hostile_checkpoint_is_refused(hostile):
     with pytest.raises(UnpicklingError):
