@@ -112,13 +112,11 @@ def assert_clear(message: str, *names: object) -> None:
 _ACCIDENTS = ('flip', 'number', 'cut', 'lose', 'repeat', 'insert', 'splice')
 
 
-@dataclass(frozen=True, repr=False)
 class File:
     """A file's content, what it was and what has befallen it."""
 
-    name: str
-    content: bytes
-    accidents: tuple[str, ...]
+    def __init__(self, name: str, content: bytes, accidents: list[str]) -> None:
+        self.name, self.content, self.accidents = name, content, accidents
 
     def __repr__(self) -> str:
         return ', '.join((self.name, *self.accidents))
@@ -159,7 +157,7 @@ def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
                 what = f'{other}[{begin}:]'
                 content[at:] = wholes[other][begin:]
         accidents.append(f'{kind} at {at}: {what}')
-    return File(name, bytes(content), tuple(accidents))
+    return File(name, bytes(content), accidents)
 
 
 # ------------------------------------------------------------- processes under guard
@@ -171,7 +169,7 @@ _FORBIDDEN = (
 )  # fmt: skip
 _ALLOWED = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
 #: What may be imported late.
-_PACKAGES = {'torch', 'encodings'}
+_PACKAGES = {'torch', 'encodings', 'av'}
 #: What was done in spite of that; None while anything may be done.
 _seen: list[str] | None = None
 
