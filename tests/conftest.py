@@ -10,10 +10,31 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+_fuzzed = {}  # what came of each target
+
+
+def pytest_sessionfinish(session):
+    """Let a worker of pytest-xdist hand over what it has counted."""
+    if 'fuzzing' in sys.modules:
+        _fuzzed.update(sys.modules['fuzzing'].COUNTS)
+    if hasattr(session.config, 'workeroutput'):
+        session.config.workeroutput['fuzzed'] = _fuzzed
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take it from the worker."""
+    _fuzzed.update(getattr(node, 'workeroutput', {}).get('fuzzed', {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how much was tried where `make fuzz` asked for more than the suite does."""
-    if 'fuzzing' in sys.modules and os.environ.get('GLORE_FUZZ'):
-        sys.modules['fuzzing'].report(terminalreporter.write_line)
+    if not os.environ.get('GLORE_FUZZ'):
+        return
+    row = '{:28}{:>9}{:>9}{:>9}'.format
+    terminalreporter.write_line(row('target', 'cases', 'refused', 'failures'))
+    for name, counts in sorted(_fuzzed.items()):
+        terminalreporter.write_line(row(name, *counts))
 
 
 @pytest.fixture(scope='session')

@@ -2,12 +2,10 @@
 
 `@fuzz(cases, …)` makes a test of a function of generated arguments. In the suite it is
 called with so many cases, the same each time; GLORE_FUZZ=N in the environment means N
-cases each, others each time, and a table at the end, which GLORE_FUZZ_REPORT=FILE keeps
-as JSON.
+times as many, others each time, and a table at the end.
 """
 
 import functools
-import json
 import multiprocessing
 import os
 import resource
@@ -15,7 +13,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -25,30 +22,22 @@ from hypothesis import strategies as st
 
 from glore_mm.errors import UserError
 
-MANY = int(os.environ.get('GLORE_FUZZ', 0))
+TIMES = int(os.environ.get('GLORE_FUZZ', 0))
 _SCRATCH = tempfile.TemporaryDirectory(prefix='glore-fuzz-')
 #: A folder of this process, in which the tests may leave what they like.
 SCRATCH = Path(_SCRATCH.name)
 hypothesis.configuration.set_hypothesis_home_dir(SCRATCH / 'hypothesis')
 
 
-@dataclass
-class Count:
-    """What became of a target's cases."""
-
-    cases: int = 0
-    refused: int = 0
-    failures: int = 0
-
-
-COUNTS: dict[str, Count] = {}
+#: Of each target: its cases, how many of these were refused, how many failed.
+COUNTS: dict[str, list[int]] = {}
 
 
 def fuzz(cases: int, **strategies: st.SearchStrategy) -> Callable:
     """Test a function with generated arguments; it returns the message of a refusal."""
     settings = hypothesis.settings(
-        max_examples=MANY or cases,
-        derandomize=not MANY,
+        max_examples=cases * (TIMES or 1),
+        derandomize=not TIMES,
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
@@ -57,29 +46,17 @@ def fuzz(cases: int, **strategies: st.SearchStrategy) -> Callable:
     def decorate(target: Callable[..., str | None]) -> Callable:
         @functools.wraps(target)
         def case(*args, **kwargs) -> None:
-            count = COUNTS.setdefault(target.__name__.removeprefix('test_'), Count())
-            count.cases += 1
+            count = COUNTS.setdefault(target.__name__.removeprefix('test_'), [0, 0, 0])
+            count[0] += 1
             try:
-                count.refused += target(*args, **kwargs) is not None
+                count[1] += target(*args, **kwargs) is not None
             except Exception:
-                count.failures += 1
+                count[2] += 1
                 raise
 
         return settings(hypothesis.given(**strategies)(case))
 
     return decorate
-
-
-def report(write_line: Callable[[str], None]) -> None:
-    """Write the table of what was tried, and the file that was asked for."""
-    write_line(f'{"target":24}{"cases":>9}{"refused":>9}{"failures":>9}')
-    for name, count in COUNTS.items():
-        write_line(
-            f'{name:24}{count.cases:9}{count.refused:9}{count.failures:9}',
-        )
-    if path := os.environ.get('GLORE_FUZZ_REPORT'):
-        counts = {name: asdict(count) for name, count in COUNTS.items()}
-        Path(path).write_text(json.dumps(counts, indent=2))
 
 
 # ------------------------------------------------------------------------- outcomes

@@ -15,7 +15,7 @@ from mmengine.runner import CheckpointLoader
 from PIL import Image
 
 from glore_mm.datasets.cityscapes_labels import LABEL_IDS
-from glore_mm.engine import plain_errors
+from glore_mm.engine import load_config, plain_errors, train
 from glore_mm.errors import UserError
 from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.seg.pictures import overlay
@@ -442,22 +442,54 @@ def with_glore(unit: str, placement: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ('unit', 'placement', 'text'),
+    ('unit', 'placement', 'key', 'text'),
     [
-        ('dict()', 'dict(layer9=1)', 'its stages are: layer1, layer2, layer3, layer4'),
-        ('dict()', 'dict(layer3=3)', "asks for 3 units in 'layer3' of ResNetV1c, which "
-                                     'has 2 blocks'),
-        ("dict(type='GloRe4d')", 'dict(layer3=1)', 'GloRe4d is not in the'),
-        ('dict(num_nodes=0)', 'dict(layer3=1)', 'num_nodes must be at least 1, got 0'),
-        ('dict(nodes=4)', 'dict(layer3=1)', "unexpected keyword argument 'nodes'"),
+        ('dict()', 'dict(layer9=1)', '', 'its stages are: layer1, layer2, layer3, '
+                                         'layer4'),
+        ('dict()', 'dict(layer3=3)', '', "asks for 3 units in 'layer3' of ResNetV1c, "
+                                         'which has 2 blocks'),
+        ("dict(type='GloRe4d')", 'dict(layer3=1)', '.unit', 'GloRe4d is not in the'),
+        ('dict(num_nodes=0)', 'dict(layer3=1)', '', 'num_nodes must be at least 1, '
+                                                    'got 0'),
+        ('dict(nodes=4)', 'dict(layer3=1)', '', "unexpected keyword argument 'nodes'"),
     ],
 )  # fmt: skip
-def test_wrong_models(tool, mini, tmp_path, unit, placement, text):
+def test_wrong_models(tool, mini, tmp_path, unit, placement, key, text):
     (tmp_path / 'mine.py').write_text(with_glore(unit, placement))
     done = tool('train', 'mine.py', '--cfg-options', f'data_root={mini}', cwd=tmp_path,
                 check=False)  # fmt: skip
-    refuses(done, 'mine.py: model cannot be built', text)
+    refuses(done, f'mine.py: model.backbone{key} cannot be built', text)
     assert not (tmp_path / 'work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'key', 'text'),
+    [
+        ({'train_dataloader.batchsize': 2}, 'train_dataloader', 'batchsize'),
+        ({'train_dataloader.sampler.type': 'x'}, 'train_dataloader.sampler', 'x is no'),
+        ({'optim_wrapper.optimizer.rate': 1}, 'optim_wrapper.optimizer', 'rate'),
+        ({'param_scheduler.0.type': 'Poly'}, 'param_scheduler.0', 'Poly is not in the'),
+        ({'default_hooks.logger.every': 5}, 'default_hooks.logger', 'every'),
+        ({'val_evaluator.type': 'IoU'}, 'val_evaluator', 'IoU is not in the'),
+        ({'model.decode_head.loss_decode.weight': 1}, 'model.decode_head.loss_decode',
+         'weight'),
+    ],
+    ids=lambda value: '' if isinstance(value, str) else next(iter(value)),
+)  # fmt: skip
+def test_wrong_keys(mini, tmp_path, wrong, key, text):
+    with pytest.raises(UserError) as caught:
+        train(load_config(CONFIG, dict(data_root=str(mini), **wrong), str(tmp_path)))
+    assert f'{CONFIG}: {key} cannot be built: ' in str(caught.value)
+    assert text in str(caught.value)
+
+
+def test_missing_parts(mini, tmp_path):
+    cfg = load_config(CONFIG, dict(data_root=str(mini), optim_wrapper=1), str(tmp_path))
+    with pytest.raises(UserError, match='optim_wrapper must be a dict, found 1'):
+        train(cfg)
+    cfg.optim_wrapper = None
+    with pytest.raises(UserError, match='optim_wrapper must be a dict, found nothing'):
+        train(cfg)
 
 
 def test_resume_where_nothing_is(tool, mini, tmp_path):

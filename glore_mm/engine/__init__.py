@@ -1,6 +1,7 @@
 """What the tools share: setting up, running, reporting."""
 
 from glore_mm.engine.amp import CPUAmpOptimWrapper
+from glore_mm.engine.building import build_model
 from glore_mm.engine.images import bad_image
 from glore_mm.engine.lists import class_names, lines_of, listed_file, samples_of
 from glore_mm.engine.predicting import Predictor
@@ -13,7 +14,6 @@ from glore_mm.engine.reporting import (
     write_text,
 )
 from glore_mm.engine.running import (
-    build_model,
     check_checkpoint,
     convert_checkpoint,
     load_classifier,

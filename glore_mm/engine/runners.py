@@ -81,8 +81,9 @@ class ExactRunner(QuietRunner):
         """Register a hook; what saves checkpoints saves them whole."""
         # those that are saved elsewhere have a hook argument for it
         elsewhere = ('file_client_args', 'backend_args')
-        if isinstance(hook, dict) and not any(hook.get(key) for key in elsewhere):
-            kind = _exact(hook.get('type'), dict(CheckpointHook='WholeCheckpoints'))
+        known = isinstance(hook, dict) and 'type' in hook
+        if known and not any(hook.get(key) for key in elsewhere):
+            kind = _exact(hook['type'], dict(CheckpointHook='WholeCheckpoints'))
             hook = dict(hook, type=kind)
         super().register_hook(hook, *args, **kwargs)
 
@@ -141,4 +142,4 @@ def end_workers(runner: Runner) -> None:
 
 def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
     """What takes the place of a class of mmengine, named or given; others stay."""
-    return kinds.get(getattr(kind, '__name__', kind), kind)
+    return kinds.get(str(getattr(kind, '__name__', kind)), kind)

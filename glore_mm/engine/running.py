@@ -1,7 +1,5 @@
 """Training and testing a config with mmengine's Runner."""
 
-import copy
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import DATASETS
 from mmengine.runner import CheckpointLoader, Runner
 
 from glore_mm.checkpoints import (
@@ -22,6 +20,7 @@ from glore_mm.checkpoints import (
     write_checkpoint,
     write_digest,
 )
+from glore_mm.engine.building import build_model, build_part, part_of, telling_keys
 from glore_mm.engine.loops import Start
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
@@ -33,6 +32,8 @@ from glore_mm.engine.saving import (
 )
 from glore_mm.engine.setup import add_outputs, metainfo_of
 from glore_mm.errors import UserError, listed
+
+_PARTS = ('dataloader', 'cfg', 'evaluator')  # of a loop: val_dataloader, val_cfg, …
 
 
 def train(
@@ -56,6 +57,9 @@ def train(
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
+    _check_parts(cfg, 'train', 'optim_wrapper')
+    if any(cfg.get(f'val_{part}') is not None for part in _PARTS):
+        _check_parts(cfg, 'val')
     start, content = Start(), None
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'newest'
@@ -88,12 +92,13 @@ def train(
                     f'{cfg.filename} builds, such as {next(iter(network))}; it has '
                     f'{next(iter(state))}.{_advice(state)}'
                 )
-    runner = ExactRunner.from_cfg(cfg)
+    with telling_keys(cfg, ''):
+        runner = ExactRunner.from_cfg(cfg)
     runner.start = start
     runner.resumed_from = cfg.load_from if content is not None else None
     del content
     try:
-        with alone_in(cfg.work_dir):
+        with alone_in(cfg.work_dir), telling_keys(cfg):
             runner.train()
     finally:
         end_workers(runner)
@@ -114,6 +119,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
     Raises:
         UserError: The config, the data set or the checkpoint is wrong.
     """
+    _check_parts(cfg, 'test')
     classes = _check_data(cfg, 'test')
     content = check_checkpoint(cfg, checkpoint)
     _check_same({checkpoint: _trained_on(content), **classes})
@@ -125,9 +131,11 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
             )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(cfg.tta_model, module=cfg.model)
-    runner = QuietRunner.from_cfg(cfg)
+    with telling_keys(cfg, ''):
+        runner = QuietRunner.from_cfg(cfg)
     try:
-        return runner.test()
+        with telling_keys(cfg):
+            return runner.test()
     finally:
         end_workers(runner)
 
@@ -322,6 +330,8 @@ def _trained_on(content: dict) -> Sequence[str] | None:
 
 
 def _read(path: str) -> dict:
+    if not isinstance(path, str):
+        raise UserError(f'load_from must be a path or an address, found {path!r}')
     if '://' not in path:
         return read_checkpoint(path)
     try:
@@ -332,6 +342,19 @@ def _read(path: str) -> dict:
         raise UserError(f'{path} cannot be loaded: {message_of(error)}') from error
 
 
+def _check_parts(cfg: Config, loop: str, *others: str) -> None:
+    """Make sure that a config has what a loop and its network are built from."""
+    parts = [
+        f'{loop}_{part}' for part in _PARTS if (loop, part) != ('train', 'evaluator')
+    ]
+    for key in ('model', f'{loop}_dataloader.dataset', *parts, *others):
+        found = part_of(cfg, key)
+        kinds = Mapping | list if key.endswith('evaluator') else Mapping
+        if not isinstance(found, kinds):
+            what = 'nothing' if found is None else repr(found)
+            raise UserError(f'{cfg.filename}: {key} must be a dict, found {what}')
+
+
 def _check_data(cfg: Config, *loops: str) -> dict[str, Sequence[str] | None]:
     """Read the lists of all files first, so that a run fails before it writes.
 
@@ -340,10 +363,9 @@ def _check_data(cfg: Config, *loops: str) -> dict[str, Sequence[str] | None]:
     """
     classes = {}
     for loop in loops:
-        loader = cfg.get(f'{loop}_dataloader')
-        if loader is not None:
+        if cfg.get(f'{loop}_dataloader') is not None:
             key = f'{loop}_dataloader.dataset'
-            dataset = _building(cfg, key, DATASETS, loader.dataset)
+            dataset = build_part(cfg, key, DATASETS)
             classes[key] = getattr(dataset, 'metainfo', {}).get('classes')
             _check_fit(cfg, key, len(dataset), classes[key])
     _check_same(classes)
@@ -366,44 +388,25 @@ def _check_fit(
     cfg: Config, key: str, samples: int, classes: Sequence[str] | None
 ) -> None:
     """Make sure that a data set fills a batch and fits the head."""
-    loader = cfg[key.partition('.')[0]]
-    batch = loader.get('batch_size', 1) * int(os.environ.get('WORLD_SIZE', 1))
+    name = key.partition('.')[0]
+    loader = cfg[name]
+    batch = loader.get('batch_size', 1)
+    if not isinstance(batch, int) or batch < 1:
+        raise UserError(
+            f'{cfg.filename}: {name}.batch_size must be a positive int, found {batch!r}'
+        )
+    batch *= int(os.environ.get('WORLD_SIZE', 1))
     if loader.get('drop_last') and samples < batch:
         raise UserError(
             f'{cfg.filename}: {key} has {samples} samples, but a batch takes {batch} '
             'and what does not fill one is dropped. Lower batch_size.'
         )
     for name in ('cls_head', 'head'):  # mmaction2's, mmpretrain's
-        head = cfg.model.get(name) or {}
+        head = cfg.model.get(name)
+        if not isinstance(head, Mapping):
+            continue
         if classes and head.get('num_classes', len(classes)) != len(classes):
             raise UserError(
                 f'{cfg.filename}: {key} has {len(classes)} classes, but model.{name}.'
                 f'num_classes is {head.num_classes}. They must be the same.'
             )
-
-
-def build_model(cfg: Config) -> torch.nn.Module:
-    """The network of a config.
-
-    Raises:
-        UserError: It cannot be built.
-    """
-    model = dict(cfg.model)
-    if 'data_preprocessor' in cfg:  # where mmpretrain's configs have it
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return _building(cfg, 'model', MODELS, model)
-
-
-def _building(cfg: Config, key: str, registry, part: dict):
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # a Runner builds it again, and logs
-    try:
-        return registry.build(copy.deepcopy(part))  # mmseg's models write into it
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f'{cfg.filename}: {key} cannot be built: {message_of(error)}'
-        ) from error
-    finally:
-        logging.disable(before)

@@ -112,6 +112,8 @@ def load_config(
         for node in _with_key(_loaders(cfg), 'reader'):
             node['reader'] = options['reader']
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
+    if not isinstance(cfg.work_dir, str):
+        raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
 
@@ -128,6 +130,8 @@ def load_config(
     if cfg.get('custom_imports'):
         try:
             import_modules_from_strings(**cfg.custom_imports)
+        except TypeError as error:
+            raise UserError(f'{path}: custom_imports: {error}') from error
         except ImportError as error:
             extra = 'cls' if 'mmpretrain' in str(error) else _task(cfg)
             raise UserError(
@@ -268,7 +272,7 @@ def output_files(
 
 def _task(cfg: Config) -> str:
     scope = cfg.get('default_scope')
-    if scope not in TASKS:
+    if not isinstance(scope, str) or scope not in TASKS:
         raise UserError(
             f'{cfg.filename}: default_scope is {scope!r}; the tools run configs of '
             f'{", ".join(TASKS)}'
