@@ -113,6 +113,7 @@ def test_table_and_files(whole):
     assert (folder / 'glore' / 'seed1' / 'dump.npz').exists()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(tool, whole, tmp_path):
     config, folder, _ = whole
     command = [sys.executable, ROOT / 'tools/ablate.py', config, '--seeds', '2']
@@ -177,6 +178,7 @@ def test_several_at_a_time_and_records_elsewhere(tool, whole, tmp_path):
     assert not [line for line in again.stderr.splitlines() if 'trained' in line]
 
 
+@pytest.mark.slow
 def test_slurm(tool, config, tmp_path, monkeypatch):
     """With a stand-in for srun that notes its arguments and runs the command."""
     srun = tmp_path / 'bin' / 'srun'
@@ -274,6 +276,7 @@ def test_an_option_that_would_not_reach_all_variants_is_refused():
         assert ablation.config(variant).model.decode_head.channels == 16
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
     config, folder, _ = whole
     work = tmp_path / 'plain' / 'seed0'

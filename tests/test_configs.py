@@ -479,6 +479,7 @@ def test_recipes_of_mmpretrain_are_its_own(name, theirs):
     assert differences(a, b) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'path', sorted((ROOT / 'configs/ablation').glob('*.py')), ids=lambda path: path.stem
 )

@@ -176,12 +176,12 @@ def outcome(edit: Edit, run) -> str | None:
     return message
 
 
-@fuzz(30, edit=edits(MINI, TRAINING))
+@fuzz(20, edit=edits(MINI, TRAINING))
 def test_training_by_edited_configs(edit):
     return outcome(edit, engine.train)
 
 
-@fuzz(15, edit=edits(MINI, TESTING))
+@fuzz(10, edit=edits(MINI, TESTING))
 def test_testing_by_edited_configs(edit):
     return outcome(edit, lambda cfg: engine.test(cfg, checkpoint_of(edit.name)))
 

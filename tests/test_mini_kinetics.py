@@ -239,10 +239,12 @@ def one_frame(frames):
     return np.concatenate([turns.real, turns.imag])
 
 
+@pytest.mark.slow
 def test_a_whole_clip_tells_the_class(clips):
     assert accuracy(all_of, clips) > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('part', ['left', 'right', 'top', 'bottom', 'one frame'])
 def test_a_part_of_it_does_not(part, clips):
     """Below what pure chance exceeds once in a thousand times."""

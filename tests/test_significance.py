@@ -251,6 +251,7 @@ def test_interval_of_miou():
     assert found.high == pytest.approx(interval.high, abs=0.002)
 
 
+@pytest.mark.slow
 def test_false_alarms_and_coverage_of_miou():
     rng = np.random.default_rng(6)
     found = [

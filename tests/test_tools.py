@@ -149,6 +149,7 @@ def test_demo(tool, tmp_path):
         assert list((tmp_path / 'work_dirs' / name).glob('*/vis_data/scalars.json'))
 
 
+@pytest.mark.slow
 def test_mixed_precision(tool, mini, tmp_path):
     done = tool('train', CONFIG, '--amp', *options(mini), cwd=tmp_path)
     assert re.search(r'Iter\(val\) .*mIoU: \d', done.stdout)
@@ -384,8 +385,9 @@ def truncated_image(data):
     return '_leftImg8bit.png: cannot be read as an image'
 
 
-@pytest.mark.parametrize('damage', [damaged_label, truncated_image])
-@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize(
+    ('damage', 'workers'), [(damaged_label, 0), (truncated_image, 1)]
+)
 def test_damaged_data(tool, data, tmp_path, damage, workers):
     """Found in training, in this process or a loader's; nothing is overwritten."""
     text = damage(data)
@@ -454,11 +456,24 @@ def with_glore(unit: str, placement: str) -> str:
         ('dict(nodes=4)', 'dict(layer3=1)', '', "unexpected keyword argument 'nodes'"),
     ],
 )  # fmt: skip
-def test_wrong_models(tool, mini, tmp_path, unit, placement, key, text):
+def test_wrong_models(mini, tmp_path, unit, placement, key, text):
     (tmp_path / 'mine.py').write_text(with_glore(unit, placement))
-    done = tool('train', 'mine.py', '--cfg-options', f'data_root={mini}', cwd=tmp_path,
-                check=False)  # fmt: skip
-    refuses(done, f'mine.py: model.backbone{key} cannot be built', text)
+    cfg = load_config(
+        str(tmp_path / 'mine.py'), dict(data_root=str(mini)), str(tmp_path / 'run')
+    )
+    with pytest.raises(UserError) as caught:
+        train(cfg)
+    assert f'mine.py: model.backbone{key} cannot be built: ' in str(caught.value)
+    assert text in str(caught.value)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_wrong_keys_of_a_user(tool, mini, tmp_path):
+    done = tool(
+        'train', CONFIG, *options(mini, **{'model.decode_head.num_node': 4}),
+        cwd=tmp_path, check=False,
+    )  # fmt: skip
+    refuses(done, f'{CONFIG}: model.decode_head cannot be built: ', "'num_node'")
     assert not (tmp_path / 'work_dirs').exists()
 
 

@@ -87,6 +87,7 @@ def test_training_goes_on_without_a_bad_clip(tool, videos, tmp_path):
     assert told[1:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
 
 
+@pytest.mark.slow
 def test_mixed_precision(tool, videos, tmp_path):
     one = options(videos, **{'train_cfg.max_epochs': 1})
     done = tool('train', CONFIG, '--amp', *one, cwd=tmp_path)
