@@ -92,39 +92,41 @@ def _place_of(error: BaseException | None, cfg: Config, key: str | None) -> str 
     place, parts = key, dict(_nodes(whole)).get(key or '')
     while error is not None:
         for frame, _ in walk_tb(error.__traceback__):
-            part = _built_in(frame)
-            found = _most_alike(part, parts)
+            name, part = _built_in(frame)
+            found = _most_alike(part, name, parts)
             if found:
                 path, parts = found
                 place = '.'.join(filter(None, (place, path)))
             elif frame.f_globals.get('__name__') in _RUNNERS:
-                place, parts = _most_alike(part, whole) or (place, parts)
+                place, parts = _most_alike(part, name, whole) or (place, parts)
         error = error.__cause__ or error.__context__
     return place
 
 
-def _built_in(frame: FrameType) -> object | None:
-    """What a function builds from, its first argument; None where it is no builder."""
+def _built_in(frame: FrameType) -> tuple[str, object | None]:
+    """A builder's first argument, by name, and its value; nothing of other functions."""
     code = frame.f_code
     names = [n for n in code.co_varnames[: code.co_argcount] if n != 'self']
     if not names or not code.co_name.lstrip('_').startswith(_BUILDERS):
-        return None
-    return frame.f_locals.get(names[0])
+        return '', None
+    return names[0], frame.f_locals.get(names[0])
 
 
-def _most_alike(part: object, parts: object) -> tuple[str, object] | None:
-    """The path and value of what a builder was given, which may have changed it."""
-    best, most = None, (0, 0)
+def _most_alike(part: object, name: str, parts: object) -> tuple[str, object] | None:
+    """The path and value of what a builder was given, which may have changed it.
+
+    Of several that are alike, the one that is called as the builder calls it.
+    """
+    best, most = None, (0,)
     for path, value in _nodes(parts):
+        alike = int(part is not None and _equal(part, value))
         if isinstance(part, dict) and isinstance(value, dict):
             if part.get('type') != value.get('type'):
                 continue
-            alike = sum(_equal(part.get(name), value[name]) for name in value)
-            alike += part == value == {}
-            likeness = (alike, alike - len(value))
-        else:
-            likeness = (int(part is not None and _equal(part, value)), 0)
-        if likeness[0] and likeness > most:
+            alike += sum(_equal(part.get(key), value[key]) for key in value)
+        unlike = len(value) - alike if isinstance(value, dict) else 0
+        likeness = (alike, -unlike, name in path)
+        if alike and likeness > most:
             best, most = (path, value), likeness
     return best
 
