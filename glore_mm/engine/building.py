@@ -104,7 +104,7 @@ def _place_of(error: BaseException | None, cfg: Config, key: str | None) -> str 
 
 
 def _built_in(frame: FrameType) -> tuple[str, object | None]:
-    """A builder's first argument, by name, and its value; nothing of other functions."""
+    """Name and value of a builder's first argument; of other functions nothing."""
     code = frame.f_code
     names = [n for n in code.co_varnames[: code.co_argcount] if n != 'self']
     if not names or not code.co_name.lstrip('_').startswith(_BUILDERS):
