@@ -358,7 +358,7 @@ class Stranger:
     [
         ('stranger', 'holds more than weights (eval)'),
         ('list', 'holds no weights: a dict was expected, found a list'),
-        ('text', 'cannot be read as a checkpoint'),
+        ('text', 'cannot be read as a checkpoint: Unsupported operand'),
         ('mxnet', 'It holds weights in the format of MXNet'),
         ('cityscapes', 'those for Cityscapes hold networks whose code'),
         ('nothing', 'no checkpoint at '),

@@ -214,9 +214,11 @@ def _check_zip(path: str) -> None:
 
 
 def _damaged(path: str, error: Exception) -> UserError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # torch puts its advice, not to be safe, in front of what is wrong
+    reason = str(error).rpartition('WeightsUnpickler error:')[2].strip()
+    (line, *_) = [*reason.splitlines(), type(error).__name__]
     return UserError(
-        f'{path} cannot be read as a checkpoint: {lines[0]}. '
+        f'{path} cannot be read as a checkpoint: {line.rstrip(".")}. '
         'It is damaged, or no checkpoint.'
     )
 
