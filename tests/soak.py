@@ -290,7 +290,8 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     args = parser.parse_args()
 
-    args.folder.mkdir(parents=True, exist_ok=True)
+    folder = args.folder.resolve()  # from which the trainings run
+    folder.mkdir(parents=True, exist_ok=True)
     moments = random.Random(args.seed)
     shares = [args.kills // len(SCENARIOS)] * len(SCENARIOS)
     shares[0] += args.kills - sum(shares)
@@ -298,10 +299,10 @@ def main() -> None:
     print('| training | kills | while writing | lost | ended | identical |')
     print('|---|---|---|---|---|---|')
     for scenario, kills in zip(SCENARIOS, shares, strict=True):
-        outcomes.append(outcome := soak(args.folder, scenario, kills, moments))
+        outcomes.append(outcome := soak(folder, scenario, kills, moments))
         print('|', ' | '.join(map(str, asdict(outcome).values())), '|', flush=True)
     record = json.dumps([asdict(outcome) for outcome in outcomes], indent=2)
-    (args.folder / 'soak.json').write_text(record + '\n')
+    (folder / 'soak.json').write_text(record + '\n')
     failed = any(o.lost or o.identical < o.trainings for o in outcomes)
     sys.exit(int(failed))
 
