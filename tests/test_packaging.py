@@ -4,9 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from importlib.metadata import requires
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,26 +48,67 @@ def test_importing_glore_mm_imports_no_task_library():
     assert done.stdout.strip() == '[]', done.stdout + done.stderr
 
 
-def test_configs_and_pages_ship_in_the_wheel(tmp_path):
-    source = tmp_path / 'source'  # what an earlier build left here would be packed too
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory) -> Path:
+    """The package as it is published."""
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'  # what an earlier build left here would be packed too
     ignored = shutil.ignore_patterns(
         '.venv', 'build', '*.egg-info', 'data', 'work_dirs'
     )
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     subprocess.run(
-        [sys.executable, '-m', 'build', '--wheel', '--outdir', tmp_path, source],
+        [sys.executable, '-m', 'build', '--wheel', '--outdir', folder, source],
         check=True,
         capture_output=True,
     )
-    (wheel,) = tmp_path.glob('*.whl')
+    return next(folder.glob('*.whl'))
+
+
+def test_configs_and_pages_ship_in_the_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert 'glore_mm/.mim/model-index.yml' in names
+    assert {'glore_mm/.mim/model-index.yml', 'glore_mm/py.typed'} < set(names)
     for path in (*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'configs').rglob('*.yml')):
         assert f'glore_mm/.mim/{path.relative_to(ROOT)}' in names
     pages = ROOT / 'glore_mm' / 'pages'
     for path in (*pages.glob('templates/*'), *pages.glob('vendor/*')):
         assert str(path.relative_to(ROOT)) in names
     assert not [name for name in names if name.startswith(('tests', 'tools', 'docs'))]
+
+
+@pytest.mark.slow
+def test_without_the_repository(wheel, mini, tmp_path):
+    """Train, test and infer by the wheel's own commands and configs."""
+    venv.create(tmp_path / 'venv', with_pip=True)
+    commands = tmp_path / 'venv' / 'bin'
+    libraries = Path(sysconfig.get_path('purelib'))  # the dependencies, as they are
+    own = next((tmp_path / 'venv').glob('lib/*/site-packages'))
+    (own / 'dependencies.pth').write_text(f'{libraries}\n')
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            list(map(str, command)),
+            cwd=tmp_path,
+            env=dict(HOME=str(tmp_path), OMP_NUM_THREADS='1', PATH=str(commands)),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(commands / 'python', '-m', 'pip', 'install', '--no-deps', wheel)
+    where = run(commands / 'python', '-c', 'import glore_mm; print(glore_mm.__file__)')
+    assert where.startswith(str(own))
+    options = ['--cfg-options', f'data_root={mini}', 'train_cfg.max_iters=2']
+    config, checkpoint = (
+        'glore_mm::seg/glore_mini.py',
+        'work_dirs/glore_mini/iter_2.pth',
+    )
+    run(commands / 'glore-train', config, *options)
+    assert 'mIoU' in run(commands / 'glore-test', config, checkpoint, *options)
+    run(commands / 'glore-infer', config, checkpoint, mini / 'leftImg8bit' / 'val',
+        '--out-dir', 'out', *options)  # fmt: skip
+    assert list((tmp_path / 'out').glob('*.png'))
 
 
 def test_only_all_brings_an_mmcv():

@@ -3,53 +3,7 @@
 python tools/test.py configs/seg/glore_cityscapes.py CHECKPOINT
 """
 
-import re
-
-from glore_mm.engine import (
-    add_outputs,
-    load_config,
-    plain_errors,
-    runner_parser,
-    set_views,
-    test,
-)
-
-
-@plain_errors
-def main() -> None:
-    """Parse, test."""
-    parser = runner_parser(__doc__)
-    parser.add_argument('checkpoint', help='weights')
-    parser.add_argument(
-        '--tta', action='store_true', help='average over augmented views: flips, scales'
-    )
-    parser.add_argument(
-        '--format-dir', help='write predictions here as the benchmark server wants them'
-    )
-    parser.add_argument('--show-dir', help='write pictures of the predictions here')
-    parser.add_argument(
-        '--dump',
-        metavar='FILE.npz',
-        help='write what a comparison of two models needs: the confusion matrix of '
-        'every segmented image, the scores of every image or video classified',
-    )
-    parser.add_argument(
-        '--views',
-        metavar='CLIPSxCROPS',
-        help='video: average over clips and crops, such as 10x3 or 10x5',
-    )
-    args = parser.parse_args()
-    views = args.views and re.fullmatch(r'(\d+)x(\d+)', args.views)
-    if args.views and not views:
-        parser.error(f'--views must be such as 10x3, not {args.views}')
-
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-    if args.format_dir or args.show_dir or args.dump:
-        add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
-    if views:
-        set_views(cfg, *map(int, views.groups()))
-    test(cfg, args.checkpoint, tta=args.tta)
-
+from glore_mm.commands.test import main
 
 if __name__ == '__main__':
     main()

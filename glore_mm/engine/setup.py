@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
+import glore_mm
 from glore_mm.checkpoints import load_safely
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
@@ -24,6 +25,7 @@ from glore_mm.machine import processor_name
 #: Task of a config, by the library it is written for.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 TASK_NAMES = dict(seg='segmentation', cls='classification', video='video')
+_OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 
 def config_parser(doc: str) -> argparse.ArgumentParser:
@@ -81,7 +83,8 @@ def load_config(
     """Read a config, say what is going to run, and import its task's library.
 
     Args:
-        path (str): The config file.
+        path (str): The config file; `glore_mm::seg/glore_mini.py` is one of this
+            package, wherever it is installed.
         options (dict, optional): Keys to override, dotted. `data_root` and `classes`
             are those of every data set, `reader` is what decodes the videos of each.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
@@ -94,6 +97,9 @@ def load_config(
     Raises:
         UserError: The file does not exist or cannot be read, or is of no known task.
     """
+    if path.startswith(_OURS):
+        own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
+        path = osp.join(own, path.removeprefix(_OURS))
     if not osp.isfile(path):
         raise UserError(f'no config at {path}')
     try:

@@ -1,0 +1,1 @@
+"""What is typed: glore-train, glore-test, glore-infer; tools/ has the same."""
