@@ -1,5 +1,5 @@
 # make demo · demo-cls · demo-video · test · test-slow · soak · fuzz · evidence ·
-# evidence-video · lint: each sets up .venv by itself.
+# evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow soak fuzz evidence evidence-video lint clean
+.PHONY: demo demo-cls demo-video test test-slow soak fuzz evidence evidence-video docs lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -46,13 +46,17 @@ evidence-video: $(READY)
 	$(BIN)/python -m glore_mm.datasets.far_cue_clips data/far_cue_clips
 	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/far_cues_video.py --seeds 5
 
+# The pages of docs/ in docs/_build/html; a warning is an error.
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python .ci/audit.py
 
 clean:
-	rm -rf .venv work_dirs data/mini_cityscapes data/mini_imagenet data/mini_kinetics \
+	rm -rf .venv work_dirs docs/_build data/mini_cityscapes data/mini_imagenet data/mini_kinetics \
 		data/far_cues data/far_cue_clips
 
 $(READY): setup.cfg pyproject.toml constraints.txt

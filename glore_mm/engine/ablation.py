@@ -405,7 +405,8 @@ def _write(
     from glore_mm.analysis.figures import write_figure
 
     summary = summarize(runs.values(), list(ablation.variants), ablation.metric, test)
-    write_text(ablation.out / 'table.md', markdown(summary))
+    title = f'# {Path(ablation.cfg.filename).stem}'
+    write_text(ablation.out / 'table.md', f'{title}\n\n{markdown(summary)}')
     write_text(ablation.out / 'table.csv', as_csv(summary))
     record = json.dumps(as_record(summary), indent=2)
     write_text(ablation.out / 'table.json', record + '\n')
