@@ -69,6 +69,7 @@ def help_of(tool: str) -> str:
         pytest.raises(SystemExit),
     ):
         patch.setattr(sys, 'argv', [tool, '--help'])
+        patch.syspath_prepend((ROOT / tool).parent)
         runpy.run_path(str(ROOT / tool), run_name='__main__')
     return told.getvalue()
 
