@@ -16,7 +16,6 @@ release = version = glore_mm.__version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 exclude_patterns = ['_build']
-myst_enable_extensions = ['dollarmath']
 myst_heading_anchors = 3
 
 html_theme = 'furo'
