@@ -48,4 +48,4 @@ def main() -> None:
         add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
     if views:
         set_views(cfg, *map(int, views.groups()))
-    test(cfg, args.checkpoint, tta=args.tta)
+    test(cfg, args.checkpoint, args.tta, args.compile)

@@ -23,4 +23,4 @@ def main() -> None:
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-    train(cfg, resume=args.resume, amp=args.amp, seed=args.seed)
+    train(cfg, args.resume, args.amp, args.seed, args.compile)

@@ -21,6 +21,7 @@ from glore_mm.checkpoints import (
     write_digest,
 )
 from glore_mm.engine.building import build_model, build_part, part_of, telling_keys
+from glore_mm.engine.compiling import compile_parts
 from glore_mm.engine.loops import Start
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
@@ -41,6 +42,7 @@ def train(
     resume: str | None = None,
     amp: bool = False,
     seed: int | None = None,
+    compiled: bool = False,
 ) -> Runner:
     """Train a config.
 
@@ -50,6 +52,7 @@ def train(
             work dir, 'if-any' also begins where there is none. Default: the config's.
         amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a CPU.
         seed (int, optional): Seed of Python, NumPy and torch. Default: the config's.
+        compiled (bool): Train with `torch.compile`.
 
     Returns:
         Runner: After training.
@@ -94,6 +97,8 @@ def train(
                 )
     with telling_keys(cfg, ''):
         runner = ExactRunner.from_cfg(cfg)
+    if compiled:
+        compile_parts(runner.model)
     runner.start = start
     runner.resumed_from = cfg.load_from if content is not None else None
     del content
@@ -105,13 +110,16 @@ def train(
     return runner
 
 
-def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
+def test(
+    cfg: Config, checkpoint: str, tta: bool = False, compiled: bool = False
+) -> dict[str, float]:
     """Test a checkpoint.
 
     Args:
         cfg (Config): From `load_config`.
         checkpoint (str): File with the weights.
         tta (bool): Average over the scales and flips of the config's `tta_pipeline`.
+        compiled (bool): Test with `torch.compile`.
 
     Returns:
         dict[str, float]: The metrics, by name.
@@ -133,6 +141,8 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> dict[str, float]:
         cfg.model = dict(cfg.tta_model, module=cfg.model)
     with telling_keys(cfg, ''):
         runner = QuietRunner.from_cfg(cfg)
+    if compiled:
+        compile_parts(runner.model.module if tta else runner.model)
     try:
         with telling_keys(cfg):
             return runner.test()

@@ -71,6 +71,9 @@ def runner_parser(doc: str) -> argparse.ArgumentParser:
         default='none',
         help='what starts the processes (default: none, there is one)',
     )
+    parser.add_argument(
+        '--compile', action='store_true', help='run the network by torch.compile'
+    )
     return parser
 
 

@@ -1,0 +1,53 @@
+"""--compile changes what a step takes, not what it gives."""
+
+import json
+
+import pytest
+
+from glore_mm.datasets.mini_imagenet import write_mini_imagenet
+from glore_mm.datasets.mini_kinetics import write_mini_kinetics
+
+CONFIGS = {
+    'seg/glore_mini': {'model.decode_head.channels': 16, 'train_cfg.max_iters': 2},
+    'cls/glore_mini': {'train_cfg.max_epochs': 1},
+    'video/glore_mini': {'train_cfg.max_epochs': 1},
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory, mini):
+    root = tmp_path_factory.mktemp('data')
+    write_mini_imagenet(root / 'cls', num_train=10, num_val=10, scale=0.2)
+    write_mini_kinetics(root / 'video', num_train=8, num_val=4, scale=0.2)
+    return dict(seg=mini, cls=root / 'cls', video=root / 'video')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', CONFIGS)
+def test_trains_and_tests_alike(tool, data, tmp_path, name):
+    values = {
+        'data_root': data[name.split('/')[0]],
+        'train_dataloader.batch_size': 4,
+        'default_hooks.logger.interval': 1,
+    }
+    options = [f'{key}={value}' for key, value in (values | CONFIGS[name]).items()]
+    config, losses, scores = f'glore_mm::{name}.py', {}, {}
+    for how in ([], ['--compile']):
+        run = tmp_path / f'run{"".join(how)}'
+        tool('train', config, '--seed', 0, '--work-dir', run, *how,
+             '--cfg-options', *options, cwd=tmp_path)  # fmt: skip
+        (log,) = run.glob('*/vis_data/scalars.json')
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        losses[run] = [line['loss'] for line in lines if 'loss' in line]
+        (checkpoint,) = [*run.glob('iter_2.pth'), *run.glob('epoch_1.pth')]
+        tested = tmp_path / f'tested{"".join(how)}'
+        tool('test', config, tmp_path / 'run' / checkpoint.name, '--work-dir', tested,
+             *how, '--cfg-options', *options, cwd=tmp_path)  # fmt: skip
+        (metrics,) = tested.glob('*/*.json')
+        scores[run] = json.loads(metrics.read_text())
+    one, other = losses.values()
+    assert len(one) == 2 and other == pytest.approx(one, rel=1e-3)
+    one, other = scores.values()
+    for each in (one, other):  # what took how long
+        del each['time'], each['data_time']
+    assert one and other == pytest.approx(one, abs=0.5)
