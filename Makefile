@@ -1,5 +1,5 @@
-# make demo · demo-cls · demo-video · test · test-slow · soak · fuzz · evidence ·
-# evidence-video · docs · lint: each sets up .venv by itself.
+# make demo · demo-cls · demo-video · test · test-slow · test-det · soak · fuzz ·
+# evidence · evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,7 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow soak fuzz evidence evidence-video docs lint clean
+.PHONY: demo demo-cls demo-video test test-slow test-det soak fuzz evidence \
+	evidence-video docs lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -26,6 +27,14 @@ test: $(READY)
 # The demos as they are, and whatever else takes a minute or so by itself.
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+
+# In a detector, with mmdetection beside the other packages: where it is installed
+# mmsegmentation imports all of it.
+DET = .venv/det
+test-det: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps \
+		--upgrade --target $(DET) mmdet pycocotools shapely six terminaltables
+	PYTHONPATH=$(DET) $(BIN)/python -m pytest tests/test_det.py
 
 # Trainings that are killed 50 times at random moments, and resumed; a quarter of an hour.
 soak: $(READY)

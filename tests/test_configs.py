@@ -22,8 +22,9 @@ from glore_mm.cls.tools import example_inputs
 from glore_mm.engine.ablation import read_ablation
 
 ROOT = Path(__file__).parent.parent
-SEG, CLS, VIDEO = (
-    sorted((ROOT / 'configs' / task).glob('*.py')) for task in ('seg', 'cls', 'video')
+SEG, CLS, VIDEO, DET = (
+    sorted((ROOT / 'configs' / task).glob('*.py'))
+    for task in ('seg', 'cls', 'video', 'det')
 )
 
 
@@ -507,5 +508,5 @@ def test_metafile_lists_every_config():
         for path in index['Import']
         for model in load(ROOT / path)['Models']
     ]
-    own = [path.relative_to(ROOT).as_posix() for path in SEG + CLS + VIDEO]
+    own = [path.relative_to(ROOT).as_posix() for path in SEG + CLS + VIDEO + DET]
     assert sorted(listed) == sorted(own)
