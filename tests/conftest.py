@@ -46,6 +46,18 @@ def mini(tmp_path_factory) -> Path:
     return write_mini_cityscapes(root, num_train=4, num_val=2, size=(48, 96))
 
 
+@pytest.fixture(scope='session')
+def small_data(mini, tmp_path_factory) -> dict[str, Path]:
+    """Data for the configs of the three demos, by their task; not to be changed."""
+    from glore_mm.datasets.mini_imagenet import write_mini_imagenet
+    from glore_mm.datasets.mini_kinetics import write_mini_kinetics
+
+    root = tmp_path_factory.mktemp('small')
+    write_mini_imagenet(root / 'cls', num_train=10, num_val=10, scale=0.2)
+    write_mini_kinetics(root / 'video', num_train=8, num_val=4, scale=0.25)
+    return dict(seg=mini, cls=root / 'cls', video=root / 'video')
+
+
 @pytest.fixture
 def data(mini, tmp_path) -> Path:
     """The same scenes, a copy to damage."""

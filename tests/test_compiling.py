@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from glore_mm.datasets.mini_imagenet import write_mini_imagenet
-from glore_mm.datasets.mini_kinetics import write_mini_kinetics
-
 CONFIGS = {
     'seg/glore_mini': {'model.decode_head.channels': 16, 'train_cfg.max_iters': 2},
     'cls/glore_mini': {'train_cfg.max_epochs': 1},
@@ -14,19 +11,11 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope='module')
-def data(tmp_path_factory, mini):
-    root = tmp_path_factory.mktemp('data')
-    write_mini_imagenet(root / 'cls', num_train=10, num_val=10, scale=0.2)
-    write_mini_kinetics(root / 'video', num_train=8, num_val=4, scale=0.2)
-    return dict(seg=mini, cls=root / 'cls', video=root / 'video')
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_trains_and_tests_alike(tool, data, tmp_path, name):
+def test_trains_and_tests_alike(tool, small_data, tmp_path, name):
     values = {
-        'data_root': data[name.split('/')[0]],
+        'data_root': small_data[name.split('/')[0]],
         'train_dataloader.batch_size': 4,
         'default_hooks.logger.interval': 1,
     }

@@ -76,7 +76,7 @@ def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
 class LoadPhotograph(BaseTransform):
     """Load a photograph with `read_photograph`, in place of LoadImageFromFile.
 
-    Required keys: img_path.
+    Required keys: img_path; or img, as mmpretrain's inferencer has read it by itself.
     Added keys: img, uint8 (H, W, 3), BGR as mmpretrain has it; img_shape, ori_shape.
     """
 
@@ -86,6 +86,8 @@ class LoadPhotograph(BaseTransform):
         Raises:
             Unreadable: As `read_photograph`.
         """
+        if 'img' in results and 'img_path' not in results:
+            return results
         rgb = np.asarray(read_photograph(results['img_path']))
         results['img'] = np.ascontiguousarray(rgb[..., ::-1])
         results['img_shape'] = results['ori_shape'] = rgb.shape[:2]

@@ -23,7 +23,7 @@ from glore_mm.video.readers import READERS
 class OpenVideo(BaseTransform):
     """Open a video file.
 
-    Required keys: filename.
+    Required keys: filename; or video_reader, as mmaction2's inferencer has opened it.
     Added keys: video_reader, total_frames, avg_fps.
 
     Args:
@@ -56,6 +56,8 @@ class OpenVideo(BaseTransform):
             Unreadable: The file is missing, empty or truncated, or holds no video
                 that the reader can decode.
         """
+        if 'video_reader' in results:
+            return results
         path = results['filename']
         others = ' or '.join(repr(r) for r in READERS if r != self.reader)
         advice = f'Fetch it again, try OpenVideo with reader={others}'
