@@ -78,7 +78,7 @@ def runner_parser(doc: str) -> argparse.ArgumentParser:
 
 
 def load_config(
-    path: str,
+    path: str | os.PathLike,
     options: dict | None = None,
     work_dir: str | None = None,
     launcher: str = 'none',
@@ -86,7 +86,7 @@ def load_config(
     """Read a config, say what is going to run, and import its task's library.
 
     Args:
-        path (str): The config file; `glore_mm::seg/glore_mini.py` is one of this
+        path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of this
             package, wherever it is installed.
         options (dict, optional): Keys to override, dotted. `data_root` and `classes`
             are those of every data set, `reader` is what decodes the videos of each.
@@ -100,6 +100,7 @@ def load_config(
     Raises:
         UserError: The file does not exist or cannot be read, or is of no known task.
     """
+    path = os.fspath(path)
     if path.startswith(_OURS):
         own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
         path = osp.join(own, path.removeprefix(_OURS))
