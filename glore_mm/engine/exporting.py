@@ -3,7 +3,8 @@
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from glore_mm.drafts import draft_of
 from glore_mm.engine.building import build_model
 from glore_mm.engine.reporting import message_of
 from glore_mm.engine.running import check_checkpoint, load_classifier
-from glore_mm.engine.setup import task_of
+from glore_mm.engine.setup import TASKS, task_of
 from glore_mm.errors import UserError
 
 #: What a file of each format ends in.
@@ -90,16 +91,17 @@ def export(
         raise UserError(f'format {kind!r}: expected one of {", ".join(_FORMATS)}')
     if size and min(size) < 1:
         raise UserError(f'--size {size[0]} {size[1]}: both must be at least 1')
-    write, load = _FORMATS[kind]
     if kind == 'onnx':
         _check_onnx()
     path = output or _beside(checkpoint, SUFFIXES[kind])
     if os.path.realpath(path) == os.path.realpath(checkpoint):
         raise UserError(f'{path} would be written over the checkpoint')
+    if os.path.isdir(path):
+        raise UserError(f'{path} is a folder: give a file, --output')
     check_checkpoint(cfg, checkpoint)
     model = build_model(cfg)
     classes = load_classifier(cfg, model, checkpoint)
-    network = _Logits(model, task_of(cfg).logits)
+    network = _Logits(model, task_of(cfg).logits).requires_grad_(False)
     inputs = _inputs(cfg, size)
     with evaluating(network):
         expected = [_run_eager(network, x, cfg) for x in inputs]
@@ -107,17 +109,7 @@ def export(
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             with draft_of(path) as draft:
-                try:
-                    write(network, inputs[0], metadata, draft)
-                    found = [load(draft)(x) for x in inputs]
-                except OSError:
-                    raise
-                except Exception as error:  # each exporter has its own
-                    reason = message_of(error).strip().partition('\n')[0]
-                    raise UserError(
-                        f'{cfg.filename}: the network cannot be exported as {kind}: '
-                        f'{reason}. Try another --format.'
-                    ) from error
+                found = _write_and_run(network, inputs, metadata, kind, draft, cfg)
                 difference, relative = _compare(expected, found, kind, cfg)
         except OSError as error:
             raise UserError(f'{path} cannot be written: {error}') from error
@@ -132,7 +124,7 @@ def export(
         metadata,
         difference,
         relative,
-        ['×'.join(map(str, x.shape)) for x in inputs],
+        [_times(x) for x in inputs],
     )
 
 
@@ -174,18 +166,58 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     units = units_of(network).values()
     handles = [unit.register_forward_pre_hook(settle) for unit in units]
     try:
-        return network(x)
+        found = network(x)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f'{cfg.filename}: the network takes no input of '
-            f'{"×".join(map(str, x.shape))}: {message_of(error)}. Give another --size.'
+            f'{cfg.filename}: the network takes no input of {_times(x)}: '
+            f'{_first_line(error)}. Give another --size.'
         ) from error
     finally:
         for handle in handles:
             handle.remove()
+    if not found.isfinite().all():
+        raise UserError(
+            f'{cfg.filename}: with these weights the network gives numbers that are '
+            f'not finite, for noise of {_times(x)}. Give another checkpoint.'
+        )
+    return found
 
 
-def _metadata_of(cfg: Config, model: nn.Module, classes: list, x: Tensor) -> dict:
+def _write_and_run(
+    network: _Logits,
+    inputs: list[Tensor],
+    metadata: dict,
+    kind: str,
+    path: str,
+    cfg: Config,
+) -> list[Tensor]:
+    """What the file gives for the inputs, read back."""
+    write, load = _FORMATS[kind]
+    try:
+        write(network, inputs[0], metadata, path)
+        run = load(path)
+        return [run(x) for x in inputs]
+    except Exception as error:  # each exporter has its own
+        for reason in (error, error.__context__):  # torch hides that a disk is full
+            if isinstance(reason, OSError):
+                raise reason from error
+        raise UserError(
+            f'{cfg.filename}: the network cannot be exported as {kind}: '
+            f'{_first_line(error)}. Try another --format.'
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return message_of(error).strip().partition('\n')[0].rstrip('.')
+
+
+def _times(x: Tensor) -> str:
+    return '×'.join(map(str, x.shape))
+
+
+def _metadata_of(
+    cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
+) -> dict:
     from glore_mm import __version__
 
     given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
@@ -194,7 +226,7 @@ def _metadata_of(cfg: Config, model: nn.Module, classes: list, x: Tensor) -> dic
     if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
         channels = channels[::-1]
     return dict(
-        task=task_of(cfg).__name__.split('.')[-2],
+        task=TASKS[cfg.default_scope],
         channels=channels,
         mean=list(given.get('mean') or (0, 0, 0)),
         std=list(given.get('std') or (1, 1, 1)),
@@ -241,7 +273,7 @@ def _check_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"ONNX files need a package that is missing ({error}): "
+            f'ONNX files need a package that is missing ({error}): '
             "pip install 'glore-mm[export]'"
         ) from error
 
@@ -279,16 +311,22 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
 def _write_torchscript(
     network: nn.Module, x: Tensor, metadata: dict, path: str
 ) -> None:
-    with warnings.catch_warnings(), open(path, 'wb') as file:
-        warnings.filterwarnings('ignore', 'torch.jit', FutureWarning)  # asked for
+    with _asked_for(), open(path, 'wb') as file:
         traced = torch.jit.trace(network, x, check_trace=False)  # we check more
         torch.jit.save(traced, file, {METADATA: json.dumps(metadata)})
 
 
 def _load_torchscript(path: str) -> Callable[[Tensor], Tensor]:
-    with warnings.catch_warnings(), open(path, 'rb') as file:
-        warnings.filterwarnings('ignore', 'torch.jit', FutureWarning)
+    with _asked_for(), open(path, 'rb') as file:
         return torch.jit.load(file)
+
+
+@contextmanager
+def _asked_for() -> Iterator[None]:
+    """Nothing said of TorchScript being deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', r'`torch\.jit', FutureWarning)
+        yield
 
 
 def _write_pt2(network: nn.Module, x: Tensor, metadata: dict, path: str) -> None:

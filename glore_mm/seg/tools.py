@@ -96,7 +96,12 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
 
 def example_inputs(cfg: Config) -> dict:
     """An image of the size that a config trains on, as the network's arguments."""
-    size = cfg.model.data_preprocessor.size
+    size = cfg.model.data_preprocessor.get('size')
+    if size is None:
+        raise UserError(
+            f'{cfg.filename} names no size of images: give '
+            'model.data_preprocessor.size=(height,width)'
+        )
     return dict(inputs=torch.zeros(1, 3, *size))
 
 
