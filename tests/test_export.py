@@ -147,11 +147,11 @@ def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
 
 def test_units_take_the_order_that_is_cheaper_at_the_size(network, tmp_path):
     cfg, checkpoint, _ = network('cls')
-    large = export(cfg, checkpoint, 'torchscript', str(tmp_path / 'a.pt'), (64, 64))
+    large = export(cfg, checkpoint, 'torchscript', str(tmp_path / 'a.pt'), (96, 96))
     small = export(cfg, checkpoint, 'torchscript', str(tmp_path / 'b.pt'), (32, 32))
     assert {*large.metadata['unit_orders'].values()} == {'reassociated'}
     assert {*small.metadata['unit_orders'].values()} == {'direct'}
-    assert large.metadata['size'] == [64, 64]
+    assert large.metadata['size'] == [96, 96]
 
 
 def test_the_file_is_beside_the_checkpoint(network):
@@ -191,7 +191,7 @@ def test_leaves_nothing_of_a_network_that_became_another(
         return model(images) * int(images.shape[2])
 
     monkeypatch.setattr(task, 'logits', logits)
-    with pytest.raises(UserError, match='gives something else than eager: 2.9e-01 of'):
+    with pytest.raises(UserError, match='gives something else than eager: '):
         export(cfg, checkpoint, 'torchscript', file)
     monkeypatch.setattr(task, 'logits', lambda model, images: images.tolist()[0])
     with pytest.raises((UserError, AttributeError)):
@@ -235,7 +235,7 @@ def test_says_what_to_install(package, network, monkeypatch, tmp_path):
 def test_where_it_cannot_write(kind, network, tmp_path, monkeypatch):
     cfg, checkpoint, _ = network('cls')
     (tmp_path / 'file').write_text('')
-    with pytest.raises(UserError, match='net cannot be written: .*Not a directory'):
+    with pytest.raises(UserError, match='net cannot be written: .*File exists'):
         export(cfg, checkpoint, kind, str(tmp_path / 'file' / 'net'))
 
     @contextmanager

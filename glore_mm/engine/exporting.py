@@ -1,6 +1,8 @@
 """A network with its weights as one file, for ONNX Runtime or for torch alone."""
 
+import io
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +29,7 @@ TOLERANCE = 1e-4
 #: The file of torch's two formats that holds what ONNX has as properties.
 METADATA = 'metadata.json'
 _AXES = {2: ('height', 'width'), 3: ('frames', 'height', 'width')}
-_ELSEWHERE = {'height': 32, 'width': 64, 'frames': 8}  # added for the second check
+_STEPS = dict(frames=4, height=32, width=32)  # networks may need multiples of these
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,19 @@ class _Logits(nn.Module):
 
 
 def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
-    """An input of the size that a file is made for, and two of another one."""
+    """An input of the size that a file is made for, and two of half that.
+
+    Of half, as units that do not normalise give more the larger a map is.
+    """
     shape = task_of(cfg).example_inputs(cfg)['inputs'].shape
     shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
     shape = (*shape[:-2], *(size or shape[-2:]))
-    more = [_ELSEWHERE[axis] for axis in _AXES[len(shape) - 2]]
-    other = (2, 3, *(a + b for a, b in zip(shape[2:], more, strict=True)))
+    steps = [_STEPS[axis] for axis in _AXES[len(shape) - 2]]
+    halves = [
+        math.ceil(a / 2 / step) * step for a, step in zip(shape[2:], steps, strict=True)
+    ]
+    pairs = zip(shape[2:], halves, strict=True)
+    other = (2, 3, *(2 * a if a == half else half for a, half in pairs))
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(each, generator=generator) for each in (shape, other)]
 
@@ -192,15 +201,16 @@ def _write_and_run(
     cfg: Config,
 ) -> list[Tensor]:
     """What the file gives for the inputs, read back."""
-    write, load = _FORMATS[kind]
+    serialize, load = _FORMATS[kind]
     try:
-        write(network, inputs[0], metadata, path)
+        # torch ends the process where it finds a disk full
+        content = serialize(network, inputs[0], metadata)
+        Path(path).write_bytes(content)
         run = load(path)
         return [run(x) for x in inputs]
+    except OSError:
+        raise
     except Exception as error:  # each exporter has its own
-        for reason in (error, error.__context__):  # torch hides that a disk is full
-            if isinstance(reason, OSError):
-                raise reason from error
         raise UserError(
             f'{cfg.filename}: the network cannot be exported as {kind}: '
             f'{_first_line(error)}. Try another --format.'
@@ -284,7 +294,7 @@ def _dynamic(x: Tensor, sizes: list) -> tuple[dict]:
     return (dict(zip(axes, sizes, strict=True)),)
 
 
-def _write_onnx(network: nn.Module, x: Tensor, metadata: dict, path: str) -> None:
+def _to_onnx(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
     program = torch.onnx.export(
         network,
         (x,),
@@ -297,7 +307,7 @@ def _write_onnx(network: nn.Module, x: Tensor, metadata: dict, path: str) -> Non
     program.model.metadata_props.update(
         {key: json.dumps(value) for key, value in metadata.items()}
     )
-    program.save(path)
+    return program.model_proto.SerializeToString()
 
 
 def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
@@ -308,12 +318,12 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
 
 
-def _write_torchscript(
-    network: nn.Module, x: Tensor, metadata: dict, path: str
-) -> None:
-    with _asked_for(), open(path, 'wb') as file:
+def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+    file = io.BytesIO()
+    with _asked_for():
         traced = torch.jit.trace(network, x, check_trace=False)  # we check more
         torch.jit.save(traced, file, {METADATA: json.dumps(metadata)})
+    return file.getvalue()
 
 
 def _load_torchscript(path: str) -> Callable[[Tensor], Tensor]:
@@ -329,15 +339,16 @@ def _asked_for() -> Iterator[None]:
         yield
 
 
-def _write_pt2(network: nn.Module, x: Tensor, metadata: dict, path: str) -> None:
+def _to_pt2(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
     sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
     # as torch.onnx has it: no size is special because a map of the example has one row
     with torch.fx.experimental._config.patch(backed_size_oblivious=True):
         program = torch.export.export(
             network, (x,), dynamic_shapes=_dynamic(x, sizes), strict=False
         )
-    with open(path, 'wb') as file:
-        torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
+    return file.getvalue()
 
 
 def _load_pt2(path: str) -> Callable[[Tensor], Tensor]:
@@ -346,7 +357,7 @@ def _load_pt2(path: str) -> Callable[[Tensor], Tensor]:
 
 
 _FORMATS = dict(
-    onnx=(_write_onnx, _load_onnx),
-    torchscript=(_write_torchscript, _load_torchscript),
-    pt2=(_write_pt2, _load_pt2),
+    onnx=(_to_onnx, _load_onnx),
+    torchscript=(_to_torchscript, _load_torchscript),
+    pt2=(_to_pt2, _load_pt2),
 )
