@@ -32,7 +32,7 @@ SMALL = {
 CLASSES = dict(cls=10, seg=19, video=4)
 CHECKED = dict(cls='1×3×80×80', seg='1×3×32×64', video='1×3×8×24×24')
 SUFFIX = dict(onnx='.onnx', torchscript='.pt', pt2='.pt2')
-QUICK = {('cls', 'onnx'), ('seg', 'torchscript'), ('video', 'pt2')}
+QUICK = {('cls', 'onnx'), ('seg', 'pt2'), ('video', 'torchscript')}
 PAIRS = [
     pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
     for pair in product(CLASSES, SUFFIX)

@@ -203,9 +203,8 @@ def _write_and_run(
     """What the file gives for the inputs, read back."""
     serialize, load = _FORMATS[kind]
     try:
-        # torch ends the process where it finds a disk full
-        content = serialize(network, inputs[0], metadata)
-        Path(path).write_bytes(content)
+        # as bytes: where torch writes by itself, a full disk ends the process
+        Path(path).write_bytes(serialize(network, inputs[0], metadata))
         run = load(path)
         return [run(x) for x in inputs]
     except OSError:
