@@ -124,7 +124,7 @@ def project(w: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _product(a: Tensor, b: Tensor, add: Tensor | None) -> Tensor:
-    return a @ b if add is None else torch.baddbmm(add, a, b)
+    return torch.bmm(a, b) if add is None else torch.baddbmm(add, a, b)
 
 
 def both_channels(a: Tensor, b: Tensor) -> Tensor:

@@ -199,10 +199,22 @@ class GloRe(nn.Module):
         self._check_input(x)
         return self.conv_proj(x)
 
+    def reassociates(self, x: Tensor) -> bool:
+        """Whether the unit multiplies in the other order, for the positions of `x`."""
+        if self.order != 'auto':
+            return self.order == 'reassociated'
+        if shared_by(self.blocker) is not None:
+            return True  # alike in all processes, whatever the sizes of their inputs
+        channels, states, nodes = self.in_channels, self.num_states, self.num_nodes
+        positions = math.prod(x.shape[2:])
+        # one way, of two that cost the same: the direct order, and the other
+        direct = states * positions * (channels + nodes)
+        return channels * nodes * (positions + states) < direct
+
     def forward(self, x: Tensor) -> Tensor:
         """Add to each position what the graph found. (N, C, *spatial) → the same."""
         self._check_input(x)
-        plain = self._reassociates(x) and is_plain(self.gcn, GraphConv)
+        plain = self.reassociates(x) and is_plain(self.gcn, GraphConv)
         if plain and reassociated.fits(self, x):
             return reassociated.reason(self, x)
         # from here on each half takes the other order where its own layers allow it
@@ -221,7 +233,7 @@ class GloRe(nn.Module):
         if max(self.pool) > 1:  # conv_proj is linear: pooling B is pooling its input
             x, projection = self._coarser(x), self._coarser(projection)
         conv = self.conv_state
-        reassociates = self._reassociates(x)
+        reassociates = self.reassociates(x)
         if reassociates and is_plain(conv, NormReLUConv):
             x, conv = conv.activate(x), conv.conv
         reassociates = reassociates and is_pointwise(conv)
@@ -240,7 +252,7 @@ class GloRe(nn.Module):
         """X + Y (N, C, *spatial) from Z (N, S, K) and B (N, K, L)."""
         conv = self.conv_extend
         readable = is_pointwise(conv) and conv.bias is None
-        reassociates = readable and self._reassociates(x)
+        reassociates = readable and self.reassociates(x)
         inferring = not torch.is_grad_enabled() and not torch.jit.is_tracing()
         if readable and inferring and x.dtype == nodes.dtype:
             affine = fixed_affine(self.blocker)
@@ -260,31 +272,20 @@ class GloRe(nn.Module):
             y = conv(per_position((nodes, back)).unflatten(2, x.shape[2:]))
         return x + self.blocker(y).to(x.dtype)
 
-    def _reassociates(self, x: Tensor) -> bool:
-        """Whether to multiply in the other order, for the positions of `x`."""
-        if self.order != 'auto':
-            return self.order == 'reassociated'
-        if shared_by(self.blocker) is not None:
-            return True  # alike in all processes, whatever the sizes of their inputs
-        channels, states, nodes = self.in_channels, self.num_states, self.num_nodes
-        positions = math.prod(x.shape[2:])
-        # one way, of two that cost the same: the direct order, and the other
-        direct = states * positions * (channels + nodes)
-        return channels * nodes * (positions + states) < direct
-
     def _coarser(self, x: Tensor) -> Tensor:
         # ceil: a rim smaller than the window is averaged by itself, not lost
         return _AVG_POOL[self.dim](x, self.pool, ceil_mode=True)
 
     def _check_input(self, x: Tensor) -> None:
+        if torch.jit.is_tracing():
+            return  # sizes are recorded, not known
         if x.dim() != self.dim + 2 or x.shape[1] != self.in_channels:
             spatial = ('L', 'H, W', 'T, H, W')[self.dim - 1]
             raise ValueError(
                 f'{type(self).__name__} takes an input (N, {self.in_channels}, '
                 f'{spatial}), but was given {tuple(x.shape)}'
             )
-        recording = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        if self._warned_of_size or recording:
+        if self._warned_of_size or torch.compiler.is_compiling():
             return
         positions = math.prod(x.shape[2:])
         if positions < self.num_nodes:

@@ -9,6 +9,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmpretrain.models import BaseClassifier
 from mmpretrain.structures import DataSample
 
 from glore_mm.cls.pictures import with_scores
@@ -25,6 +26,7 @@ INPUT_SUFFIXES = SUFFIXES
 SUBMISSION = None  # no server takes predictions
 DUMP = 'PerSampleScores'
 PICTURES = 'SavePhotographs'
+CHANNELS = 'BGR'  # as the data preprocessor is given them
 
 
 def infer(
@@ -100,6 +102,11 @@ def example_inputs(cfg: Config) -> dict:
         size = step.get('crop_size', size)
     height, width = np.broadcast_to(size, 2).tolist()
     return dict(inputs=torch.zeros(1, 3, height, width))
+
+
+def logits(model: BaseClassifier, images: torch.Tensor) -> torch.Tensor:
+    """(N, classes) for normalised images (N, 3, H, W)."""
+    return model(images)
 
 
 def _names(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmseg.apis import inference_model, init_model
@@ -32,6 +33,7 @@ INPUT_SUFFIXES = ('.png', '.jpg', '.jpeg', *VIDEO_SUFFIXES)
 SUBMISSION = 'CityscapesSubmission'
 DUMP = 'PerImageConfusion'
 PICTURES = 'SavePictures'
+CHANNELS = 'BGR'  # as the data preprocessor is given them
 _LEGEND = 'legend.png'
 
 
@@ -94,8 +96,24 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
 
 def example_inputs(cfg: Config) -> dict:
     """An image of the size that a config trains on, as the network's arguments."""
-    size = cfg.model.data_preprocessor.size
+    size = cfg.model.data_preprocessor.get('size')
+    if size is None:
+        raise UserError(
+            f'{cfg.filename} names no size of images: give '
+            'model.data_preprocessor.size=(height,width)'
+        )
     return dict(inputs=torch.zeros(1, 3, *size))
+
+
+def logits(model: BaseSegmentor, images: torch.Tensor) -> torch.Tensor:
+    """(N, classes, H, W) for normalised images (N, 3, H, W), each taken as a whole."""
+    # as the head resizes its map in inference, which asks for sizes that are numbers
+    return F.interpolate(
+        model(images),
+        images.shape[2:],
+        mode='bilinear',
+        align_corners=model.align_corners,
+    )
 
 
 def _load(cfg: Config, checkpoint: str) -> BaseSegmentor:

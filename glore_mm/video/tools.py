@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
+from mmaction.models import BaseRecognizer
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -22,12 +23,14 @@ from glore_mm.video.pictures import write_captioned
 from glore_mm.video.views import set_views
 
 __all__ = [
+    'CHANNELS',
     'DUMP',
     'INPUT_SUFFIXES',
     'PICTURES',
     'SUBMISSION',
     'example_inputs',
     'infer',
+    'logits',
     'predictor',
     'set_views',
 ]
@@ -36,6 +39,7 @@ INPUT_SUFFIXES = VIDEO_SUFFIXES
 SUBMISSION = None  # no server takes predictions
 DUMP = 'PerSampleScores'
 PICTURES = 'SaveStrips'
+CHANNELS = 'RGB'  # as the data preprocessor is given them
 
 
 def infer(
@@ -111,6 +115,11 @@ def example_inputs(cfg: Config) -> dict:
         size = step.get('crop_size', size)
     height, width = np.broadcast_to(size, 2).tolist()
     return dict(inputs=torch.zeros(1, 1, 3, frames, height, width), stage='head')
+
+
+def logits(model: BaseRecognizer, clips: torch.Tensor) -> torch.Tensor:
+    """(N, classes) for normalised clips (N, 3, T, H, W)."""
+    return model(clips[:, None], stage='head')  # one clip a sample
 
 
 def _names(path: Path) -> list[str]:

@@ -1,0 +1,55 @@
+"""Write a checkpoint's network as one file for ONNX Runtime or for torch alone.
+
+python tools/export.py configs/seg/glore_cityscapes.py iter_80000.pth --format onnx
+
+The file takes float images (N, 3, H, W) or clips (N, 3, T, H, W) of any N, T, H and W:
+(pixel - mean) / std, the channels in the order of the file's metadata, which also names
+the classes. It gives logits: (N, classes), of a segmentor (N, classes, H, W).
+docs/export.md has an example.
+"""
+
+import argparse
+from collections import Counter
+
+from glore_mm.engine import config_parser, load_config, plain_errors
+from glore_mm.engine.exporting import SUFFIXES, export
+
+
+@plain_errors
+def main() -> None:
+    """Parse, export, say what was written."""
+    parser = config_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = __doc__.partition('\n\n')[2]
+    parser.add_argument('checkpoint', help='weights')
+    parser.add_argument('--format', choices=list(SUFFIXES), required=True)
+    parser.add_argument(
+        '--output',
+        metavar='FILE',
+        help=f'file to write (default: beside the checkpoint, with the ending '
+        f'{", ".join(SUFFIXES.values())})',
+    )
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='size for which each unit takes the cheaper order of its products '
+        "(default: the config's); the file takes other sizes, too",
+    )
+    args = parser.parse_args()
+
+    cfg = load_config(args.config, args.cfg_options)
+    done = export(cfg, args.checkpoint, args.format, args.output, args.size)
+    axes = ' → '.join(f'{name} {axes}' for name, axes in done.axes.items())
+    orders = Counter(done.metadata['unit_orders'].values())
+    units = ', '.join(f'{count} {order}' for order, count in orders.items())
+    print(f'written: {done.path} | {axes} | units: {units or "none"}')
+    print(
+        f'largest difference to eager at {" and ".join(done.sizes)}: '
+        f'{done.difference:.1e}, {done.relative:.1e} of the largest logit'
+    )
+
+
+if __name__ == '__main__':
+    main()
