@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
 
 import glore_mm.seg  # noqa: F401, registers mmseg's backbones
 from glore_mm.analysis import units_of
+from glore_mm.checkpoints import write_checkpoint
 from glore_mm.engine import build_model, load_config
+from glore_mm.engine.exporting import SUFFIXES, export
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -35,6 +38,8 @@ def test_python(page, tmp_path, monkeypatch):
     """The scripts of a page, one after the other, as they are read."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
+    if page.stem == 'export':
+        write_exported()
     variables = {}
     for text in blocks(page, 'python'):
         if '_base_' in text:
@@ -45,6 +50,15 @@ def test_python(page, tmp_path, monkeypatch):
             if 'custom_imports' in text:  # a part of a config
                 init_default_scope('mmseg')
                 assert units_of(MODELS.build(variables['model']['backbone']))
+
+
+def write_exported() -> None:
+    """The files that the page on exports reads."""
+    cfg = load_config('glore_mm::cls/glore_mini.py', dict(classes=list('abcdefghij')))
+    write_checkpoint(dict(state_dict=build_model(cfg).state_dict()), 'net.pth')
+    for kind in SUFFIXES:
+        export(cfg, 'net.pth', kind)
+    Image.new('RGB', (96, 96)).save('image.png')
 
 
 def config(text: str, page: Path) -> None:

@@ -86,8 +86,8 @@ def load_config(
     """Read a config, say what is going to run, and import its task's library.
 
     Args:
-        path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of this
-            package, wherever it is installed.
+        path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of
+            this package, wherever it is installed.
         options (dict, optional): Keys to override, dotted. `data_root` and `classes`
             are those of every data set, `reader` is what decodes the videos of each.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
