@@ -13,7 +13,13 @@ CONFIGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_trains_and_tests_alike(tool, small_data, tmp_path, name):
+def test_trains_and_tests_alike(tool, small_data, tmp_path, monkeypatch, name):
+    cache = tmp_path / 'compiled'
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(cache))
+
+    def compiled() -> int:
+        return len(list(cache.rglob('*.py')))
+
     values = {
         'data_root': small_data[name.split('/')[0]],
         'train_dataloader.batch_size': 4,
@@ -22,9 +28,11 @@ def test_trains_and_tests_alike(tool, small_data, tmp_path, name):
     options = [f'{key}={value}' for key, value in (values | CONFIGS[name]).items()]
     config, losses, scores = f'glore_mm::{name}.py', {}, {}
     for how in ([], ['--compile']):
+        before = compiled()
         run = tmp_path / f'run{"".join(how)}'
         tool('train', config, '--seed', 0, '--work-dir', run, *how,
              '--cfg-options', *options, cwd=tmp_path)  # fmt: skip
+        trained = compiled()
         (log,) = run.glob('*/vis_data/scalars.json')
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         losses[run] = [line['loss'] for line in lines if 'loss' in line]
@@ -32,6 +40,7 @@ def test_trains_and_tests_alike(tool, small_data, tmp_path, name):
         tested = tmp_path / f'tested{"".join(how)}'
         tool('test', config, tmp_path / 'run' / checkpoint.name, '--work-dir', tested,
              *how, '--cfg-options', *options, cwd=tmp_path)  # fmt: skip
+        assert (compiled() > trained > before) == bool(how)
         (metrics,) = tested.glob('*/*.json')
         scores[run] = json.loads(metrics.read_text())
     one, other = losses.values()

@@ -16,9 +16,6 @@ from mmengine.visualization import Visualizer
 
 from glore_mm import engine
 from glore_mm.checkpoints import write_checkpoint
-from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
-from glore_mm.datasets.mini_imagenet import write_mini_imagenet
-from glore_mm.datasets.mini_kinetics import write_mini_kinetics
 from glore_mm.engine import build_model, load_config
 from glore_mm.engine.loops import ExactEpochs, ExactIterations
 
@@ -134,12 +131,12 @@ def written(config: dict) -> str:
 
 
 @pytest.fixture(scope='module', autouse=True)
-def data():
-    """Data for the configs of the demos, and a checkpoint of each."""
+def data(small_data):
+    """Data for the configs of the demos, where these look, and a checkpoint of each."""
     (ROOT / 'data').mkdir(parents=True)
-    write_mini_cityscapes(ROOT / 'data/mini_cityscapes', 4, 2, size=(48, 96))
-    write_mini_imagenet(ROOT / 'data/mini_imagenet', 10, 10, scale=0.2)
-    write_mini_kinetics(ROOT / 'data/mini_kinetics', 8, 4, scale=0.2)
+    names = dict(seg='mini_cityscapes', cls='mini_imagenet', video='mini_kinetics')
+    for task, name in names.items():
+        (ROOT / 'data' / name).symlink_to(small_data[task])
     for name in MINI:
         state = build_model(Config(read(name))).state_dict()
         write_checkpoint(dict(state_dict=state), checkpoint_of(name))

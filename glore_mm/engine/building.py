@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, Registry
 from mmengine.runner import Runner
 
-from glore_mm.engine.reporting import message_of
+from glore_mm.engine.reporting import first_line_of
 from glore_mm.errors import UserError
 
 #: How functions begin that take a config.
@@ -155,6 +155,5 @@ def _equal(a: object, b: object) -> bool:
 
 def _first_words(error: Exception) -> str:
     """What an error says, without mmengine's advice and the configs that it prints."""
-    text = message_of(error).partition(' Please check whether')[0].strip()
-    text = text.partition('\n')[0]
+    text = first_line_of(error).partition(' Please check whether')[0]
     return text if len(text) < 300 else f'{text[:300]}…'

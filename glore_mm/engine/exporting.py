@@ -14,10 +14,11 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+import glore_mm
 from glore_mm.analysis.networks import evaluating, units_of
 from glore_mm.drafts import draft_of
 from glore_mm.engine.building import build_model
-from glore_mm.engine.reporting import message_of
+from glore_mm.engine.reporting import first_line_of
 from glore_mm.engine.running import check_checkpoint, load_classifier
 from glore_mm.engine.setup import TASKS, task_of
 from glore_mm.errors import UserError
@@ -179,7 +180,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f'{cfg.filename}: the network takes no input of {_times(x)}: '
-            f'{_first_line(error)}. Give another --size.'
+            f'{first_line_of(error).rstrip(".")}. Give another --size.'
         ) from error
     finally:
         for handle in handles:
@@ -212,12 +213,8 @@ def _write_and_run(
     except Exception as error:  # each exporter has its own
         raise UserError(
             f'{cfg.filename}: the network cannot be exported as {kind}: '
-            f'{_first_line(error)}. Try another --format.'
+            f'{first_line_of(error).rstrip(".")}. Try another --format.'
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return message_of(error).strip().partition('\n')[0].rstrip('.')
 
 
 def _times(x: Tensor) -> str:
@@ -227,8 +224,6 @@ def _times(x: Tensor) -> str:
 def _metadata_of(
     cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
 ) -> dict:
-    from glore_mm import __version__
-
     given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
     given = cfg.model.get('data_preprocessor') or given
     channels = task_of(cfg).CHANNELS
@@ -242,7 +237,7 @@ def _metadata_of(
         classes=list(classes),
         size=list(x.shape[2:]),
         unit_orders={path: unit.order for path, unit in units_of(model).items()},
-        glore_mm=__version__,
+        glore_mm=glore_mm.__version__,
     )
 
 

@@ -74,6 +74,11 @@ def message_of(error: Exception) -> str:
     return text or type(error).__name__
 
 
+def first_line_of(error: Exception) -> str:
+    """The first line of what an exception says; libraries append advice, or a trace."""
+    return message_of(error).strip().partition('\n')[0]
+
+
 def ranked(scores: Sequence[float], classes: Sequence[str], top_k: int) -> list[dict]:
     """The classes with the highest scores, the highest first: `label`, `score`."""
     best = np.argsort(-np.asarray(scores), kind='stable')[:top_k]

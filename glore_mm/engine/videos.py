@@ -16,7 +16,7 @@ from rich.progress import track
 
 from glore_mm.drafts import draft_of
 from glore_mm.engine.containers import stated_size
-from glore_mm.engine.reporting import message_of
+from glore_mm.engine.reporting import first_line_of
 from glore_mm.engine.skipping import Unreadable
 from glore_mm.errors import UserError
 
@@ -162,7 +162,7 @@ def open_video(
     except UserError:
         raise
     except Exception as error:  # each library has its own
-        reason = message_of(error).strip().partition('\n')[0]
+        reason = first_line_of(error)
         problem = f'{reader.__name__.lower()} cannot open it: {reason}'
         raise Unreadable.of(path, problem, advice) from error
     return video
