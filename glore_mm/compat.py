@@ -376,6 +376,7 @@ def _allow(name, value):
         return
     if f'{value.__module__}.{value.__name__}' != name:
         value.__module__, _, value.__name__ = name.rpartition('.')
+        value.__qualname__ = value.__name__
     torch.serialization.add_safe_globals([value])
 
 
