@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec
 from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 __all__ = ['after_import', 'get_installed_path', 'install', 'is_installed']
 
@@ -105,7 +106,7 @@ def operators_that_mmcv_lite_lacks(ext_loader):
         return
 
     def missing(operator):
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any):
             raise RuntimeError(
                 f"'{operator}' is one of mmcv's compiled operators, and mmcv-lite has "
                 'none of them. To use it, replace mmcv-lite by mmcv: '
@@ -134,7 +135,7 @@ def localizer_that_mmaction2_lacks(mmaction):
         return
 
     class DRN:
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any):
             raise RuntimeError(
                 'mmaction2 was released without its localizer DRN, see '
                 'https://github.com/open-mmlab/mmaction2/issues/2714. To use it, '
@@ -266,7 +267,7 @@ def resuming_with_weights_only(checkpoint):
     # NumPy's own ndarray and dtype would make arrays of objects from the bytes in a
     # file, which are then taken for pointers.
     class Numbers(np.ndarray):
-        def __new__(cls, *args, **kwargs):
+        def __new__(cls, *args: Any, **kwargs: Any):
             raise UnpicklingError('The checkpoint asks for an array of anything.')
 
         def __setstate__(self, state):
@@ -365,7 +366,7 @@ def process_groups_on_cpu(utils):
 
     def on_cpu(init):
         @functools.wraps(init)
-        def wrapper(backend, *args, **kwargs):
+        def wrapper(backend, *args: Any, **kwargs: Any):
             set_device = utils.torch.cuda.set_device
             utils.torch.cuda.set_device = lambda device: None
             try:
@@ -394,7 +395,7 @@ def data_parallel_on_cpu(distributed):
     init = distributed.MMDistributedDataParallel.__init__
 
     @functools.wraps(init)
-    def init_on_cpu(self, module, *args, **kwargs):
+    def init_on_cpu(self, module, *args: Any, **kwargs: Any):
         init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
 
     distributed.MMDistributedDataParallel.__init__ = init_on_cpu

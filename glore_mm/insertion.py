@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS
@@ -22,12 +23,12 @@ _UNIT_NAME = re.compile(r'glore(\d+|_.+)')
 
 @MODELS.register_module()
 def WithGloRe(  # noqa: N802, reads as a type in a config
-    backbone: dict,
+    backbone: dict[str, Any],
     placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict | None = None,
+    unit: dict[str, Any] | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
-    **kwargs,
+    **kwargs: Any,
 ) -> nn.Module:
     """Build a backbone with global reasoning units between its blocks.
 
@@ -65,7 +66,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
 def insert_glore(
     model: nn.Module,
     placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict | None = None,
+    unit: dict[str, Any] | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
 ) -> nn.Module:
@@ -239,7 +240,9 @@ def _unit_name(block: str) -> str:
     return f'glore{block}' if block.isdigit() else f'glore_{block}'
 
 
-def _insert(stage: nn.Sequential, path: str, blocks: list[str], cfg: dict) -> None:
+def _insert(
+    stage: nn.Sequential, path: str, blocks: list[str], cfg: dict[str, Any]
+) -> None:
     def unit_for(shape: Sequence[int], block: nn.Module) -> nn.Module:
         default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
         unit = MODELS.build({**default, **cfg})
@@ -304,7 +307,7 @@ def _units(model: nn.Module) -> Iterator[nn.Module]:
             yield module
 
 
-def _init_weights(model: nn.Module, *args, **kwargs) -> None:
+def _init_weights(model: nn.Module, *args: Any, **kwargs: Any) -> None:
     """Initialise; the libraries set every norm to 1, which would undo the identity."""
     if getattr(model, 'is_init', False):
         return type(model).init_weights(model, *args, **kwargs)
@@ -346,7 +349,7 @@ def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module
     return model
 
 
-def _get_layer_depth(model: nn.Module, param_name: str, *args, **kwargs):
+def _get_layer_depth(model: nn.Module, param_name: str, *args: Any, **kwargs: Any):
     """Depth for layer-wise learning-rate decay: a unit counts as its block.
 
     One in front of a stage counts as the first block.

@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,8 +98,8 @@ class GloRe(nn.Module):
         normalize: bool = False,
         pool: int | Sequence[int] = 1,
         pre_act: bool = False,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = dict(type='BN', eps=1e-4),  # noqa: B006, never written
+        conv_cfg: dict[str, Any] | None = None,
+        norm_cfg: dict[str, Any] | None = dict(type='BN', eps=1e-4),  # noqa: B006, never written
         order: str = 'auto',
         keep_pooled: bool = False,
     ) -> None:
@@ -308,7 +309,7 @@ class GloRe(nn.Module):
             )
         return value
 
-    def _check_layer(self, key: str, cfg: dict | None, default: str) -> None:
+    def _check_layer(self, key: str, cfg: dict[str, Any] | None, default: str) -> None:
         if not isinstance(cfg, dict | None):
             raise TypeError(
                 f'{type(self).__name__}: {key} must be a dict such as '
@@ -392,7 +393,7 @@ class NormReLUConv(nn.Module):
         return self.conv(self.activate(x))
 
 
-def _layer_type(cfg: dict, default: str) -> tuple[str, int | None]:
+def _layer_type(cfg: dict[str, Any], default: str) -> tuple[str, int | None]:
     """Family ('BN', 'Conv') and dimensions, if given, of the type in a layer config."""
     kind = cfg.get('type', default)
     name = kind.__name__ if isinstance(kind, type) else kind
@@ -402,7 +403,7 @@ def _layer_type(cfg: dict, default: str) -> tuple[str, int | None]:
 
 
 def _build_conv(
-    cfg: dict | None, dim: int, inputs: int, outputs: int, bias: bool
+    cfg: dict[str, Any] | None, dim: int, inputs: int, outputs: int, bias: bool
 ) -> nn.Module:
     """A 1×1 convolution over `dim` dimensions."""
     cfg = dict(cfg or {})
@@ -415,7 +416,7 @@ def _build_conv(
     return build_conv_layer(cfg, inputs, outputs, kernel_size=1, bias=bias)
 
 
-def _build_norm(cfg: dict | None, dim: int, features: int) -> nn.Module:
+def _build_norm(cfg: dict[str, Any] | None, dim: int, features: int) -> nn.Module:
     """A norm of `features` channels over `dim` dimensions."""
     if cfg is None:
         return nn.Identity()

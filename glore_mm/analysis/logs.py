@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from glore_mm.errors import UserError, listed
 
@@ -152,7 +152,7 @@ def _lines(log: Path) -> list[_Line]:
     return lines
 
 
-def _records(log: Path) -> Iterator[dict]:
+def _records(log: Path) -> Iterator[dict[str, Any]]:
     texts = log.read_text(encoding='utf-8', errors='replace').rstrip().split('\n')
     for number, text in enumerate(texts, start=1):
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ class ProjectionMaps:
     added: np.ndarray
 
 
-def projection_maps(model: nn.Module, *args, **inputs) -> dict[str, ProjectionMaps]:
+def projection_maps(
+    model: nn.Module, *args: Any, **inputs
+) -> dict[str, ProjectionMaps]:
     """Run a network once and return what each of its units projected.
 
     Example::

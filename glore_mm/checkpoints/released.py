@@ -19,6 +19,7 @@ Inside a block and inside a unit the names are the same.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,9 @@ class Conversion:
     untouched: list[str] = field(default_factory=list)
 
 
-def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversion:
+def convert(
+    content: dict[str, Any], network: Mapping[str, Tensor], path: str
+) -> Conversion:
     """Convert a released checkpoint into ours, or ours into the released form.
 
     2D weights are inflated, as the release does it: a kernel is repeated along time and

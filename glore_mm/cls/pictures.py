@@ -1,6 +1,7 @@
 """Photographs with what a network sees in them."""
 
 import os.path as osp
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.utils import mkdir_or_exist
@@ -13,7 +14,7 @@ from glore_mm.pictures import caption, font_for
 _BAR = (170, 200, 235)
 
 
-def with_scores(picture: Image.Image, classes: list[dict]) -> Image.Image:
+def with_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Image:
     """Set the most likely classes below a photograph, a bar each.
 
     Args:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -80,7 +81,7 @@ class LoadPhotograph(BaseTransform):
     Added keys: img, uint8 (H, W, 3), BGR as mmpretrain has it; img_shape, ori_shape.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to `results`.
 
         Raises:

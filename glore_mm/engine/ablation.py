@@ -16,6 +16,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Ablation:
     """
 
     cfg: Config
-    variants: dict[str, dict]
+    variants: dict[str, dict[str, Any]]
     metric: str
     out: Path
 
@@ -126,7 +127,7 @@ class Ablation:
         return run
 
     @property
-    def data(self) -> dict:
+    def data(self) -> dict[str, Any]:
         """What the data set was generated with; empty of other data."""
         root = self.cfg.get('data_root')
         return record_of(root) if root else {}
@@ -134,7 +135,7 @@ class Ablation:
 
 def read_ablation(
     path: str,
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     work_dir: str | None = None,
     out: str | None = None,
 ) -> Ablation:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -72,7 +73,7 @@ class Comparison:
 
 
 def compare(
-    configs: dict[str, str], options: dict | None = None, seed: int = 0
+    configs: dict[str, str], options: dict[str, Any] | None = None, seed: int = 0
 ) -> Comparison:
     """Train and test the networks of several configs, one after another.
 
@@ -94,7 +95,7 @@ def demo(
     write: Callable[[], Path],
     draw: Callable[[Comparison], Image.Image],
     configs: str,
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> None:
     """Train and test a task's two small networks, print their scores, draw a picture.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -49,7 +50,7 @@ class Exported:
 
     path: str
     axes: dict[str, str]
-    metadata: dict
+    metadata: dict[str, Any]
     difference: float
     relative: float
     sizes: list[str]
@@ -196,7 +197,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
 def _write_and_run(
     network: _Logits,
     inputs: list[Tensor],
-    metadata: dict,
+    metadata: dict[str, Any],
     kind: str,
     path: str,
     cfg: Config,
@@ -223,7 +224,7 @@ def _times(x: Tensor) -> str:
 
 def _metadata_of(
     cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
-) -> dict:
+) -> dict[str, Any]:
     given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
     given = cfg.model.get('data_preprocessor') or given
     channels = task_of(cfg).CHANNELS
@@ -282,13 +283,13 @@ def _check_onnx() -> None:
         ) from error
 
 
-def _dynamic(x: Tensor, sizes: list) -> tuple[dict]:
+def _dynamic(x: Tensor, sizes: list) -> tuple[dict[str, Any]]:
     """The axes that vary, as torch.export takes them."""
     axes = (0, *range(2, x.dim()))
     return (dict(zip(axes, sizes, strict=True)),)
 
 
-def _to_onnx(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     program = torch.onnx.export(
         network,
         (x,),
@@ -312,7 +313,7 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
 
 
-def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     with _asked_for():
         traced = torch.jit.trace(network, x, check_trace=False)  # we check more
@@ -333,7 +334,7 @@ def _asked_for() -> Iterator[None]:
         yield
 
 
-def _to_pt2(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
     # as torch.onnx has it: no size is special because a map of the example has one row
     with torch.fx.experimental._config.patch(backed_size_oblivious=True):

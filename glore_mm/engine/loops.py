@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
@@ -30,10 +31,10 @@ class Start:
     epochs: int = 0
     iterations: int = 0
     validated: bool = True
-    random_states: Sequence[dict] = ()
+    random_states: Sequence[dict[str, Any]] = ()
 
     @classmethod
-    def of(cls, checkpoint: dict) -> 'Start':
+    def of(cls, checkpoint: dict[str, Any]) -> 'Start':
         """The moment at which a checkpoint was saved."""
         meta = checkpoint['meta']
         return cls(
@@ -53,7 +54,11 @@ class _ExactLoop:
     """
 
     def __init__(
-        self, runner: Runner, dataloader: dict | DataLoader, *args, **kwargs
+        self,
+        runner: Runner,
+        dataloader: dict[str, Any] | DataLoader,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         self._start = runner.start
         if isinstance(dataloader, dict):
@@ -73,7 +78,7 @@ class _ExactLoop:
             self.runner.call_hook('after_train')
         return self.runner.model
 
-    def run_iter(self, idx: int, data_batch: dict) -> None:
+    def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
         """Train on a batch; one loss and one answer to a stop signal for all processes.
 
         Args:
@@ -164,7 +169,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
 class ExactIterations(_ExactLoop, IterBasedTrainLoop):
     """mmengine's IterBasedTrainLoop that resumes exactly, without reading anew."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._passes = 0
         super().__init__(*args, **kwargs)
         self.dataloader_iterator._epoch = self._passes
@@ -190,7 +195,7 @@ class ExactIterations(_ExactLoop, IterBasedTrainLoop):
         _skip(loader, batches)
 
 
-def _numbered(runner: Runner, loader: dict) -> DataLoader:
+def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader:
     """The data loader of a config, its samples numbered and seeded."""
     loader = dict(
         loader,

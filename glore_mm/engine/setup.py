@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -78,8 +79,8 @@ def runner_parser(doc: str) -> argparse.ArgumentParser:
 
 
 def load_config(
-    path: str | os.PathLike,
-    options: dict | None = None,
+    path: str | os.PathLike[str],
+    options: dict[str, Any] | None = None,
     work_dir: str | None = None,
     launcher: str = 'none',
 ) -> Config:
@@ -193,7 +194,7 @@ def set_views(cfg: Config, clips: int, crops: int) -> None:
     task.set_views(cfg, clips, crops)
 
 
-def metainfo_of(cfg: Config) -> dict:
+def metainfo_of(cfg: Config) -> dict[str, Any]:
     """What a config's test set says of itself, its classes among it; reads no data."""
     return DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
 
@@ -312,11 +313,11 @@ def _move_data(cfg: Config, root: str) -> None:
         node['data_root'] = root
 
 
-def _loaders(cfg: Config) -> list[dict | None]:
+def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
     return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
 
 
-def _with_key(node: object, key: str) -> Iterator[dict]:
+def _with_key(node: object, key: str) -> Iterator[dict[str, Any]]:
     """The dicts in a tree of dicts and lists that have `key`."""
     if isinstance(node, dict):
         if key in node:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from glore_mm.engine.processes import is_first_process, lost_another
 from glore_mm.errors import Stopped
@@ -76,7 +77,7 @@ def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
         init(worker)
 
 
-def _restore(handlers: dict) -> None:
+def _restore(handlers: dict[str, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

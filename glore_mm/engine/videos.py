@@ -24,7 +24,7 @@ from glore_mm.errors import UserError
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
 
-def is_video(path: str | os.PathLike) -> bool:
+def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether a file's name says that it is a video."""
     return str(path).lower().endswith(VIDEO_SUFFIXES)
 

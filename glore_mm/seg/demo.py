@@ -2,6 +2,7 @@
 
 import os.path as osp
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the ta
 PICTURED = 3  # images
 
 
-def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
+def run(configs: str, options: dict[str, Any] | None = None, seed: int = 0) -> None:
     """Train and test both, print their scores, draw what they see.
 
     Writes data/mini_cityscapes and work_dirs/ in the current folder.

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def infer(
     inputs: list[str],
     out_dir: str | None = None,
     top_k: int = 5,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """Segment images and videos.
 
     Args:
@@ -94,7 +95,7 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
     )
 
 
-def example_inputs(cfg: Config) -> dict:
+def example_inputs(cfg: Config) -> dict[str, Any]:
     """An image of the size that a config trains on, as the network's arguments."""
     size = cfg.model.data_preprocessor.get('size')
     if size is None:
@@ -184,7 +185,9 @@ def _pixels(labels: np.ndarray, classes: Sequence) -> np.ndarray:
     return np.bincount(labels.ravel(), minlength=len(classes))
 
 
-def _largest(pixels: np.ndarray, classes: Sequence[str], top_k: int) -> list[dict]:
+def _largest(
+    pixels: np.ndarray, classes: Sequence[str], top_k: int
+) -> list[dict[str, Any]]:
     found = ranked(pixels / pixels.sum(), classes, top_k)
     return [each for each in found if each['score'] > 0]
 
