@@ -169,7 +169,7 @@ class PreActBackbone(BaseModule):
 
         channels, still = stem_channels, (1,) * (len(stem_kernel) - 2)
         # no ConvModule: it would put its own initialisation in place of init_cfg
-        conv = nn.Conv3d if still else nn.Conv2d
+        conv: Any = nn.Conv3d if still else nn.Conv2d
         pool = nn.MaxPool3d if still else nn.MaxPool2d
         self.conv1 = nn.Sequential(
             OrderedDict(
@@ -354,7 +354,9 @@ class PreActResNet(PreActBackbone):
         stem_channels, size = stems[stem]
         width = base_channels if groups == 1 else groups * width_per_group
 
-        def residual(stage: int, block: int, stride: int) -> list[dict[str, Any]]:
+        def residual(
+            stage: int, block: int, stride: int | tuple[int, ...]
+        ) -> list[dict[str, Any]]:
             spatial = dict(kernel=(3, 3), dilation=dilations[stage])
             out, mid = base_channels * 2**stage, width * 2**stage
             if depth < 50:

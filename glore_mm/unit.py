@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from glore_mm import reassociated
 from glore_mm.products import over_positions, per_position
-from glore_mm.reassociated import fixed_affine, is_plain, is_pointwise, shared_by
+from glore_mm.reassociated import Layer, fixed_affine, is_plain, is_pointwise, shared_by
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-_NORM = {
+_NORM: dict[str, dict[int, Layer]] = {
     'BN': {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
     'IN': {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d},
 }
@@ -133,7 +133,7 @@ class GloRe(nn.Module):
         self.order = order
         self.keep_pooled = keep_pooled
 
-        def conv(dim: int, inputs: int, outputs: int, bias: bool) -> nn.Module:
+        def conv(dim: int, inputs: int, outputs: int, bias: bool) -> Layer:
             cfg = conv_cfg if dim == self.dim else None
             if pre_act:
                 return NormReLUConv(
@@ -152,7 +152,7 @@ class GloRe(nn.Module):
             pre_act,
         )
         self.conv_extend = conv(self.dim, states, channels, bias=False)
-        self.blocker = (
+        self.blocker: Layer = (
             nn.Identity() if pre_act else _build_norm(norm_cfg, self.dim, channels)
         )
         self._warned_of_size = False
@@ -171,8 +171,9 @@ class GloRe(nn.Module):
                     nn.init.xavier_uniform_(weight)
                 else:
                     nn.init.ones_(weight)
-            if isinstance(getattr(layer, 'bias', None), Tensor):
-                nn.init.zeros_(layer.bias)
+            bias = getattr(layer, 'bias', None)
+            if isinstance(bias, Tensor):
+                nn.init.zeros_(bias)
         nn.init.zeros_(self.closing_weight)
 
     @property
@@ -364,7 +365,7 @@ class GraphConv(nn.Module):
         pre_act (bool): Both layers bring their own norm and ReLU.
     """
 
-    def __init__(self, conv1: nn.Module, conv2: nn.Module, pre_act: bool) -> None:
+    def __init__(self, conv1: Layer, conv2: Layer, pre_act: bool) -> None:
         super().__init__()
         self.conv1 = conv1
         self.relu = nn.Identity() if pre_act else nn.ReLU(inplace=True)
@@ -379,7 +380,7 @@ class GraphConv(nn.Module):
 class NormReLUConv(nn.Module):
     """A pre-activation layer: norm, ReLU, 1×1 convolution."""
 
-    def __init__(self, norm: nn.Module, conv: nn.Module) -> None:
+    def __init__(self, norm: Layer, conv: Layer) -> None:
         super().__init__()
         self.norm = norm
         self.conv = conv
@@ -404,7 +405,7 @@ def _layer_type(cfg: dict[str, Any], default: str) -> tuple[str, int | None]:
 
 def _build_conv(
     cfg: dict[str, Any] | None, dim: int, inputs: int, outputs: int, bias: bool
-) -> nn.Module:
+) -> Layer:
     """A 1×1 convolution over `dim` dimensions."""
     cfg = dict(cfg or {})
     family, _ = _layer_type(cfg, 'Conv')
@@ -416,7 +417,7 @@ def _build_conv(
     return build_conv_layer(cfg, inputs, outputs, kernel_size=1, bias=bias)
 
 
-def _build_norm(cfg: dict[str, Any] | None, dim: int, features: int) -> nn.Module:
+def _build_norm(cfg: dict[str, Any] | None, dim: int, features: int) -> Layer:
     """A norm of `features` channels over `dim` dimensions."""
     if cfg is None:
         return nn.Identity()

@@ -27,7 +27,7 @@ class Cost:
     unit_macs: int
 
 
-def cost_of(model: nn.Module, *args: Any, **inputs) -> Cost:
+def cost_of(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
     """Count what a network costs in evaluation, with torch's own counter.
 
     Args:

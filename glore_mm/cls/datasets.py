@@ -64,7 +64,7 @@ class Photographs(SkipUnreadable, CustomDataset):
 
     def _listed(self) -> list[dict[str, Any]]:
         numbers = ('label',) if self.with_label else ()
-        samples = []
+        samples: list[dict[str, Any]] = []
         for where, path, sample in samples_of(
             self.ann_file, 'list of images', numbers, len(self.CLASSES)
         ):

@@ -17,7 +17,7 @@ SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
 )  # fmt: skip
 _ORIENTATION = 0x0112  # in EXIF
-_TURNED = {  # what sets it upright
+_TURNED: dict[object, Image.Transpose] = {  # what sets it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,

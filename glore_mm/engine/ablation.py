@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -37,15 +37,16 @@ from glore_mm.analysis.ablation import (
 from glore_mm.analysis.cost import Cost, cost_of
 from glore_mm.analysis.significance import FEWEST_PAIRS
 from glore_mm.datasets.writing import record_of
+from glore_mm.engine.building import build_model
 from glore_mm.engine.reporting import message_of, write_text
-from glore_mm.engine.running import build_model, train_and_dump
+from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import device_name, load_config, task_of
 from glore_mm.errors import Stopped, UserError
 
 #: Trains one variant with one seed; raises where that fails.
 Worker = Callable[[str, int], None]
 
-_running: set[subprocess.Popen] = set()
+_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def read_ablation(
     """
     cfg = load_config(path, options, work_dir)
     variants, metric = cfg.pop('variants', None), cfg.pop('metric', None)
-    if not isinstance(variants, Mapping) or not variants:
+    if not isinstance(variants, ConfigDict) or not variants:
         raise UserError(
             f'{path}: variants must give each variant, by its name, the keys in which '
             'it differs: variants = dict(plain=dict(), glore=dict(model=…)); '
@@ -415,7 +416,7 @@ def _write(
     return summary
 
 
-def _replaced(overrides: Mapping, above: str = '') -> Iterator[str]:
+def _replaced(overrides: Mapping[str, Any], above: str = '') -> Iterator[str]:
     """The keys, dotted, whose values are a variant's own, and not merged further."""
     for name, value in overrides.items():
         key = f'{above}{name}'

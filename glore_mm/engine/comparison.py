@@ -12,7 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis import read_dump
+from glore_mm.analysis import ScoresDump, read_dump
 from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import load_config
 from glore_mm.errors import UserError
@@ -86,8 +86,10 @@ def compare(
     for name, path in configs.items():
         done = train_and_dump(partial(load_config, path, options), seed)
         dump = read_dump(done.dump)
+        assert isinstance(dump, ScoresDump)
         predicted[name] = dump.predicted
-    return Comparison(done.cfg, dump.names, dump.labels, dump.classes, predicted)
+    classes = dump.classes.tolist()
+    return Comparison(done.cfg, dump.names, dump.labels, classes, predicted)
 
 
 def demo(

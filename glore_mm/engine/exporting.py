@@ -23,6 +23,7 @@ from glore_mm.engine.reporting import first_line_of
 from glore_mm.engine.running import check_checkpoint, load_classifier
 from glore_mm.engine.setup import TASKS, task_of
 from glore_mm.errors import UserError
+from glore_mm.unit import GloRe
 
 #: What a file of each format ends in.
 SUFFIXES = dict(onnx='.onnx', torchscript='.pt', pt2='.pt2')
@@ -171,7 +172,7 @@ def _name(x: Tensor) -> str:
 def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     """What the network gives; its units keep the order that they took."""
 
-    def settle(unit: nn.Module, args: tuple[Tensor]) -> None:
+    def settle(unit: GloRe, args: tuple[Tensor]) -> None:
         unit.order = 'reassociated' if unit.reassociates(*args) else 'direct'
 
     units = units_of(network).values()
@@ -283,7 +284,7 @@ def _check_onnx() -> None:
         ) from error
 
 
-def _dynamic(x: Tensor, sizes: list) -> tuple[dict[str, Any]]:
+def _dynamic(x: Tensor, sizes: list[Any]) -> tuple[dict[int, Any]]:
     """The axes that vary, as torch.export takes them."""
     axes = (0, *range(2, x.dim()))
     return (dict(zip(axes, sizes, strict=True)),)
@@ -299,6 +300,7 @@ def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
         output_names=['logits'],
         verbose=False,
     )
+    assert program is not None  # as it is without dynamo
     program.model.metadata_props.update(
         {key: json.dumps(value) for key, value in metadata.items()}
     )
@@ -337,7 +339,8 @@ def _asked_for() -> Iterator[None]:
 def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
     # as torch.onnx has it: no size is special because a map of the example has one row
-    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    config: Any = torch.fx.experimental._config
+    with config.patch(backed_size_oblivious=True):
         program = torch.export.export(
             network, (x,), dynamic_shapes=_dynamic(x, sizes), strict=False
         )

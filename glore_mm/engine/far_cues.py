@@ -16,7 +16,7 @@ class FarCueAccuracy(BaseMetric):
 
     default_prefix = None
 
-    def compute_metrics(self, results: list) -> dict[str, Any]:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """`acc` and `acc_erased`."""
         erased, right, count = np.array(results).T
         return {

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class FiniteLosses:
         return {}
 
     def _update(
-        self, update: Callable, loss: Tensor, *args: Any, **kwargs: Any
+        self, update: Callable[..., None], loss: Tensor, *args: Any, **kwargs: Any
     ) -> None:
         wrong = (~loss.detach().isfinite()).any().float()
         here = bool(wrong)
@@ -99,7 +99,7 @@ class FiniteLosses:
         return f'the loss is {loss.item()}: {source}. The samples: {files}'
 
 
-def _first_non_finite(model: nn.Module, batch: dict[str, Any]) -> str:
+def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     """What gave the first value that is not finite, found by a second forward pass."""
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():

@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_dict, get_rank, get_world_size
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from glore_mm.engine.finite import FiniteLosses
@@ -45,7 +45,7 @@ class Start:
         )
 
 
-class _ExactLoop:
+class _ExactLoop(BaseLoop):
     """What both loops do.
 
     The order of the samples and what augments each depend on the seed and on the place
@@ -56,7 +56,7 @@ class _ExactLoop:
     def __init__(
         self,
         runner: Runner,
-        dataloader: dict[str, Any] | DataLoader,
+        dataloader: dict[str, Any] | DataLoader[Any],
         *args: Any,
         **kwargs: Any,
     ) -> None:
@@ -134,6 +134,8 @@ class _ExactLoop:
 class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
     """mmengine's EpochBasedTrainLoop that resumes exactly, also within an epoch."""
 
+    _first: int  # batch of the epoch, from 0, to go on with
+
     def run_epoch(self) -> None:
         """Train for an epoch, or for what is left of it."""
         self.runner.call_hook('before_train_epoch')
@@ -158,7 +160,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
     def _validation_is_pending(self) -> bool:
         return super()._validation_is_pending() and not self._first
 
-    def _go_to(self, loader: DataLoader, start: Start) -> None:
+    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
         batches = start.iterations - start.epochs * len(loader)
         # of a loader of another length, the epoch begins anew
         self._first = batches if 0 < batches < len(loader) else 0
@@ -187,15 +189,16 @@ class ExactIterations(_ExactLoop, IterBasedTrainLoop):
     def _progress(self) -> tuple[int, int]:
         return self._iter, self._max_iters
 
-    def _go_to(self, loader: DataLoader, start: Start) -> None:
-        batches, sampler = start.iterations, loader.batch_sampler.sampler
+    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
+        numbered: Any = loader.batch_sampler
+        batches, sampler = start.iterations, numbered.sampler
         if not isinstance(sampler.sampler, InfiniteSampler):
             self._passes, batches = divmod(batches, len(loader))
             sampler.set_epoch(self._passes)
         _skip(loader, batches)
 
 
-def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader:
+def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
     """The data loader of a config, its samples numbered and seeded."""
     loader = dict(
         loader,
@@ -206,6 +209,6 @@ def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader:
     return runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)
 
 
-def _skip(loader: DataLoader, batches: int) -> None:
-    batch_sampler = loader.batch_sampler
-    batch_sampler.sampler.skip = batches * batch_sampler.batch_size
+def _skip(loader: DataLoader[Any], batches: int) -> None:
+    numbered: Any = loader.batch_sampler
+    numbered.sampler.skip = batches * numbered.batch_size

@@ -17,7 +17,8 @@ T = TypeVar('T')
 def random_states() -> dict[str, Any]:
     """The random states of this process, in types that weights_only takes."""
     version, numbers, gauss = random.getstate()
-    _, keys, *rest = np.random.get_state()
+    legacy: Any = np.random.get_state()
+    _, keys, *rest = legacy
     states = dict(
         python=(version, torch.tensor(numbers), gauss),
         numpy=(torch.from_numpy(keys.astype(np.int64)), *rest),
@@ -84,7 +85,7 @@ class Draw(int):
 
 
 @DATA_SAMPLERS.register_module()
-class NumberedDraws(Sampler):
+class NumberedDraws(Sampler[Draw]):
     """A sampler that gives each index its number.
 
     Args:
@@ -99,7 +100,7 @@ class NumberedDraws(Sampler):
     skip = 0
 
     def __init__(
-        self, sampler: dict[str, Any], dataset: Dataset, seed: int | None
+        self, sampler: dict[str, Any], dataset: Dataset[Any], seed: int | None
     ) -> None:
         build = dict(dataset=dataset, seed=seed)
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=build)
@@ -124,7 +125,7 @@ class NumberedDraws(Sampler):
 
 
 @DATASETS.register_module()
-class SeededDraws(Dataset):
+class SeededDraws(Dataset[Any]):
     """A data set that augments a sample by the seed and the draw's number alone.
 
     Neither the number of workers nor that of processes matters then, nor where a run
@@ -138,7 +139,7 @@ class SeededDraws(Dataset):
     def __init__(self, dataset: dict[str, Any], seed: int) -> None:
         vars(self).update(_dataset=DATASETS.build(dataset), _seed=seed)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith('_'):  # not there yet, while a worker unpickles
             raise AttributeError(name)
         return getattr(self._dataset, name)
@@ -152,7 +153,7 @@ class SeededDraws(Dataset):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, draw: int):
+    def __getitem__(self, draw: int) -> Any:
         if isinstance(draw, Draw):
             sequence = np.random.SeedSequence((self._seed, *draw.number))
             python, numpy, pytorch = map(int, sequence.generate_state(3))

@@ -109,7 +109,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         file.write(text)
 
 
-def write_npz(path: str, **arrays: np.ndarray) -> None:
+def write_npz(path: str, **arrays: Any) -> None:
     """Write arrays by name as a compressed .npz; it appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     # savez adds .npz to a bare name

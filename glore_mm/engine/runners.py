@@ -72,8 +72,8 @@ class ExactRunner(QuietRunner):
 
     @staticmethod
     def build_dataloader(
-        dataloader: dict[str, Any] | DataLoader, *args: Any, **kwargs: Any
-    ) -> DataLoader:
+        dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
+    ) -> DataLoader[Any]:
         """A data loader; a signal that asks for a stop leaves it its workers."""
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if loader is not dataloader:
@@ -141,8 +141,8 @@ def end_workers(runner: Runner) -> None:
             getattr(loop.dataloader, '_iterator', None),
             getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None),
         ):
-            if hasattr(iterator, '_shutdown_workers'):
-                iterator._shutdown_workers()
+            if end := getattr(iterator, '_shutdown_workers', None):
+                end()
 
 
 def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:

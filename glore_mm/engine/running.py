@@ -419,5 +419,5 @@ def _check_fit(
         if classes and head.get('num_classes', len(classes)) != len(classes):
             raise UserError(
                 f'{cfg.filename}: {key} has {len(classes)} classes, but model.{name}.'
-                f'num_classes is {head.num_classes}. They must be the same.'
+                f'num_classes is {head["num_classes"]}. They must be the same.'
             )

@@ -127,7 +127,7 @@ class WholeCheckpoints(CheckpointHook):
         runner: Runner,
         batch_idx: int,
         data_batch: dict[str, Any] | None = None,
-        outputs: list | None = None,
+        outputs: list[Any] | None = None,
     ) -> None:
         """Stop where that is asked for; the first process saves what was trained."""
         if asked_by() and self._before_val:
@@ -219,7 +219,7 @@ class _OwnFiles:
     def __init__(self, folder: str, resumed: bool) -> None:
         self._folder = folder
         self._outdated: list[str] = []
-        self._written: dict[str, list[int]] = {}  # the oldest first: size, time
+        self._written: dict[str, list[int] | None] = {}  # the oldest first: size, time
         self._ledger = osp.join(folder, _LEDGER)
         if resumed:
             with suppress(OSError, ValueError, TypeError), open(self._ledger) as file:

@@ -38,7 +38,7 @@ class PerSampleScores(BaseMetric):
             name = sample.get('filename') or sample['img_path']
             self.results.append((name, int(sample['gt_label']), scores))
 
-    def compute_metrics(self, results: list) -> dict[str, Any]:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Write the file; there is nothing to add to the accuracy."""
         names, labels, scores = zip(*results, strict=True)
         write_npz(

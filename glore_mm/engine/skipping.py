@@ -109,8 +109,8 @@ class SkippedSamples(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict[str, Any] | None = None,
-        outputs: dict[str, Any] | None = None,
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Collect what the samples of a batch tell."""
         for sample in data_batch['data_samples']:

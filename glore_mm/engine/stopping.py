@@ -23,7 +23,7 @@ def stoppable() -> Iterator[None]:
     A second Ctrl-C ends the program at once.
     """
     _asked.clear()
-    before = {}
+    before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, _note)
@@ -77,7 +77,7 @@ def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
         init(worker)
 
 
-def _restore(handlers: dict[str, Any]) -> None:
+def _restore(handlers: dict[int, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

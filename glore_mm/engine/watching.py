@@ -76,7 +76,7 @@ class WatchNodes(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         seen = [see(model, partial(model.test_step, batch)) for batch in self._batches]
-        figures = {}
+        figures: dict[str, float] = {}
         for path in seen[0].units:
             for i, sample in enumerate(seen):
                 view = NodeView(sample.maps_of(path), sample.units[path].graph)

@@ -41,7 +41,7 @@ class PairedFiles(BaseSegDataset):
             self.data_prefix[k] for k in ('img_path', 'seg_map_path')
         )
         images = self._by_key(image_dir, self.image_endings)
-        labels: dict[str, tuple[str, dict[str, Any] | None]] = {}
+        labels: dict[str, tuple[str, dict[int, int] | None]] = {}
         for ending, label_map in self.label_endings.items():
             for key, path in self._by_key(label_dir, (ending,)).items():
                 labels.setdefault(key, (path, label_map))
@@ -110,7 +110,7 @@ class PairedFiles(BaseSegDataset):
         }
 
     def _sample(
-        self, image: str, labels: str, label_map: dict[str, Any] | None
+        self, image: str, labels: str, label_map: dict[int, int] | None
     ) -> dict[str, Any]:
         if self.label_map is not None:  # the config asks for some of the classes only
             label_map = label_map or {c: c for c in range(256)}

@@ -49,7 +49,7 @@ class PerImageConfusion(BaseMetric):
             matrix = np.bincount(pairs, minlength=count**2).reshape(count, count)
             self.results.append((sample['img_path'], matrix))
 
-    def compute_metrics(self, results: list) -> dict[str, Any]:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Write the file; there is nothing to add to the scores."""
         names, matrices = zip(*results, strict=True)
         write_npz(
@@ -94,6 +94,6 @@ class CityscapesSubmission(BaseMetric):
             Image.fromarray(ids[predicted]).save(osp.join(self.folder, f'{name}.png'))
             self.results.append(name)
 
-    def compute_metrics(self, results: list) -> dict[str, Any]:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Nothing to score."""
         return {}

@@ -40,7 +40,7 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
     def __init__(
         self,
         ann_file: str,
-        pipeline: list,
+        pipeline: list[Any],
         classes: str | Sequence[str] = 'kinetics400',
         data_root: str = '',
         data_prefix: dict[str, str] | None = None,

@@ -61,7 +61,7 @@ class PreActResNet3d(PreActBackbone):
         init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None = _XAVIER,
     ) -> None:
         def residual(
-            stage: int, block: int, stride: int | tuple
+            stage: int, block: int, stride: int | tuple[int, ...]
         ) -> list[dict[str, Any]]:
             mid = base_channels * 2**stage
             even = block % 2 == 0
@@ -85,6 +85,7 @@ class PreActResNet3d(PreActBackbone):
             init_cfg,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    # a single map, as mmaction2's heads take it
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, 3, T, H, W) → (N, 2048, ⌈T / 2⌉, ⌈H / 32⌉, ⌈W / 32⌉)."""
         return super().forward(x)[-1]
