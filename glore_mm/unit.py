@@ -337,7 +337,6 @@ class GloRe1d(GloRe):
     """`GloRe` for sequences (N, C, L)."""
 
     dim = 1
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 @MODELS.register_module()
@@ -345,7 +344,6 @@ class GloRe2d(GloRe):
     """`GloRe` for images (N, C, H, W)."""
 
     dim = 2
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 @MODELS.register_module()
@@ -353,7 +351,11 @@ class GloRe3d(GloRe):
     """`GloRe` for video (N, C, T, H, W)."""
 
     dim = 3
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
+
+
+for _unit in (GloRe1d, GloRe2d, GloRe3d):
+    if _unit.__doc__ and GloRe.__doc__:  # `python -OO` drops them
+        _unit.__doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 class GraphConv(nn.Module):

@@ -29,13 +29,14 @@ TASK_NAMES = dict(seg='segmentation', cls='classification', video='video')
 _OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 
-def config_parser(doc: str) -> argparse.ArgumentParser:
+def config_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser of what every tool takes: a config and overrides of its keys.
 
     Args:
-        doc (str): The tool's docstring; its first line becomes the description.
+        doc (str | None): The tool's docstring, which `python -OO` drops; its first line
+            becomes the description.
     """
-    parser = argparse.ArgumentParser(description=doc.partition('\n')[0])
+    parser = argparse.ArgumentParser(description=(doc or '').partition('\n')[0])
     parser.add_argument('config', help='config file')
     add_cfg_options(parser)
     return parser
@@ -52,7 +53,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def inputs_parser(doc: str) -> argparse.ArgumentParser:
+def inputs_parser(doc: str | None) -> argparse.ArgumentParser:
     """`config_parser` of a tool that runs a checkpoint on files."""
     parser = config_parser(doc)
     parser.add_argument('checkpoint', help='weights')
@@ -60,7 +61,7 @@ def inputs_parser(doc: str) -> argparse.ArgumentParser:
     return parser
 
 
-def runner_parser(doc: str) -> argparse.ArgumentParser:
+def runner_parser(doc: str | None) -> argparse.ArgumentParser:
     """`config_parser` of a tool that starts a Runner: also where to write, and how."""
     parser = config_parser(doc)
     parser.add_argument(
