@@ -1,5 +1,5 @@
 # make demo · demo-cls · demo-video · test · test-slow · test-det · soak · fuzz ·
-# evidence · evidence-video · docs · lint: each sets up .venv by itself.
+# matrix · evidence · evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,8 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow test-det soak fuzz evidence \
-	evidence-video docs lint clean
+.PHONY: demo demo-cls demo-video test test-slow test-det soak fuzz matrix \
+	evidence evidence-video docs lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -44,6 +44,11 @@ soak: $(READY)
 N ?= 10
 fuzz: $(READY)
 	OMP_NUM_THREADS=1 GLORE_FUZZ=$(N) $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
+
+# Pythons, versions of torch and both stacks, an environment for each, those that
+# docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour or two.
+matrix: $(READY)
+	$(BIN)/python tests/matrix.py docs/compatibility
 
 # The relational benchmark, and its form in time; interrupted, they go on where they stood.
 # With one thread, as docs/evidence.md was measured.

@@ -1,10 +1,11 @@
 """Mends what keeps the stock OpenMMLab releases from working on current PyTorch.
 
-Every function decorated with `after_import` mends one fault of another package and is
-named after what it mends. It runs when that package's module is first imported, so that
-importing glore_mm stays cheap, and changes nothing where the fault is absent: with a
-full mmcv, a repaired mmaction2, an older PyTorch, a GPU. Lines that the comments give
-are those of mmengine 0.10.7, mmcv-lite 2.1.0, mmsegmentation 1.2.2, mmaction2 1.2.0.
+Every function decorated with `after_import` or `during_import` mends one fault of
+another package and is named after what it mends. It runs when that package's module is
+first imported, so that importing glore_mm stays cheap, and changes nothing where the
+fault is absent: with a full mmcv, a repaired mmaction2, an older PyTorch, a GPU. Lines
+that the comments give are those of mmengine 0.10.7, mmcv-lite 2.1.0, mmsegmentation
+1.2.2, mmaction2 1.2.0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec
@@ -25,11 +27,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from torch.nn import Module
 
-__all__ = ['after_import', 'get_installed_path', 'install', 'is_installed']
+__all__ = [
+    'after_import',
+    'during_import',
+    'get_installed_path',
+    'install',
+    'is_installed',
+]
 
 _Patch = Callable[[Any], None]  # is given the module to be mended
+_Context = Callable[[], Iterator[None]]
 
 _patches: dict[str, list[_Patch]] = {}
+_circumstances: dict[str, list[Callable[[], AbstractContextManager[None]]]] = {}
 
 
 def install() -> None:
@@ -56,8 +66,22 @@ def after_import(*names: str) -> Callable[[_Patch], _Patch]:
     return register
 
 
+def during_import(name: str) -> Callable[[_Context], _Context]:
+    """Registers a context in which the module named is executed, as after_import does.
+
+    Args:
+        name: Full name of the module.
+    """
+
+    def register(context: _Context) -> _Context:
+        _circumstances.setdefault(name, []).append(contextmanager(context))
+        return context
+
+    return register
+
+
 def _mend(name: str) -> None:
-    for patch in _patches[name]:
+    for patch in _patches.get(name, ()):
         patch(sys.modules[name])
 
 
@@ -68,7 +92,7 @@ class _PatchFinder:
     def find_spec(
         name: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _patches:
+        if name not in _patches and name not in _circumstances:
             return None
         for finder in sys.meta_path:
             if finder is not _PatchFinder and hasattr(finder, 'find_spec'):
@@ -90,8 +114,12 @@ class _PatchLoader:
 
     def exec_module(self, module: Any) -> None:
         module.__loader__ = module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        _mend(module.__spec__.name)
+        name = module.__spec__.name
+        with ExitStack() as stack:
+            for context in _circumstances.get(name, ()):
+                stack.enter_context(context())
+            self._loader.exec_module(module)
+        _mend(name)
 
 
 def _stand_in(name: str, **attributes: Any) -> None:
@@ -152,6 +180,23 @@ def localizer_that_mmaction2_lacks(mmaction: Any) -> None:
     _stand_in('mmaction.models.localizers.drn.drn', DRN=DRN)
 
 
+# mmaction/__init__.py:16 refuses mmcv from 2.2 on, and OneDL, whose mmcv is 2.3 and has
+# what mmaction2 asks of one, has no mmaction2 to go with it. Wanted until a release
+# takes it.
+@during_import('mmaction')
+def version_of_mmcv_that_mmaction2_takes() -> Iterator[None]:
+    """Shows mmaction2 the version of mmcv that the one of OneDL can stand in for."""
+    import mmcv
+
+    version = mmcv.__version__
+    if _is_distributed('onedl-mmcv'):
+        mmcv.__version__ = '2.1.0'
+    try:
+        yield
+    finally:
+        mmcv.__version__ = version
+
+
 # mmengine/utils/dl_utils/collect_env.py:54 takes an exception from distutils, which is
 # gone from Python 3.12 on; where there is setuptools, that brings its own copy. Wanted
 # until mmengine does without.
@@ -192,11 +237,17 @@ def is_installed(package: str) -> bool:
     Args:
         package: Its name as pip or as Python's import knows it.
     """
+    if _is_distributed(package):
+        return True
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def _is_distributed(package: str) -> bool:
     try:
         metadata.distribution(package)
     except metadata.PackageNotFoundError:
-        spec = find_spec(package)
-        return spec is not None and spec.origin is not None
+        return False
     return True
 
 
@@ -253,15 +304,13 @@ def configs_of_glore_mm(config: Any) -> None:
 
 
 # A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8),
-# which torch.load refuses since weights_only is its default (torch 2.6). Wanted until
-# mmengine saves plain numbers.
+# which torch.load refuses where it is weights_only, its default since torch 2.6. Wanted
+# until mmengine saves plain numbers.
 @after_import('mmengine.runner.checkpoint')
 def resuming_with_weights_only(checkpoint: Any) -> None:
     """Allows the smallest set of globals that training can be resumed with."""
-    import torch
+    import _codecs
 
-    if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
-        return  # this, too, came with torch 2.6
     import numpy as np
     from mmengine.logging import HistoryBuffer
     from torch import _weights_only_unpickler
@@ -298,12 +347,6 @@ def resuming_with_weights_only(checkpoint: Any) -> None:
                 raise UnpicklingError(f'The checkpoint asks for numbers of {state}.')
             self.dtype = self.dtype.newbyteorder(order)
 
-    def reconstruct(owner: type, shape: tuple[int, ...], name: bytes) -> Numbers:
-        return np.zeros(0).view(Numbers)
-
-    def scalar(kind: NumberType, data: bytes) -> np.generic:
-        return np.frombuffer(data, kind.dtype, 1)[0]
-
     def of_bytes(data: object) -> bytearray:
         if not isinstance(data, bytes):
             raise UnpicklingError('The checkpoint asks for a bytearray of any size.')
@@ -311,24 +354,48 @@ def resuming_with_weights_only(checkpoint: Any) -> None:
 
     # a number in the file would be enough to fill the memory
     _weights_only_unpickler._get_allowed_globals()['builtins.bytearray'] = of_bytes
+    # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The real
+    # getattr would open the way to everything.
+    _allow('builtins.getattr', get_statistic)
+    _allow('mmengine.logging.history_buffer.HistoryBuffer', HistoryBuffer)
+    _allow('numpy.ndarray', Numbers)
+    _allow('numpy.dtype', NumberType)
+    _allow('_codecs.encode', _codecs.encode)  # of bytes; torch allows it since 2.5
     # numpy 2 renamed numpy.core, and either writes checkpoints for the other
     for core in ('numpy.core', 'numpy._core'):
-        torch.serialization.add_safe_globals(
-            [
-                (reconstruct, f'{core}.multiarray._reconstruct'),
-                (scalar, f'{core}.multiarray.scalar'),
-            ]
+        _allow(
+            f'{core}.multiarray._reconstruct',
+            lambda owner, shape, name: np.zeros(0).view(Numbers),
         )
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The
-            # real getattr would open the way to everything.
-            (get_statistic, 'builtins.getattr'),
-            (Numbers, 'numpy.ndarray'),
-            (NumberType, 'numpy.dtype'),
-        ]
-    )
+        _allow(
+            f'{core}.multiarray.scalar',
+            lambda kind, data: np.frombuffer(data, kind.dtype, 1)[0],
+        )
+
+
+def _allow(name: str, value: Any) -> None:
+    """Lets weights_only take a value for what a checkpoint calls by this name."""
+    import torch
+
+    if name in torch._weights_only_unpickler._get_allowed_globals():
+        return
+    # torch takes such pairs since 2.6; before, it asks the value for its name
+    if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+        torch.serialization.add_safe_globals([(value, name)])
+        return
+    if f'{value.__module__}.{value.__name__}' != name:
+        value.__module__, _, value.__name__ = name.rpartition('.')
+    torch.serialization.add_safe_globals([value])
+
+
+# mmengine/runner/checkpoint.py:37 of onedl-mmengine 0.10.12 allows the real getattr and
+# NumPy's own arrays, each time that it loads. Wanted until it allows what is in its own
+# checkpoints, and no more.
+@after_import('mmengine.runner.checkpoint')
+def globals_that_onedl_allows(checkpoint: Any) -> None:
+    """Leaves the globals above to be all that onedl-mmengine allows."""
+    if hasattr(checkpoint, 'get_torch_safe_globals'):
+        checkpoint.get_torch_safe_globals = list
 
 
 # mmengine/runner/checkpoint.py:790 writes over the file that is there, so that whatever

@@ -226,21 +226,33 @@ def _times(x: Tensor) -> str:
 def _metadata_of(
     cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
 ) -> dict[str, Any]:
-    given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
-    given = cfg.model.get('data_preprocessor') or given
-    channels = task_of(cfg).CHANNELS
-    if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
-        channels = channels[::-1]
+    channels, mean, std = normalisation_of(cfg)
     return dict(
         task=TASKS[cfg.default_scope],
         channels=channels,
-        mean=list(given.get('mean') or (0, 0, 0)),
-        std=list(given.get('std') or (1, 1, 1)),
+        mean=mean,
+        std=std,
         classes=list(classes),
         size=list(x.shape[2:]),
         unit_orders={path: unit.order for path, unit in units_of(model).items()},
         glore_mm=glore_mm.__version__,
     )
+
+
+def normalisation_of(cfg: Config) -> tuple[str, list[float], list[float]]:
+    """What a network takes: the order of its channels, their means and deviations.
+
+    Returns:
+        tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and deviation of each
+        channel, of values from 0 to 255.
+    """
+    given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
+    given = cfg.model.get('data_preprocessor') or given
+    channels = task_of(cfg).CHANNELS
+    if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
+        channels = channels[::-1]
+    mean, std = given.get('mean') or (0, 0, 0), given.get('std') or (1, 1, 1)
+    return channels, list(mean), list(std)
 
 
 def _compare(
