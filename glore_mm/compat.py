@@ -385,6 +385,7 @@ def _allow(name: str, value: Any) -> None:
         return
     if f'{value.__module__}.{value.__name__}' != name:
         value.__module__, _, value.__name__ = name.rpartition('.')
+        value.__qualname__ = value.__name__
     torch.serialization.add_safe_globals([value])
 
 

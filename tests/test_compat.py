@@ -686,6 +686,58 @@ def test_what_is_imported_before_glore_mm_is_mended(tmp_path):
     assert early == {'installed': True, 'ddp': True, 'dist': True}
 
 
+def test_mmaction2_beside_onedl(tmp_path):
+    """Which is seen by what is installed, and whose mmcv is too new for mmaction2."""
+    write(
+        tmp_path / 'onedl_mmcv-2.3.6.dist-info' / 'METADATA',
+        'Metadata-Version: 2.1\nName: onedl-mmcv\nVersion: 2.3.6\n',
+    )
+    code = """
+        import mmcv
+        mmcv.__version__ = '2.3.6'
+        import glore_mm
+        try:
+            import mmaction
+            seen['refused'] = False
+        except AssertionError:
+            seen['refused'] = True
+        seen['version'] = mmcv.__version__
+        """
+    expected = {'refused': False, 'version': '2.3.6'}
+    assert seen(code, path=[tmp_path]) == expected
+    assert seen(code) == {**expected, 'refused': True}
+
+
+def test_onedl_allows_no_other_globals():
+    checkpoint = SimpleNamespace(get_torch_safe_globals=lambda: [getattr])
+    compat.globals_that_onedl_allows(checkpoint)
+    assert checkpoint.get_torch_safe_globals() == []
+
+
+def test_globals_before_torch_2_6(tmp_path):
+    """Where torch takes no names with them, but asks each for its own."""
+    run = seen(
+        """
+        import io, sys, torch
+        from torch import serialization
+        del serialization.get_unsafe_globals_in_checkpoint
+        import glore_mm, mmengine.runner
+        import numpy as np
+        from mmengine.logging import HistoryBuffer
+
+        allowed = serialization.get_safe_globals()
+        seen['plain'] = not [each for each in allowed if isinstance(each, tuple)]
+        seen['getattr'] = getattr in allowed
+        file = io.BytesIO()
+        torch.save([HistoryBuffer([1.0], [1]), np.float64(2)], file)
+        file.seek(0)
+        history, number = torch.load(file, weights_only=True)
+        seen['loaded'] = [history.current(), float(number)]
+        """
+    )
+    assert run == {'plain': True, 'getattr': False, 'loaded': [1.0, 2.0]}
+
+
 def test_nothing_changes_where_there_is_no_fault(tmp_path):
     write(tmp_path / 'pkg_resources.py')
     write(tmp_path / 'distutils/__init__.py')
@@ -707,7 +759,6 @@ def test_nothing_changes_where_there_is_no_fault(tmp_path):
 
         sys.meta_path.insert(0, FullMMCV)
         import numpy, torch
-        del torch.serialization.get_unsafe_globals_in_checkpoint
         numpy.in1d = len
         import mmengine.device.utils
         mmengine.device.utils.DEVICE = 'cuda'
@@ -724,8 +775,6 @@ def test_nothing_changes_where_there_is_no_fault(tmp_path):
         seen['drn'] = 'mmaction.models.localizers.drn.drn' in sys.modules
         import distutils
         seen['distutils'] = distutils.__spec__.origin is None
-        allowed = torch.serialization.get_safe_globals()
-        seen['globals'] = mmengine.logging.HistoryBuffer in allowed
         seen['in1d'] = numpy.in1d is not len
         seen['ddp'] = hasattr(
             mmengine.model.MMDistributedDataParallel.__init__, '__wrapped__'
