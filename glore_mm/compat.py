@@ -16,12 +16,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec
 from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 __all__ = [
     'after_import',
@@ -31,8 +35,11 @@ __all__ = [
     'is_installed',
 ]
 
-_patches: dict[str, list[Callable[[ModuleType], None]]] = {}
-_circumstances: dict[str, list[Callable]] = {}
+_Patch = Callable[[Any], None]  # is given the module to be mended
+_Context = Callable[[], Iterator[None]]
+
+_patches: dict[str, list[_Patch]] = {}
+_circumstances: dict[str, list[Callable[[], AbstractContextManager[None]]]] = {}
 
 
 def install() -> None:
@@ -44,14 +51,14 @@ def install() -> None:
                 _mend(name)
 
 
-def after_import(*names: str) -> Callable:
+def after_import(*names: str) -> Callable[[_Patch], _Patch]:
     """Registers a function that `install` calls with each of the modules named.
 
     Args:
         *names: Full names of the modules. Those that are never imported cost nothing.
     """
 
-    def register(patch: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def register(patch: _Patch) -> _Patch:
         for name in names:
             _patches.setdefault(name, []).append(patch)
         return patch
@@ -59,14 +66,14 @@ def after_import(*names: str) -> Callable:
     return register
 
 
-def during_import(name: str) -> Callable:
+def during_import(name: str) -> Callable[[_Context], _Context]:
     """Registers a context in which the module named is executed, as after_import does.
 
     Args:
         name: Full name of the module.
     """
 
-    def register(context: Callable[[], Iterator[None]]) -> Callable:
+    def register(context: _Context) -> _Context:
         _circumstances.setdefault(name, []).append(contextmanager(context))
         return context
 
@@ -82,14 +89,16 @@ class _PatchFinder:
     """Finds a module to be mended where the other finders of `sys.meta_path` do."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(
+        name: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name not in _patches and name not in _circumstances:
             return None
         for finder in sys.meta_path:
             if finder is not _PatchFinder and hasattr(finder, 'find_spec'):
                 spec = finder.find_spec(name, path, target)
                 if spec and spec.loader:
-                    spec.loader = _PatchLoader(spec.loader)
+                    spec.loader = _PatchLoader(spec.loader)  # type: ignore[assignment]
                     return spec
         return None
 
@@ -97,13 +106,13 @@ class _PatchFinder:
 class _PatchLoader:
     """Executes a module as its own loader does, and then mends it."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
-    def exec_module(self, module):
+    def exec_module(self, module: Any) -> None:
         module.__loader__ = module.__spec__.loader = self._loader
         name = module.__spec__.name
         with ExitStack() as stack:
@@ -113,7 +122,7 @@ class _PatchLoader:
         _mend(name)
 
 
-def _stand_in(name: str, **attributes) -> None:
+def _stand_in(name: str, **attributes: Any) -> None:
     """Makes `import name` yield a module that has nothing but these attributes."""
     module = sys.modules[name] = module_from_spec(ModuleSpec(name, loader=None))
     vars(module).update(attributes)
@@ -126,13 +135,13 @@ def _stand_in(name: str, **attributes) -> None:
 # imported (mmcv/utils/ext_loader.py:13), and mmseg.models imports mmcv.ops unguarded
 # (mmseg/utils/mask_classification.py:5). Wanted until mmseg guards its imports.
 @after_import('mmcv.utils.ext_loader')
-def operators_that_mmcv_lite_lacks(ext_loader):
+def operators_that_mmcv_lite_lacks(ext_loader: Any) -> None:
     """Lets mmcv.ops be imported; a compiled operator says what is wrong when called."""
     if find_spec('mmcv._ext'):
         return
 
-    def missing(operator):
-        def call(*args, **kwargs):
+    def missing(operator: str) -> Callable[..., NoReturn]:
+        def call(*args: Any, **kwargs: Any) -> NoReturn:
             raise RuntimeError(
                 f"'{operator}' is one of mmcv's compiled operators, and mmcv-lite has "
                 'none of them. To use it, replace mmcv-lite by mmcv: '
@@ -141,8 +150,8 @@ def operators_that_mmcv_lite_lacks(ext_loader):
 
         return call
 
-    def load_ext(name, funcs):
-        operators = {func: missing(func) for func in funcs}
+    def load_ext(name: str, funcs: list[str]) -> SimpleNamespace:
+        operators: dict[str, Callable[..., str]] = {f: missing(f) for f in funcs}
         for version in ('get_compiler_version', 'get_compiling_cuda_version'):
             if version in operators:  # mmcv.utils.collect_env prints these two
                 operators[version] = lambda: 'n/a'
@@ -154,14 +163,14 @@ def operators_that_mmcv_lite_lacks(ext_loader):
 # mmaction/models/localizers/__init__.py:4 imports the package drn, which the released
 # wheel lacks (mmaction2 #2714). Wanted until a release contains it.
 @after_import('mmaction')
-def localizer_that_mmaction2_lacks(mmaction):
+def localizer_that_mmaction2_lacks(mmaction: Any) -> None:
     """Lets mmaction.models be imported; the DRN in it says what is wrong when built."""
     localizers = os.path.join(os.path.dirname(mmaction.__file__), 'models/localizers')
     if os.path.exists(os.path.join(localizers, 'drn')):
         return
 
     class DRN:
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise RuntimeError(
                 'mmaction2 was released without its localizer DRN, see '
                 'https://github.com/open-mmlab/mmaction2/issues/2714. To use it, '
@@ -175,7 +184,7 @@ def localizer_that_mmaction2_lacks(mmaction):
 # what mmaction2 asks of one, has no mmaction2 to go with it. Wanted until a release
 # takes it.
 @during_import('mmaction')
-def version_of_mmcv_that_mmaction2_takes():
+def version_of_mmcv_that_mmaction2_takes() -> Iterator[None]:
     """Shows mmaction2 the version of mmcv that the one of OneDL can stand in for."""
     import mmcv
 
@@ -192,7 +201,7 @@ def version_of_mmcv_that_mmaction2_takes():
 # gone from Python 3.12 on; where there is setuptools, that brings its own copy. Wanted
 # until mmengine does without.
 @after_import('mmengine.utils.dl_utils.collect_env')
-def exceptions_of_distutils(collect_env):
+def exceptions_of_distutils(collect_env: Any) -> None:
     """Lets the Runner log the environment where there is no distutils."""
     if PathFinder.find_spec('distutils') or '_distutils_hack' in sys.modules:
         return
@@ -213,7 +222,7 @@ def exceptions_of_distutils(collect_env):
     'mmengine.config.config',
     'mmengine.hub.hub',
 )
-def look_up_without_pkg_resources(module):
+def look_up_without_pkg_resources(module: Any) -> None:
     """Replaces the two look-ups in each module that imported them by name."""
     if find_spec('pkg_resources'):
         return
@@ -278,13 +287,13 @@ def get_installed_path(package: str) -> str:
 # only, and gives all that comes from another package the scope of that package's
 # registries. Ours has none: its configs are written in the scope of their task.
 @after_import('mmengine.config')
-def configs_of_glore_mm(config):
+def configs_of_glore_mm(config: Any) -> None:
     """Lets `_base_ = 'glore_mm::seg/...'` name the configs of this package."""
     config.utils.MODULE2PACKAGE.setdefault('glore_mm', 'glore_mm')
     get_cfg_path = config.Config._get_cfg_path
 
     @functools.wraps(get_cfg_path)
-    def without_scope(cfg_path, filename):
+    def without_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
         path, scope = get_cfg_path(cfg_path, filename)
         return path, None if scope == 'glore_mm' else scope
 
@@ -298,7 +307,7 @@ def configs_of_glore_mm(config):
 # which torch.load refuses where it is weights_only, its default since torch 2.6. Wanted
 # until mmengine saves plain numbers.
 @after_import('mmengine.runner.checkpoint')
-def resuming_with_weights_only(checkpoint):
+def resuming_with_weights_only(checkpoint: Any) -> None:
     """Allows the smallest set of globals that training can be resumed with."""
     import _codecs
 
@@ -306,7 +315,7 @@ def resuming_with_weights_only(checkpoint):
     from mmengine.logging import HistoryBuffer
     from torch import _weights_only_unpickler
 
-    def get_statistic(owner, name):
+    def get_statistic(owner: type, name: str) -> Any:
         if owner is HistoryBuffer and name in {'min', 'max', 'mean', 'current'}:
             return getattr(owner, name)
         raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
@@ -314,31 +323,31 @@ def resuming_with_weights_only(checkpoint):
     # NumPy's own ndarray and dtype would make arrays of objects from the bytes in a
     # file, which are then taken for pointers.
     class Numbers(np.ndarray):
-        def __new__(cls, *args, **kwargs):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Numbers:
             raise UnpicklingError('The checkpoint asks for an array of anything.')
 
-        def __setstate__(self, state):
+        def __setstate__(self, state: Any) -> None:
             version, shape, kind, by_columns, data = state
             if not (isinstance(kind, NumberType) and isinstance(data, bytes)):
                 raise UnpicklingError('The checkpoint asks for an array of no numbers.')
             super().__setstate__((version, shape, kind.dtype, by_columns, data))
 
-        def __reduce_ex__(self, protocol):
+        def __reduce_ex__(self, protocol: Any) -> Any:
             return self.view(np.ndarray).__reduce_ex__(protocol)
 
     class NumberType:
-        def __init__(self, name, align=False, copy=True):
+        def __init__(self, name: str, align: bool = False, copy: bool = True) -> None:
             if name not in ('i8', 'f4', 'f8'):
                 raise UnpicklingError(f'The checkpoint asks for numbers of {name!r}.')
             self.dtype = np.dtype(name)
 
-        def __setstate__(self, state):
+        def __setstate__(self, state: Any) -> None:
             order = state[1]
             if state != (3, order, None, None, None, -1, -1, 0) or order not in '<>':
                 raise UnpicklingError(f'The checkpoint asks for numbers of {state}.')
             self.dtype = self.dtype.newbyteorder(order)
 
-    def of_bytes(data):
+    def of_bytes(data: object) -> bytearray:
         if not isinstance(data, bytes):
             raise UnpicklingError('The checkpoint asks for a bytearray of any size.')
         return bytearray(data)
@@ -364,7 +373,7 @@ def resuming_with_weights_only(checkpoint):
         )
 
 
-def _allow(name, value):
+def _allow(name: str, value: Any) -> None:
     """Lets weights_only take a value for what a checkpoint calls by this name."""
     import torch
 
@@ -384,7 +393,7 @@ def _allow(name, value):
 # NumPy's own arrays, each time that it loads. Wanted until it allows what is in its own
 # checkpoints, and no more.
 @after_import('mmengine.runner.checkpoint')
-def globals_that_onedl_allows(checkpoint):
+def globals_that_onedl_allows(checkpoint: Any) -> None:
     """Leaves the globals above to be all that onedl-mmengine allows."""
     if hasattr(checkpoint, 'get_torch_safe_globals'):
         checkpoint.get_torch_safe_globals = list
@@ -393,14 +402,19 @@ def globals_that_onedl_allows(checkpoint):
 # mmengine/runner/checkpoint.py:790 writes over the file that is there, so that whatever
 # ends a run meanwhile leaves neither. Wanted until mmengine writes a new file first.
 @after_import('mmengine.runner.checkpoint', 'mmengine.runner.runner')
-def checkpoints_written_whole(module):
+def checkpoints_written_whole(module: Any) -> None:
     """Lets a checkpoint appear when it is complete, where it is a file."""
     save_checkpoint = module.save_checkpoint
     if hasattr(save_checkpoint, '__wrapped__'):
         return
 
     @functools.wraps(save_checkpoint)
-    def wrapper(checkpoint, filename, file_client_args=None, backend_args=None):
+    def wrapper(
+        checkpoint: dict[str, Any],
+        filename: str,
+        file_client_args: dict[str, Any] | None = None,
+        backend_args: dict[str, Any] | None = None,
+    ) -> None:
         if file_client_args or backend_args or '://' in filename:
             save_checkpoint(checkpoint, filename, file_client_args, backend_args)
             return
@@ -419,20 +433,20 @@ def checkpoints_written_whole(module):
 # end the group, and gloo's threads, alive when a finished program exits, now and then
 # abort it (exit code -6). Wanted until mmengine destroys what it initialises.
 @after_import('mmengine.dist.utils')
-def process_groups_on_cpu(utils):
+def process_groups_on_cpu(utils: Any) -> None:
     """Initialises the process group with gloo on a CPU; destroys it at the end."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
         return
 
-    def end_group():
+    def end_group() -> None:
         if utils.torch_dist.is_initialized():
             utils.torch_dist.destroy_process_group()
 
-    def on_cpu(init):
+    def on_cpu(init: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(init)
-        def wrapper(backend, *args, **kwargs):
+        def wrapper(backend: str, *args: Any, **kwargs: Any) -> None:
             set_device = utils.torch.cuda.set_device
             utils.torch.cuda.set_device = lambda device: None
             try:
@@ -452,7 +466,7 @@ def process_groups_on_cpu(utils):
 # DistributedDataParallel refuses for a model on a CPU, and its SyncBatchNorm refuses to
 # train on one at all. Wanted until mmengine asks for the device, and torch does both.
 @after_import('mmengine.model.wrappers.distributed')
-def data_parallel_on_cpu(distributed):
+def data_parallel_on_cpu(distributed: Any) -> None:
     """Wraps a model on a CPU without device_ids, and with BN in the place of SyncBN."""
     from mmengine.device import get_device
 
@@ -461,13 +475,13 @@ def data_parallel_on_cpu(distributed):
     init = distributed.MMDistributedDataParallel.__init__
 
     @functools.wraps(init)
-    def init_on_cpu(self, module, *args, **kwargs):
+    def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
         init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
 
     distributed.MMDistributedDataParallel.__init__ = init_on_cpu
 
 
-def _without_sync_bn(model):
+def _without_sync_bn(model: Module) -> Module:
     from mmengine.logging import print_log
     from mmengine.model import revert_sync_batchnorm
     from torch.nn import SyncBatchNorm
@@ -489,7 +503,7 @@ def _without_sync_bn(model):
 # mmcv/image/photometric.py:546,559 makes a byte of a shift that is negative as often as
 # not, which numpy 2 refuses. Wanted until mmcv computes it modulo 256.
 @after_import('mmcv.image.photometric', 'mmcv.image', 'mmcv')
-def negative_shift_of_the_hue(module):
+def negative_shift_of_the_hue(module: Any) -> None:
     """Lets adjust_hue take a negative factor, in each module that imported it."""
     import numpy as np
 
@@ -502,11 +516,13 @@ def negative_shift_of_the_hue(module):
         return
 
     class Factor(float):
-        def __mul__(self, steps):
+        def __mul__(self, steps: Any) -> int:
             return int(float(self) * steps) % (steps + 1)
 
     @functools.wraps(adjust_hue)
-    def wrapper(img, hue_factor, backend=None):
+    def wrapper(
+        img: np.ndarray, hue_factor: float, backend: str | None = None
+    ) -> np.ndarray:
         return adjust_hue(img, Factor(hue_factor), backend)
 
     module.adjust_hue = wrapper
@@ -516,11 +532,11 @@ def negative_shift_of_the_hue(module):
 # a negative one, and with any numpy sums wrap around at 256 before they wrap around at
 # 180, the end of the scale. Wanted until mmaction2 computes it in integers.
 @after_import('mmaction.datasets.transforms.processing')
-def shift_of_the_hue_in_bytes(processing):
+def shift_of_the_hue_in_bytes(processing: Any) -> None:
     """Lets ColorJitter shift the hue around the circle, in either direction."""
     cv2, np = processing.cv2, processing.np
 
-    def adjust_hue(img, factor):
+    def adjust_hue(img: Any, factor: float) -> Any:
         hsv = cv2.cvtColor(np.clip(img, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
         hsv[..., 0] = (hsv[..., 0].astype(int) + int(factor * 255)) % 180
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
@@ -538,14 +554,14 @@ def shift_of_the_hue_in_bytes(processing):
 # mmaction/models/heads/base.py:129 turns the scores of a training batch into NumPy's,
 # which has no bfloat16. Wanted until mmaction2 converts them first.
 @after_import('mmaction.models.heads.base')
-def accuracy_of_scores_in_bfloat16(base):
+def accuracy_of_scores_in_bfloat16(base: Any) -> None:
     """Lets heads train under autocast to bfloat16; their loss is in float32 then."""
     import torch
 
     loss_by_feat = base.BaseHead.loss_by_feat
 
     @functools.wraps(loss_by_feat)
-    def wrapper(self, cls_scores, data_samples):
+    def wrapper(self: Any, cls_scores: Any, data_samples: Any) -> Any:
         if getattr(cls_scores, 'dtype', None) is torch.bfloat16:
             cls_scores = cls_scores.float()
         return loss_by_feat(self, cls_scores, data_samples)
@@ -563,9 +579,9 @@ def accuracy_of_scores_in_bfloat16(base):
     'cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling',
     'cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling',
 )
-def numpy_in1d_for_cityscapesscripts(module):
+def numpy_in1d_for_cityscapesscripts(module: Any) -> None:
     """Gives numpy its in1d back."""
     import numpy as np
 
     if not hasattr(np, 'in1d'):
-        np.in1d = lambda *args, **kwargs: np.isin(*args, **kwargs).ravel()
+        vars(np)['in1d'] = lambda *args, **kwargs: np.isin(*args, **kwargs).ravel()

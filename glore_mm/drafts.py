@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def draft_of(path: str | os.PathLike) -> Iterator[str]:
+def draft_of(path: str | os.PathLike[str]) -> Iterator[str]:
     """Name a file to write, which takes the place of `path` when the block has ended.
 
     By then it is on the disk: a crash, of the machine too, leaves one or the other. If

@@ -29,6 +29,6 @@ def quoted(text: str, shown: int = 100) -> str:
 
 def listed(names: Iterable[object], shown: int = 5) -> str:
     """The first few of many names, for a message, and how many more there are."""
-    names = list(map(str, names))
-    more = f' and {len(names) - shown} more' if len(names) > shown else ''
-    return ', '.join(names[:shown]) + more
+    texts = list(map(str, names))
+    more = f' and {len(texts) - shown} more' if len(texts) > shown else ''
+    return ', '.join(texts[:shown]) + more

@@ -109,6 +109,9 @@ class HubNetwork(
         UserError: The network cannot be built.
     """
 
+    _mean: Tensor  # buffers
+    _std: Tensor
+
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = config

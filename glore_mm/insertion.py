@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS
@@ -22,12 +23,12 @@ _UNIT_NAME = re.compile(r'glore(\d+|_.+)')
 
 @MODELS.register_module()
 def WithGloRe(  # noqa: N802, reads as a type in a config
-    backbone: dict,
+    backbone: dict[str, Any],
     placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict | None = None,
+    unit: dict[str, Any] | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
-    **kwargs,
+    **kwargs: Any,
 ) -> nn.Module:
     """Build a backbone with global reasoning units between its blocks.
 
@@ -65,7 +66,7 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
 def insert_glore(
     model: nn.Module,
     placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict | None = None,
+    unit: dict[str, Any] | None = None,
     freeze_units: bool = False,
     stages: Mapping[str, str] | None = None,
 ) -> nn.Module:
@@ -131,11 +132,11 @@ def insert_glore(
             raise ValueError(f'placement asks for two units behind {block}')
     for sequence, path, blocks in places:
         _insert(sequence, path, blocks, unit or {})
-    if hasattr(type(model), 'init_weights'):
-        model.init_weights = partial(_init_weights, model)
-    if hasattr(type(model), 'get_layer_depth'):
-        model.get_layer_depth = partial(_get_layer_depth, model)
-    model.train = partial(_train, model, freeze_units)
+    for method in (_init_weights, _get_layer_depth):
+        name = method.__name__.lstrip('_')
+        if hasattr(type(model), name):
+            setattr(model, name, partial(method, model))
+    model.train = partial(_train, model, freeze_units)  # type: ignore[method-assign]
     model.train(model.training)  # in here a backbone freezes its stages
     return model
 
@@ -143,7 +144,7 @@ def insert_glore(
 def _place(
     model: nn.Module,
     path: str,
-    where: int | Sequence[int],
+    where: int | Sequence[int | str],
     stages: Mapping[str, str],
 ) -> tuple[nn.Sequential, str, list[str]]:
     """The sequence that holds a stage, its path, and the blocks that get a unit."""
@@ -170,7 +171,8 @@ def _place(
             f'{name} is so named; they are: {", ".join(_names(sequence))}'
         )
     chosen = [
-        i if i == INPUT else blocks[i] for i in _indices(where, len(blocks), path, name)
+        i if isinstance(i, str) else blocks[i]
+        for i in _indices(where, len(blocks), path, name)
     ]
     if INPUT in chosen and blocks[0] != _names(sequence)[0]:
         raise ValueError(
@@ -210,7 +212,7 @@ def _indices(
             f"counted from 0, or 'input', such as (0, 2) or ('input',); got {where!r}"
         )
     for block in where:
-        if block != INPUT and not 0 <= block < count:
+        if isinstance(block, int) and not 0 <= block < count:
             raise ValueError(
                 f'placement asks for a unit behind block {block} of {path!r} of '
                 f'{name}, whose blocks are 0 to {count - 1}'
@@ -239,14 +241,16 @@ def _unit_name(block: str) -> str:
     return f'glore{block}' if block.isdigit() else f'glore_{block}'
 
 
-def _insert(stage: nn.Sequential, path: str, blocks: list[str], cfg: dict) -> None:
+def _insert(
+    stage: nn.Sequential, path: str, blocks: list[str], cfg: dict[str, Any]
+) -> None:
     def unit_for(shape: Sequence[int], block: nn.Module) -> nn.Module:
         default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
         unit = MODELS.build({**default, **cfg})
         weight = next(block.parameters())
         return unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
 
-    children = OrderedDict()
+    children: dict[str, nn.Module] = OrderedDict()
     for name, module in stage._modules.items():
         if INPUT in blocks and not children:
             shape = _input_shape(module, f'{path}.{name}')
@@ -267,7 +271,7 @@ def _input_shape(block: nn.Module, path: str) -> tuple[int, ...]:
             'its channels'
         )
     # blocks that shift along time (TSM) take the frames of a clip as a batch
-    frames = next((m.num_segments for m in block.modules() if _is_shifting(m)), 1)
+    frames = next(filter(None, map(_shifted, block.modules())), 1)
     return (frames, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
 
 
@@ -290,27 +294,28 @@ def _output_shape(block: nn.Module, path: str) -> torch.Size:
     return out.shape
 
 
-def _is_shifting(module: nn.Module) -> bool:
-    return isinstance(getattr(module, 'num_segments', None), int)
+def _shifted(module: nn.Module) -> int | None:
+    found = getattr(module, 'num_segments', None)
+    return found if isinstance(found, int) else None
 
 
 # What a network with units does otherwise. The functions are bound by `partial` to the
 # instance: its class stays what it is, and copies and pickles of it work.
 
 
-def _units(model: nn.Module) -> Iterator[nn.Module]:
+def _units(model: nn.Module) -> Iterator[Any]:
     for path, module in model.named_modules():
         if _UNIT_NAME.fullmatch(path.rpartition('.')[2]):
             yield module
 
 
-def _init_weights(model: nn.Module, *args, **kwargs) -> None:
+def _init_weights(model: Any, *args: Any, **kwargs: Any) -> None:
     """Initialise; the libraries set every norm to 1, which would undo the identity."""
     if getattr(model, 'is_init', False):
         return type(model).init_weights(model, *args, **kwargs)
     loaded = set()  # units whose weights came with a pretrained checkpoint
 
-    def note(unit, state_dict, prefix, *_):
+    def note(unit: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
         if any(key.startswith(prefix) for key in state_dict):
             loaded.add(unit)
 
@@ -346,7 +351,9 @@ def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module
     return model
 
 
-def _get_layer_depth(model: nn.Module, param_name: str, *args, **kwargs):
+def _get_layer_depth(
+    model: Any, param_name: str, *args: Any, **kwargs: Any
+) -> tuple[int, int]:
     """Depth for layer-wise learning-rate decay: a unit counts as its block.
 
     One in front of a stage counts as the first block.

@@ -7,7 +7,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 
-def font_for(text: str, size: float) -> ImageFont.FreeTypeFont:
+def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """A font that can draw a text: Pillow's own, or matplotlib's for other alphabets.
 
     Args:
@@ -38,7 +38,9 @@ def caption(picture: Image.Image, text: str) -> None:
     draw.text((size // 2, size * 0.2), text, fill=(255, 255, 255), font=font)
 
 
-def titled(picture: Image.Image, *words: str | tuple[str, tuple]) -> Image.Image:
+def titled(
+    picture: Image.Image, *words: str | tuple[str, tuple[int, ...]]
+) -> Image.Image:
     """Set a picture below a line of text, on white.
 
     Args:

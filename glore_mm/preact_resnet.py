@@ -9,6 +9,7 @@ the usual sizes.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule, build_norm_layer
@@ -28,7 +29,7 @@ def _norm_act_conv(
     inputs: int,
     outputs: int,
     kernel: tuple[int, ...],
-    norm_cfg: dict,
+    norm_cfg: dict[str, Any],
     stride: int | tuple[int, ...] = 1,
     dilation: int = 1,
     groups: int = 1,
@@ -67,9 +68,9 @@ class PreActBlock(BaseModule):
     def __init__(
         self,
         in_channels: int,
-        convs: Sequence[dict],
+        convs: Sequence[dict[str, Any]],
         stride: int | tuple[int, ...] | None,
-        norm_cfg: dict,
+        norm_cfg: dict[str, Any],
         se_ratio: int | None = None,
     ) -> None:
         super().__init__()
@@ -137,11 +138,11 @@ class PreActBackbone(BaseModule):
         stem_kernel: tuple[int, ...],
         stage_blocks: Sequence[int],
         strides: Sequence[int | tuple[int, ...]],
-        residual: Callable[[int, int, int | tuple[int, ...]], list[dict]],
-        norm_cfg: dict,
+        residual: Callable[[int, int, int | tuple[int, ...]], list[dict[str, Any]]],
+        norm_cfg: dict[str, Any],
         norm_eval: bool,
         with_cp: bool,
-        init_cfg: dict | Sequence[dict] | None,
+        init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None,
         se_ratio: int | None = None,
         out_indices: Sequence[int] = (3,),
         frozen_stages: int = -1,
@@ -168,7 +169,7 @@ class PreActBackbone(BaseModule):
 
         channels, still = stem_channels, (1,) * (len(stem_kernel) - 2)
         # no ConvModule: it would put its own initialisation in place of init_cfg
-        conv = nn.Conv3d if still else nn.Conv2d
+        conv: Any = nn.Conv3d if still else nn.Conv2d
         pool = nn.MaxPool3d if still else nn.MaxPool2d
         self.conv1 = nn.Sequential(
             OrderedDict(
@@ -329,10 +330,10 @@ class PreActResNet(PreActBackbone):
         dilations: Sequence[int] = (1, 1, 1, 1),
         out_indices: Sequence[int] = (3,),
         frozen_stages: int = -1,
-        norm_cfg: dict = dict(type='BN', eps=1e-4),  # noqa: B006, never written
+        norm_cfg: dict[str, Any] = dict(type='BN', eps=1e-4),  # noqa: B006, never written
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | Sequence[dict] | None = _KAIMING,
+        init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None = _KAIMING,
     ) -> None:
         numbers = self.numbers_of_blocks(depth, stage_blocks)
         stems = {'7x7': (base_channels, 7), 'lite': (base_channels // 2, 5)}
@@ -353,7 +354,9 @@ class PreActResNet(PreActBackbone):
         stem_channels, size = stems[stem]
         width = base_channels if groups == 1 else groups * width_per_group
 
-        def residual(stage: int, block: int, stride: int) -> list[dict]:
+        def residual(
+            stage: int, block: int, stride: int | tuple[int, ...]
+        ) -> list[dict[str, Any]]:
             spatial = dict(kernel=(3, 3), dilation=dilations[stage])
             out, mid = base_channels * 2**stage, width * 2**stage
             if depth < 50:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv1d_weight
 
 
 def _convolutions_are_faster() -> bool:
@@ -27,8 +28,12 @@ def _convolutions_are_faster() -> bool:
     cpus = Path('/proc/cpuinfo')
     about = cpus.read_text() if cpus.exists() else ''
     family = re.search(r'^cpu family\s*: (\d+)$', about, re.MULTILINE)
-    amd = 'AuthenticAMD' in about and family is not None
-    return torch.backends.mkldnn.is_available() and amd and int(family[1]) >= 26
+    return (
+        torch.backends.mkldnn.is_available()
+        and 'AuthenticAMD' in about
+        and family is not None
+        and int(family[1]) >= 26
+    )
 
 
 _CONVOLVE = _convolutions_are_faster()
@@ -87,7 +92,7 @@ def per_position(
     (w, x), *others = ((w.expand(n, -1, -1), x) for w, x in pairs)
     shift = None if bias is None else bias.expand(n, -1)[:, :, None]
     if add is not None:
-        out = add.clone() if bias is None else add + shift
+        out = add.clone() if shift is None else add + shift
         torch.baddbmm(out, w, x, out=out)  # baddbmm_ is not counted by torch's counter
     elif _channels_last(x):  # as made, a product is contiguous
         shift = None if shift is None else shift.transpose(1, 2)
@@ -119,7 +124,7 @@ def project(w: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     for sample, run in _runs(x, max(size), together=False):
         here = x[sample, :, run].contiguous()
         b[sample, :, run] = part = F.conv1d(here, w[:, :, None], bias)
-        pooled[sample] += torch.nn.grad.conv1d_weight(part, size, here)
+        pooled[sample] += conv1d_weight(part, size, here)
     return b, pooled[..., 0]
 
 
@@ -156,7 +161,7 @@ def _over_runs(a: Tensor, b: Tensor, total: bool) -> Tensor:
     sums = a.new_zeros(1 if total else len(a), *size)
     for samples, run in _runs(a, max(size), together=total):
         # the gradient for the weight of a 1×1 convolution from one to the other
-        sums[0 if total else samples] += torch.nn.grad.conv1d_weight(
+        sums[0 if total else samples] += conv1d_weight(
             few[samples, :, run], size, many[samples, :, run]
         )
     sums = sums[..., 0] if few is b else sums[..., 0].transpose(1, 2)
@@ -170,17 +175,23 @@ def _per_run(
     n, _, length = x.shape
     shared = all(w.dim() == 2 for w, _ in pairs) and (bias is None or bias.dim() == 1)
     runs = list(_runs(x, max(w.shape[-2:]), together=shared))
-    out = x.new_empty(n, w.shape[-2], length) if len(runs) != 1 else None
-    for samples, run in runs:
-        here = None
+
+    def product(samples: slice, run: slice) -> Tensor:
         shift = bias if bias is None or bias.dim() == 1 else bias[samples][0]
-        for w, x in pairs:
-            w = w if w.dim() == 2 else w[samples][0]
-            product = F.conv1d(x[samples, :, run], w[:, :, None], shift)
-            here = product if here is None else here.add_(product)
-            shift = None
-        if out is None:
-            return here if add is None else here.add_(add)
+        (w, x), *others = (
+            (w if w.dim() == 2 else w[samples][0], x[samples, :, run]) for w, x in pairs
+        )
+        total = F.conv1d(x, w[:, :, None], shift)
+        for w, x in others:
+            total.add_(F.conv1d(x, w[:, :, None]))
+        return total
+
+    if len(runs) == 1:
+        here = product(*runs[0])
+        return here if add is None else here.add_(add)
+    out = x.new_empty(n, w.shape[-2], length)
+    for samples, run in runs:
+        here = product(samples, run)
         if add is None:
             out[samples, :, run] = here
         else:

@@ -24,7 +24,7 @@ computed in float32.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -32,6 +32,13 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from glore_mm.products import both_channels, over_positions, per_position, project
+
+if TYPE_CHECKING:
+    from glore_mm.unit import GloRe
+
+#: A module whose attributes depend on a config, which types cannot tell.
+Layer: TypeAlias = Any
+_Group: TypeAlias = 'dist.ProcessGroup | None'
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -48,7 +55,7 @@ def is_plain(layer: nn.Module, *types: type) -> bool:
     return type(layer) in types and 'forward' not in layer.__dict__ and not any(hooks)
 
 
-def is_pointwise(layer: nn.Module) -> bool:
+def is_pointwise(layer: Layer) -> bool:
     """Whether a layer is a plain 1×1 convolution: its weight is all of it."""
     return (
         is_plain(layer, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -58,7 +65,7 @@ def is_pointwise(layer: nn.Module) -> bool:
     )
 
 
-def fixed_affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+def fixed_affine(norm: Layer) -> tuple[Tensor, Tensor] | None:
     """Scale and shift (C,) of a batch norm that uses running statistics.
 
     Returns:
@@ -74,7 +81,7 @@ def fixed_affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     return scale, shift if norm.bias is None else norm.bias + shift
 
 
-def shared_by(norm: nn.Module) -> object:
+def shared_by(norm: Layer) -> _Group:
     """The processes that a norm in training takes its statistics from."""
     synced = type(norm) is nn.SyncBatchNorm and norm.training
     if not (synced and dist.is_available() and dist.is_initialized()):
@@ -83,7 +90,7 @@ def shared_by(norm: nn.Module) -> object:
     return group if dist.get_world_size(group) > 1 else None
 
 
-def fits(unit: nn.Module, x: Tensor) -> bool:
+def fits(unit: 'GloRe', x: Tensor) -> bool:
     """Whether `reason` computes what a unit with a plain graph does for this input."""
     if torch.jit.is_tracing():
         return False  # a trace must be the same with gradients and without
@@ -108,7 +115,7 @@ def fits(unit: nn.Module, x: Tensor) -> bool:
     )
 
 
-def reason(unit: nn.Module, x: Tensor) -> Tensor:
+def reason(unit: 'GloRe', x: Tensor) -> Tensor:
     """What a GloRe unit computes, where it `fits`.
 
     Args:
@@ -173,7 +180,7 @@ class Settings(NamedTuple):
     normalize: bool
     keep_pooled: bool  # P is kept for the backward pass
     eps: float | None = None  # of a batch norm with the statistics of the batch
-    group: object = None  # the processes that share that batch; None: this one
+    group: _Group = None  # the processes that share that batch; None: this one
 
 
 class Weights(NamedTuple):
@@ -201,7 +208,7 @@ class Kept(NamedTuple):
     gram: Tensor  # D Dᵀ (N, K, K), as what follows where eps is given
     mean: Tensor  # m (C,)
     var: Tensor  # (C,)
-    count: Tensor  # n (1,)
+    positions: Tensor  # n (1,)
 
 
 class _Graph(NamedTuple):
@@ -217,12 +224,12 @@ class _Reason(Function):
     """X (N, C, L) → X + norm(Y), and what is `Kept`, which has no gradient."""
 
     @staticmethod
-    def forward(x, settings, *weights):
+    def forward(x: Tensor, settings: Settings, *weights: Tensor) -> tuple[Tensor, ...]:
         out, kept = _forward(x, Weights(*weights), settings)
         return out, *kept
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         x, ctx.settings, *weights = inputs
         _, *kept = output
         ctx.mark_non_differentiable(*kept)
@@ -230,7 +237,7 @@ class _Reason(Function):
         ctx.save_for_backward(x, *weights, *kept)
 
     @staticmethod
-    def backward(ctx, grad, *_):
+    def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if grad is None:  # nothing came back
             return (None,) * len(ctx.needs_input_grad)
         x, *saved = ctx.saved_tensors
@@ -248,15 +255,15 @@ class _Once(Function):
     """Gradients that can't be differentiated again."""
 
     @staticmethod
-    def forward(*tensors):
+    def forward(*tensors: Tensor) -> tuple[Tensor, ...]:
         return tensors[-1 - len(Weights._fields) :]
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         pass
 
     @staticmethod
-    def backward(ctx, *_):
+    def backward(ctx: Any, *_: Tensor | None) -> NoReturn:
         raise RuntimeError(
             "a GloRe unit with order='reassociated' (or 'auto') has no second "
             "derivatives: build it with order='direct', or set unit.order = 'direct'"
@@ -350,7 +357,7 @@ def _backward(
             bias=_times(d_pooled, centre).to(x.dtype),
             add=grad,
         )
-    grads = Weights(
+    grads = (  # in the order of Weights
         d_proj,
         d_proj_bias,
         d_state,
@@ -390,7 +397,7 @@ def _through_norm(
     sums = torch.cat([d_shift, d_scale])
     if s.group is not None:
         dist.all_reduce(sums, group=s.group)
-    mean_shift, mean_scale = (sums / kept.count).chunk(2)
+    mean_shift, mean_scale = (sums / kept.positions).chunk(2)
     c = r * mean_scale
     e = mean_shift + c * (means - kept.mean)  # (N, C)
     c_back = c[:, None] * back  # c M
@@ -419,7 +426,7 @@ def _graph(
 
 
 def _statistics(
-    back: Tensor, means: Tensor, gram: Tensor, length: int, group: object
+    back: Tensor, means: Tensor, gram: Tensor, length: int, group: _Group
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance (C,) of Y over the batch, and its positions (1,)."""
     mean = means.sum(0) / max(len(means), 1)  # a process may have no samples
@@ -443,7 +450,7 @@ def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix @ vector[:, :, None])[:, :, 0]
 
 
-def _without_autocast(x: Tensor) -> AbstractContextManager:
+def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:
     device = x.device.type
     if torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
@@ -457,7 +464,7 @@ def _product_dtype(x: Tensor) -> torch.dtype:
     return x.dtype
 
 
-def _track(norm: nn.Module, kept: Kept) -> None:
+def _track(norm: Layer, kept: Kept) -> None:
     """Move running statistics as the norm itself does."""
     if not norm.training or not norm.track_running_stats:
         return
@@ -467,7 +474,7 @@ def _track(norm: nn.Module, kept: Kept) -> None:
             norm.num_batches_tracked += 1
             if norm.momentum is None:
                 momentum = 1 / float(norm.num_batches_tracked)
-        unbiased = kept.var * (kept.count / (kept.count - 1))
+        unbiased = kept.var * (kept.positions / (kept.positions - 1))
         for running, new in (
             (norm.running_mean, kept.mean),
             (norm.running_var, unbiased),

@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 
 from glore_mm import reassociated
 from glore_mm.products import over_positions, per_position
-from glore_mm.reassociated import fixed_affine, is_plain, is_pointwise, shared_by
+from glore_mm.reassociated import Layer, fixed_affine, is_plain, is_pointwise, shared_by
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-_NORM = {
+_NORM: dict[str, dict[int, Layer]] = {
     'BN': {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
     'IN': {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d},
 }
@@ -97,8 +98,8 @@ class GloRe(nn.Module):
         normalize: bool = False,
         pool: int | Sequence[int] = 1,
         pre_act: bool = False,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = dict(type='BN', eps=1e-4),  # noqa: B006, never written
+        conv_cfg: dict[str, Any] | None = None,
+        norm_cfg: dict[str, Any] | None = dict(type='BN', eps=1e-4),  # noqa: B006, never written
         order: str = 'auto',
         keep_pooled: bool = False,
     ) -> None:
@@ -132,7 +133,7 @@ class GloRe(nn.Module):
         self.order = order
         self.keep_pooled = keep_pooled
 
-        def conv(dim: int, inputs: int, outputs: int, bias: bool) -> nn.Module:
+        def conv(dim: int, inputs: int, outputs: int, bias: bool) -> Layer:
             cfg = conv_cfg if dim == self.dim else None
             if pre_act:
                 return NormReLUConv(
@@ -151,7 +152,7 @@ class GloRe(nn.Module):
             pre_act,
         )
         self.conv_extend = conv(self.dim, states, channels, bias=False)
-        self.blocker = (
+        self.blocker: Layer = (
             nn.Identity() if pre_act else _build_norm(norm_cfg, self.dim, channels)
         )
         self._warned_of_size = False
@@ -170,8 +171,9 @@ class GloRe(nn.Module):
                     nn.init.xavier_uniform_(weight)
                 else:
                     nn.init.ones_(weight)
-            if isinstance(getattr(layer, 'bias', None), Tensor):
-                nn.init.zeros_(layer.bias)
+            bias = getattr(layer, 'bias', None)
+            if isinstance(bias, Tensor):
+                nn.init.zeros_(bias)
         nn.init.zeros_(self.closing_weight)
 
     @property
@@ -308,7 +310,7 @@ class GloRe(nn.Module):
             )
         return value
 
-    def _check_layer(self, key: str, cfg: dict | None, default: str) -> None:
+    def _check_layer(self, key: str, cfg: dict[str, Any] | None, default: str) -> None:
         if not isinstance(cfg, dict | None):
             raise TypeError(
                 f'{type(self).__name__}: {key} must be a dict such as '
@@ -335,7 +337,6 @@ class GloRe1d(GloRe):
     """`GloRe` for sequences (N, C, L)."""
 
     dim = 1
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 @MODELS.register_module()
@@ -343,7 +344,6 @@ class GloRe2d(GloRe):
     """`GloRe` for images (N, C, H, W)."""
 
     dim = 2
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 @MODELS.register_module()
@@ -351,7 +351,11 @@ class GloRe3d(GloRe):
     """`GloRe` for video (N, C, T, H, W)."""
 
     dim = 3
-    __doc__ += GloRe.__doc__.split('\n', 1)[1]
+
+
+for _unit in (GloRe1d, GloRe2d, GloRe3d):
+    if _unit.__doc__ and GloRe.__doc__:  # `python -OO` drops them
+        _unit.__doc__ += GloRe.__doc__.split('\n', 1)[1]
 
 
 class GraphConv(nn.Module):
@@ -363,7 +367,7 @@ class GraphConv(nn.Module):
         pre_act (bool): Both layers bring their own norm and ReLU.
     """
 
-    def __init__(self, conv1: nn.Module, conv2: nn.Module, pre_act: bool) -> None:
+    def __init__(self, conv1: Layer, conv2: Layer, pre_act: bool) -> None:
         super().__init__()
         self.conv1 = conv1
         self.relu = nn.Identity() if pre_act else nn.ReLU(inplace=True)
@@ -378,7 +382,7 @@ class GraphConv(nn.Module):
 class NormReLUConv(nn.Module):
     """A pre-activation layer: norm, ReLU, 1×1 convolution."""
 
-    def __init__(self, norm: nn.Module, conv: nn.Module) -> None:
+    def __init__(self, norm: Layer, conv: Layer) -> None:
         super().__init__()
         self.norm = norm
         self.conv = conv
@@ -392,7 +396,7 @@ class NormReLUConv(nn.Module):
         return self.conv(self.activate(x))
 
 
-def _layer_type(cfg: dict, default: str) -> tuple[str, int | None]:
+def _layer_type(cfg: dict[str, Any], default: str) -> tuple[str, int | None]:
     """Family ('BN', 'Conv') and dimensions, if given, of the type in a layer config."""
     kind = cfg.get('type', default)
     name = kind.__name__ if isinstance(kind, type) else kind
@@ -402,8 +406,8 @@ def _layer_type(cfg: dict, default: str) -> tuple[str, int | None]:
 
 
 def _build_conv(
-    cfg: dict | None, dim: int, inputs: int, outputs: int, bias: bool
-) -> nn.Module:
+    cfg: dict[str, Any] | None, dim: int, inputs: int, outputs: int, bias: bool
+) -> Layer:
     """A 1×1 convolution over `dim` dimensions."""
     cfg = dict(cfg or {})
     family, _ = _layer_type(cfg, 'Conv')
@@ -415,7 +419,7 @@ def _build_conv(
     return build_conv_layer(cfg, inputs, outputs, kernel_size=1, bias=bias)
 
 
-def _build_norm(cfg: dict | None, dim: int, features: int) -> nn.Module:
+def _build_norm(cfg: dict[str, Any] | None, dim: int, features: int) -> Layer:
     """A norm of `features` channels over `dim` dimensions."""
     if cfg is None:
         return nn.Identity()

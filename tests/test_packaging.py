@@ -48,6 +48,24 @@ def test_importing_glore_mm_imports_no_task_library():
     assert done.stdout.strip() == '[]', done.stdout + done.stderr
 
 
+def test_without_docstrings(tmp_path):
+    """As with `python -OO`, which image builders may set by PYTHONOPTIMIZE."""
+    script = (
+        'import sys, glore_mm\n'
+        'from glore_mm.commands.train import main\n'
+        'glore_mm.GloRe2d(4)\n'
+        'sys.argv = ["glore-train", "--help"]\n'
+        'main()\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-OO', '-c', script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith('usage: glore-train'), done.stderr
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> Path:
     """The package as it is published."""

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Run:
     macs: int
     seconds: float
     config: str
-    data: dict
+    data: dict[str, Any]
     hardware: str
     software: str
 
@@ -221,7 +222,7 @@ def as_csv(summary: Summary) -> str:
     return file.getvalue()
 
 
-def as_record(summary: Summary) -> dict:
+def as_record(summary: Summary) -> dict[str, Any]:
     """The table for programs; what is not known is None."""
     rows = [
         {key: _plain(value) for key, value in _flat(row).items()}
@@ -235,7 +236,7 @@ def as_record(summary: Summary) -> dict:
     )
 
 
-def _flat(row: Row) -> dict:
+def _flat(row: Row) -> dict[str, Any]:
     """A row with its difference's numbers beside its own."""
     values = asdict(row)
     difference = values.pop('difference') or {}

@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -118,8 +119,8 @@ def confusion_matrix(
     for row, column in np.argwhere(shares >= 1):
         value = shares[row, column]
         color = 'white' if value > 60 else 'black'
-        style = dict(ha='center', va='center', fontsize=5, color=color)
-        axes.text(column, row, f'{value:.0f}', **style)
+        where: dict[str, Any] = dict(ha='center', va='center')
+        axes.text(column, row, f'{value:.0f}', **where, fontsize=5, color=color)
     return drawn(figure)
 
 

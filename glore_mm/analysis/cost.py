@@ -1,6 +1,7 @@
 """Parameters and multiply-accumulate operations of a network."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,7 +27,7 @@ class Cost:
     unit_macs: int
 
 
-def cost_of(model: nn.Module, *args, **inputs) -> Cost:
+def cost_of(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
     """Count what a network costs in evaluation, with torch's own counter.
 
     Args:

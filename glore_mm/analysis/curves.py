@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ def draw_curves(
                 f'no {key} in the logs of {", ".join(runs)}; there are: '
                 f'{", ".join(known)}. Give some of these as --keys.'
             )
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         name: dict(color=f'C{index % 10}', linestyle=LINES[index // 10 % len(LINES)])
         for index, name in enumerate(runs)
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from glore_mm.errors import UserError, listed
 
@@ -109,7 +109,7 @@ def read_run(work_dir: str) -> dict[str, Curve]:
             f'{work_dir} holds no log of a training (<timestamp>/{LOG}), but '
             f'{found or "nothing"}. Give the work dir of a run.'
         )
-    lines = []
+    lines: list[_Line] = []
     for log in logs:
         lines = _joined(lines, _lines(log))
     if not lines:
@@ -119,7 +119,7 @@ def read_run(work_dir: str) -> dict[str, Curve]:
         )
     curves = {}
     for source in ('train', 'val', 'hook'):
-        points = defaultdict(dict)
+        points: dict[str, dict[int, float]] = defaultdict(dict)
         for line in lines:
             if line.source == source:
                 unit = line.unit
@@ -152,7 +152,7 @@ def _lines(log: Path) -> list[_Line]:
     return lines
 
 
-def _records(log: Path) -> Iterator[dict]:
+def _records(log: Path) -> Iterator[dict[str, Any]]:
     texts = log.read_text(encoding='utf-8', errors='replace').rstrip().split('\n')
     for number, text in enumerate(texts, start=1):
         try:
@@ -170,7 +170,7 @@ def _records(log: Path) -> Iterator[dict]:
 
 def _joined(earlier: list[_Line], later: list[_Line]) -> list[_Line]:
     """One start of a run and the next, which may go on from before the first's end."""
-    first = {line.source: line.step for line in reversed(later)}
+    first: dict[str, float] = {line.source: line.step for line in reversed(later)}
     if 'train' not in first:
         return earlier
     first['hook'] = math.inf  # nothing says what its steps count

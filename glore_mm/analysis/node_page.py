@@ -1,5 +1,7 @@
 """A page to explore what the nodes of a network are."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -30,7 +32,7 @@ def node_page(
     return render('nodes.html', name=name, about=about, data=content)
 
 
-def _unit(name: str, view: NodeView) -> dict:
+def _unit(name: str, view: NodeView) -> dict[str, Any]:
     order, scores = view.told
     places, colors = view.strongest
     values, limits = packed(view.differences)

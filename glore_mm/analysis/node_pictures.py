@@ -80,7 +80,7 @@ class NodeView:
         """
         node = np.abs(self.maps).argmax(axis=0)
         places = np.bincount(node.ravel(), minlength=len(self.maps))
-        palette = np.rint(np.array(mpl.colormaps['Dark2'].colors) * 255)
+        palette = np.rint(np.array(mpl.color_sequences['Dark2']) * 255)
         shown = np.argsort(-places, kind='stable')[: len(palette)]
         shown = shown[places[shown] > 0]
         table = np.full((len(self.maps), 3), 150, np.uint8)

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from glore_mm.analysis.networks import evaluating, units_of
 from glore_mm.errors import UserError
 from glore_mm.unit import GloRe
+
+_Run: TypeAlias = tuple[np.ndarray, np.ndarray]  # B and ‖Y‖ / ‖X‖
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class ProjectionMaps:
     added: np.ndarray
 
 
-def projection_maps(model: nn.Module, *args, **inputs) -> dict[str, ProjectionMaps]:
+def projection_maps(
+    model: nn.Module, *args: Any, **inputs: Any
+) -> dict[str, ProjectionMaps]:
     """Run a network once and return what each of its units projected.
 
     Example::
@@ -86,7 +92,8 @@ def watching(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
             f'{name} holds no GloRe unit. Give a network with units: insert_glore puts '
             'them in, or WithGloRe in a config.'
         )
-    found, runs = {}, {path: [] for path in units}
+    found: dict[str, ProjectionMaps] = {}
+    runs: dict[str, list[_Run]] = {path: [] for path in units}
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         for path, unit in units.items():
@@ -164,7 +171,7 @@ def usage(maps: np.ndarray) -> np.ndarray:
     return squares / (squares.sum() or 1)
 
 
-def _hooks(unit: GloRe, runs: list) -> Iterator:
+def _hooks(unit: GloRe, runs: list[_Run]) -> Iterator[RemovableHandle]:
     """Hooks that append B and ‖Y‖ / ‖X‖ of each run."""
     projected = []
 

@@ -19,8 +19,10 @@ The procedures are scipy's where it has them. All are two-sided.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from glore_mm.errors import UserError
@@ -75,7 +77,7 @@ def in_words(difference: Difference, scale: float = 1) -> str:
     )
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
     """95 % interval of a mean, by Student's t; NaN for fewer than two values."""
     values = np.asarray(values, float)
     if len(values) < 2:
@@ -113,13 +115,14 @@ def paired_seeds(
     if count < FEWEST_PAIRS['t']:
         raise UserError(f'a paired test needs 2 pairs of runs or more, got {count}')
     low, high = mean_interval(differences)
-    found = dict(value=float(differences.mean()), low=low, high=high, count=count)
+    interval: dict[str, Any] = dict(low=low, high=high, count=count)
+    value = float(differences.mean())
     if test == 't':
         if np.ptp(differences):
             p = stats.ttest_1samp(differences, 0).pvalue
         else:  # no spread, no t
             p = np.nan if differences.any() else 1.0
-        return Difference(**found, p=float(p), test='paired t')
+        return Difference(value, **interval, p=float(p), test='paired t')
     unequal = np.count_nonzero(differences)
     if unequal < FEWEST_PAIRS[test]:
         raise UserError(
@@ -132,7 +135,9 @@ def paired_seeds(
         method = stats.PermutationMethod(n_resamples=np.inf)
     p = stats.wilcoxon(differences[differences != 0], method=method).pvalue
     smallest = 2.0 ** (1 - unequal)
-    return Difference(**found, p=float(p), test='Wilcoxon', smallest_p=smallest)
+    return Difference(
+        value, **interval, p=float(p), test='Wilcoxon', smallest_p=smallest
+    )
 
 
 def compare_top1(
@@ -280,7 +285,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def _paired(baseline: Sequence[float], other: Sequence[float]) -> np.ndarray:
+def _paired(baseline: ArrayLike, other: ArrayLike) -> np.ndarray:
     """Differences, other less baseline, as float (n,)."""
     baseline, other = np.asarray(baseline, float), np.asarray(other, float)
     if baseline.shape != other.shape or baseline.ndim != 1:

@@ -9,6 +9,7 @@ import re
 import stat
 import tarfile
 import zipfile
+from typing import Any
 
 import mmengine.runner.checkpoint  # noqa: F401, lets compat allow what Runners save
 import safetensors
@@ -24,7 +25,7 @@ _SHA256 = '.sha256'  # of the file beside a checkpoint that has its digest
 _DIGEST = re.compile(r'#sha256=([^#]*)$')  # at the end of a path or an address
 
 
-def read_checkpoint(path: str) -> dict:
+def read_checkpoint(path: str) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU, without running anything in it.
 
     Args:
@@ -72,7 +73,7 @@ def read_checkpoint(path: str) -> dict:
     return content
 
 
-def weights_of(content: dict, path: str) -> dict[str, Tensor]:
+def weights_of(content: dict[str, Any], path: str) -> dict[str, Tensor]:
     """The weights in a checkpoint's content, by name, without a `module.` prefix.
 
     Args:
@@ -92,7 +93,7 @@ def weights_of(content: dict, path: str) -> dict[str, Tensor]:
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
-def write_checkpoint(content: dict, path: str) -> None:
+def write_checkpoint(content: dict[str, Any], path: str) -> None:
     """Write a checkpoint file; it appears under its name when it is complete.
 
     Args:
@@ -223,7 +224,7 @@ def _damaged(path: str, error: Exception) -> UserError:
     )
 
 
-def _read_safetensors(path: str) -> dict:
+def _read_safetensors(path: str) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, 'pt') as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -235,7 +236,7 @@ def _read_safetensors(path: str) -> dict:
     return dict(state_dict=state, meta=dict(dataset_meta=about))
 
 
-def _write_safetensors(content: dict, path: str) -> None:
+def _write_safetensors(content: dict[str, Any], path: str) -> None:
     state = weights_of(content, path)
     # the format knows no memory that tensors share
     state = {name: value.contiguous().clone() for name, value in state.items()}

@@ -2,7 +2,7 @@
 
 import os
 import os.path as osp
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from filelock import FileLock
@@ -48,12 +48,12 @@ def is_offline() -> bool:
     return os.environ.get('GLORE_OFFLINE') == '1'
 
 
-def load_from_local(filename: str, map_location: object = None) -> dict:
+def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:
     """Read a file; what uses it moves it to a device."""
     return read_checkpoint(osp.expanduser(filename))
 
 
-def load_from_http(filename: str, map_location: object = None) -> dict:
+def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]:
     """Download a file into torch.hub's folder, once, and read it.
 
     Raises:
@@ -91,7 +91,7 @@ def load_from_cloud(filename: str, map_location: object = None) -> NoReturn:
 
 
 def _refuse_download(
-    url: str, dst: str = 'where the config looks for it', *args, **kwargs
+    url: str, dst: str = 'where the config looks for it', *args: Any, **kwargs: Any
 ) -> NoReturn:
     raise UserError(
         f'GLORE_OFFLINE=1, and {url} would be downloaded. Put the file at {dst}, or '

@@ -19,6 +19,7 @@ Inside a block and inside a unit the names are the same.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,9 @@ class Conversion:
     untouched: list[str] = field(default_factory=list)
 
 
-def convert(content: dict, network: Mapping[str, Tensor], path: str) -> Conversion:
+def convert(
+    content: dict[str, Any], network: Mapping[str, Tensor], path: str
+) -> Conversion:
     """Convert a released checkpoint into ours, or ours into the released form.
 
     2D weights are inflated, as the release does it: a kernel is repeated along time and
@@ -124,15 +127,15 @@ def is_released(names: Iterable[str]) -> bool:
     return any(_RELEASED.fullmatch(name) for name in names)
 
 
-def _our_name(name: str) -> str | None:
-    """The name here of a released one; None if the release has no such name."""
+def _our_name(name: str) -> str:
+    """The name here of a released one; '' if the release has no such name."""
     if name.startswith('classifier.'):
         return name.replace('classifier', 'cls_head.fc_cls', 1)
     if name.startswith(('conv1.', 'tail.')):
         return f'backbone.{name}'
     match = _RELEASED.fullmatch(name)
     if match is None:
-        return None
+        return ''
     stage, block, unit, rest = match.groups()
     child = f'{"glore" if unit else ""}{int(block) - 1}'
     return f'backbone.layer{int(stage) - 1}.{child}.{rest}'

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from os import path as osp
+from typing import Any
 
 from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset, ImageNet
@@ -32,7 +33,7 @@ class Photographs(SkipUnreadable, CustomDataset):
     what = 'images'
     path_key = 'img_path'
 
-    def __init__(self, *args, outside_root: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, outside_root: bool = False, **kwargs: Any) -> None:
         self.outside_root = outside_root
         super().__init__(*args, **kwargs)
 
@@ -41,7 +42,7 @@ class Photographs(SkipUnreadable, CustomDataset):
         """Where the samples are named: a list or a folder."""
         return self.ann_file or self.img_prefix
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """The photographs, in the order of their names or of the list."""
         if self.ann_file:
             return self._listed()
@@ -61,9 +62,9 @@ class Photographs(SkipUnreadable, CustomDataset):
         """
         raise NotImplementedError
 
-    def _listed(self) -> list[dict]:
+    def _listed(self) -> list[dict[str, Any]]:
         numbers = ('label',) if self.with_label else ()
-        samples = []
+        samples: list[dict[str, Any]] = []
         for where, path, sample in samples_of(
             self.ann_file, 'list of images', numbers, len(self.CLASSES)
         ):
@@ -115,7 +116,7 @@ class ClassFolders(Photographs):
         split: str,
         classes: str | Sequence[str] | None = None,
         train_split: str = 'train',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self._named = 'classes of the config'
         if classes is None:
@@ -129,7 +130,7 @@ class ClassFolders(Photographs):
             data_root=data_root, data_prefix=split, classes=classes, **kwargs
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """The photographs, in the order of their names or of the list."""
         if not self.CLASSES:
             raise UserError(

@@ -1,8 +1,10 @@
 """Photographs with what a network sees in them."""
 
 import os.path as osp
+from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
 from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
@@ -13,7 +15,7 @@ from glore_mm.pictures import caption, font_for
 _BAR = (170, 200, 235)
 
 
-def with_scores(picture: Image.Image, classes: list[dict]) -> Image.Image:
+def with_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Image:
     """Set the most likely classes below a photograph, a bar each.
 
     Args:
@@ -52,7 +54,13 @@ class SavePhotographs(Hook):
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
         """Write the photographs of a batch."""
         dataset = runner.test_dataloader.dataset
         classes = dataset.metainfo['classes']

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -16,7 +17,7 @@ SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
 )  # fmt: skip
 _ORIENTATION = 0x0112  # in EXIF
-_TURNED = {  # what sets it upright
+_TURNED: dict[object, Image.Transpose] = {  # what sets it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -80,7 +81,7 @@ class LoadPhotograph(BaseTransform):
     Added keys: img, uint8 (H, W, 3), BGR as mmpretrain has it; img_shape, ori_shape.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to `results`.
 
         Raises:

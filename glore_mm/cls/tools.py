@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def infer(
     inputs: list[str],
     out_dir: str | None = None,
     top_k: int = 5,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """Classify images.
 
     Args:
@@ -93,7 +94,7 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
     )
 
 
-def example_inputs(cfg: Config) -> dict:
+def example_inputs(cfg: Config) -> dict[str, Any]:
     """An image of the size that a config tests on, as the network's arguments."""
     size = 1
     for step in cfg.test_dataloader.dataset.pipeline:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from glore_mm.datasets.far_cues import COLORS, SPLITS, endings
 from glore_mm.datasets.writing import command_line, whole, write_once, write_video
@@ -24,7 +25,9 @@ _RADIUS = 7  # pixels
 _COLORS = list(COLORS.values())
 
 
-def draw_clip(rng, color, distance=20, num_distractors=1):
+def draw_clip(
+    rng: Generator, color: int, distance: int = 20, num_distractors: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a clip, and the same without its cue.
 
     Args:
@@ -56,8 +59,13 @@ def draw_clip(rng, color, distance=20, num_distractors=1):
 
 
 def write_far_cue_clips(
-    root, num_train=512, num_val=128, distance=20, num_distractors=1, seed=0
-):
+    root: str | Path,
+    num_train: int = 512,
+    num_val: int = 128,
+    distance: int = 20,
+    num_distractors: int = 1,
+    seed: int = 0,
+) -> Path:
     """Write clips and their lists, unless they are there.
 
     ``train`` and ``val`` hold the clips, of each validation clip also the copy without
@@ -90,7 +98,7 @@ def write_far_cue_clips(
     )
     counts = dict(train=num_train, val=num_val)
 
-    def write(folder):
+    def write(folder: Path) -> None:
         for split, count in counts.items():
             (folder / split).mkdir()
             lines = []
@@ -114,7 +122,7 @@ def write_far_cue_clips(
     return write_once(Path(root), 'far_cue_clips', record, files, write)
 
 
-def _place(rng):
+def _place(rng: Generator) -> tuple[int, ...]:
     return tuple(int(i) for i in rng.integers(_RADIUS, SIZE - _RADIUS, 2))
 
 

@@ -8,12 +8,14 @@ smaller than the distance can only guess.
 Run ``python -m glore_mm.datasets.far_cues ROOT`` to write a data set.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from glore_mm.datasets.writing import command_line, whole, write_once
 
@@ -33,7 +35,13 @@ _END = 80  # width of an end of the strip, where cues or regions stand
 _GREY = (128, 128, 128)
 
 
-def draw_strip(rng, colors, cues_left, distance=400, num_distractors=2):
+def draw_strip(
+    rng: Generator,
+    colors: Sequence[int],
+    cues_left: bool,
+    distance: int = 400,
+    num_distractors: int = 2,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a strip, and the same without its cues.
 
     Args:
@@ -62,7 +70,7 @@ def draw_strip(rng, colors, cues_left, distance=400, num_distractors=2):
     labels = np.full(SIZE, 255, np.uint8)
 
     # from the left: cues, at least `distance`, regions
-    start = rng.integers(0, width - 2 * _END - distance + 1)
+    start = int(rng.integers(0, width - 2 * _END - distance + 1))
     places = [start, start + _END + distance]
     if not cues_left:
         places.reverse()
@@ -77,14 +85,14 @@ def draw_strip(rng, colors, cues_left, distance=400, num_distractors=2):
 
 
 def write_far_cues(
-    root,
-    num_train=512,
-    num_val=128,
-    distance=400,
-    num_cues=1,
-    num_distractors=2,
-    seed=0,
-):
+    root: str | Path,
+    num_train: int = 512,
+    num_val: int = 128,
+    distance: int = 400,
+    num_cues: int = 1,
+    num_distractors: int = 2,
+    seed: int = 0,
+) -> Path:
     """Write strips as images and label maps, unless they are there.
 
     ``images/<split>/000000.png`` and ``labels/<split>/000000.png``, and of each
@@ -121,7 +129,7 @@ def write_far_cues(
     cases = list(product((True, False), product(range(len(COLORS)), repeat=num_cues)))
     counts = dict(train=num_train, val=num_val)
 
-    def write(folder):
+    def write(folder: Path) -> None:
         for split, count in counts.items():
             for kind in ('images', 'labels'):
                 (folder / kind / split).mkdir(parents=True)
@@ -147,12 +155,12 @@ def write_far_cues(
     return write_once(Path(root), 'far_cues', record, files, write)
 
 
-def endings(split):
+def endings(split: str) -> tuple[str, ...]:
     """What the names of a sample's copies end with: only `val` has one without cues."""
     return ('', ERASED) if split == 'val' else ('',)
 
 
-def _spread(rng, start, count):
+def _spread(rng: Generator, start: int, count: int) -> list[tuple[int, int]]:
     """Centres of so many shapes in an end of the strip, in any order, none touching."""
     columns = start + _END * (2 * rng.permutation(count) + 1) // (2 * count)
     room = max(0, _END // count - 2 * _RADIUS) // 2
@@ -165,19 +173,26 @@ def _spread(rng, start, count):
     ]
 
 
-def _paint(image, shape, center, color, smooth=True):
+def _paint(
+    image: np.ndarray,
+    shape: str,
+    center: tuple[int, int],
+    color: int | tuple[int, ...],
+    smooth: bool = True,
+) -> None:
     x, y = center
     line = cv2.LINE_AA if smooth else cv2.LINE_8
     if shape == 'disc':
         cv2.circle(image, center, _RADIUS, color, -1, line)
         return
-    corners = dict(square=((-1, -1), (1, -1), (1, 1), (-1, 1)))
-    corners['triangle'] = ((0, -1), (1, 1), (-1, 1))
+    corners = dict(
+        square=((-1, -1), (1, -1), (1, 1), (-1, 1)), triangle=((0, -1), (1, 1), (-1, 1))
+    )
     points = [(x + _RADIUS * dx, y + _RADIUS * dy) for dx, dy in corners[shape]]
     cv2.fillPoly(image, [np.array(points, np.int32)], color, line)
 
 
-def _save(path, array):
+def _save(path: Path, array: np.ndarray) -> None:
     path.write_bytes(cv2.imencode('.png', array)[1].tobytes())
 
 

@@ -92,7 +92,7 @@ def write_kinetics_list(
     return len(lines), len(missing)
 
 
-def _rows(annotations: str) -> Iterator[tuple[int, dict]]:
+def _rows(annotations: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a table that has the columns, each with the number of its line."""
     try:
         with open(annotations, newline='', encoding='utf-8-sig') as file:

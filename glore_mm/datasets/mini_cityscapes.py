@@ -21,7 +21,7 @@ _VERSION = 1  # of the pictures; raise it when a change in street_scenes alters 
 _MIN_SIDE = 32  # pixels
 
 
-def _files(split, i):
+def _files(split: str, i: int) -> tuple[str, str, str]:
     """Paths of image, label ids and train ids of sample i, relative to the root."""
     cities = CITIES[split]
     city = cities[i % len(cities)]
@@ -33,7 +33,13 @@ def _files(split, i):
     )
 
 
-def write_mini_cityscapes(root, num_train=48, num_val=16, size=(128, 256), seed=0):
+def write_mini_cityscapes(
+    root: str | Path,
+    num_train: int = 48,
+    num_val: int = 16,
+    size: tuple[int, int] = (128, 256),
+    seed: int = 0,
+) -> Path:
     """Write a synthetic data set in the layout of Cityscapes, unless it is there.
 
     Sample i of a split depends on the seed, i and the size only, so a larger data set
@@ -59,11 +65,11 @@ def write_mini_cityscapes(root, num_train=48, num_val=16, size=(128, 256), seed=
         raise ValueError(f'size must be (height, width) in pixels, got {size!r}')
     height, width = size
     size = whole('height', height, _MIN_SIDE), whole('width', width, _MIN_SIDE)
-    record = {'version': _VERSION, 'num_train': train, 'num_val': val}
-    record |= {'size': [*size], 'seed': seed}
+    counts = {'num_train': train, 'num_val': val}
+    record = {'version': _VERSION, **counts, 'size': [*size], 'seed': seed}
     samples = [('train', i) for i in range(train)] + [('val', i) for i in range(val)]
 
-    def write(folder):
+    def write(folder: Path) -> None:
         for split, i in samples:
             rng = np.random.default_rng([seed, [*CITIES].index(split), i])
             image, labels = draw_street(rng, i, size)

@@ -15,10 +15,13 @@ Run ``python -m glore_mm.datasets.mini_imagenet ROOT`` to write one.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 
 from glore_mm.datasets.writing import command_line, whole, write_once
@@ -37,12 +40,19 @@ _REACH = 0.46  # to its far side: a square crop of the centre shows both clocks
 _DIAMETER = 0.88, 0.94  # of a clock, in parts of the room that this leaves
 _JITTER = 0.02  # of the lower hand, in turns
 
+_Colour: TypeAlias = tuple[int, int, int]
 # Colours of rim, marks and hand, and of the two halves of the face
 _UPPER = (70, 60, 60), (240, 234, 220), (214, 62, 52)
 _LOWER = (225, 220, 210), (30, 52, 92), (244, 190, 62)
 
 
-def write_mini_imagenet(root, num_train=1000, num_val=200, scale=1.0, seed=0):
+def write_mini_imagenet(
+    root: str | Path,
+    num_train: int = 1000,
+    num_val: int = 200,
+    scale: float = 1.0,
+    seed: int = 0,
+) -> Path:
     """Write a synthetic data set in the layout of ImageNet, unless it is there.
 
     Sample i of a split depends on the seed, i and the scale only, so a larger data set
@@ -71,21 +81,21 @@ def write_mini_imagenet(root, num_train=1000, num_val=200, scale=1.0, seed=0):
     record = dict(version=_VERSION, seed=seed, scale=scale, **counts)
     samples = [(split, i) for split in _SPLITS for i in range(counts[split])]
 
-    def write(folder):
+    def write(folder: Path) -> None:
         for split, i in samples:
             rng = np.random.default_rng([seed, _SPLITS.index(split), i])
             sides = _SIZES[rng.integers(len(_SIZES))]
-            size = tuple(round(side * scale) for side in sides)
+            height, width = (round(side * scale) for side in sides)
             path = folder / _file(split, i)
             path.parent.mkdir(parents=True, exist_ok=True)
-            image = Image.fromarray(draw_image(rng, i % len(CLASSES), size))
+            image = Image.fromarray(draw_image(rng, i % len(CLASSES), (height, width)))
             image.save(path, 'JPEG', **_JPEG)
 
     files = [_file(split, i) for split, i in samples]
     return write_once(Path(root), 'mini_imagenet', record, files, write)
 
 
-def draw_image(rng, label, size):
+def draw_image(rng: Generator, label: int, size: tuple[int, int]) -> np.ndarray:
     """Draw an image.
 
     Args:
@@ -105,7 +115,7 @@ def draw_image(rng, label, size):
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _wall(rng, size):
+def _wall(rng: Generator, size: tuple[int, int]) -> np.ndarray:
     """A softly lit background, (H, W, 3), float64."""
     orders = np.arange(5)
     waves = rng.standard_normal((3, 5, 5)) + rng.standard_normal((5, 5))
@@ -117,7 +127,14 @@ def _wall(rng, size):
     return np.stack([down @ wave @ across.T for wave in waves], axis=-1)
 
 
-def _clock(picture, rng, side, turn, shape, colours):
+def _clock(
+    picture: np.ndarray,
+    rng: Generator,
+    side: int,
+    turn: float,
+    shape: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    colours: tuple[_Colour, _Colour, _Colour],
+) -> None:
     """Draw a clock whose hand points to `turn`, clockwise from the top, in turns.
 
     It stands in the upper left quarter where side is −1, in the lower right where 1.
@@ -136,7 +153,7 @@ def _clock(picture, rng, side, turn, shape, colours):
     dx = (np.arange(*spans[1]) + 0.5 - x) / radius
     light = 1 - 0.08 * dy[..., None]  # from above
 
-    def paint(colour, depth):
+    def paint(colour: _Colour, depth: np.ndarray) -> None:
         """Paint what is at a positive depth, which is given in radii."""
         cover = np.clip(depth * radius + 0.5, 0, 1)[..., None]
         box[...] += cover * (light * colour - box)
@@ -156,17 +173,17 @@ def _clock(picture, rng, side, turn, shape, colours):
     paint(lines, np.maximum(np.minimum(width - across, ends), 0.13 - from_centre))
 
 
-def _disc(dx, dy):
+def _disc(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """The norm whose unit ball is a disc."""
     return np.hypot(dx, dy)
 
 
-def _tile(dx, dy):
+def _tile(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """The norm whose unit ball is a square with round corners."""
     return np.sqrt(np.hypot(dx * dx, dy * dy))
 
 
-def _file(split, i):
+def _file(split: str, i: int) -> str:
     """Path of sample i, relative to the root, named as ImageNet's are."""
     name = CLASSES[i % len(CLASSES)]
     number = f'{name}_{i}' if split == 'train' else f'mini_val_{i + 1:08d}'

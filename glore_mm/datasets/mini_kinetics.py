@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from glore_mm.datasets.writing import command_line, whole, write_once, write_video
 
@@ -45,7 +46,13 @@ _QUANTISER = dict(libx264=dict(qp='24'), mpeg4=dict(qmin='4', qmax='4'))
 _LETTERS = np.array([*'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'])
 
 
-def write_mini_kinetics(root, num_train=480, num_val=96, scale=1.0, seed=0):
+def write_mini_kinetics(
+    root: str | Path,
+    num_train: int = 480,
+    num_val: int = 96,
+    scale: float = 1.0,
+    seed: int = 0,
+) -> Path:
     """Write a synthetic data set in the layout of Kinetics-400, unless it is there.
 
     Sample i of a split depends on the seed, i and the scale only, so a larger data set
@@ -78,7 +85,7 @@ def write_mini_kinetics(root, num_train=480, num_val=96, scale=1.0, seed=0):
     }
     record = dict(version=_VERSION, seed=seed, scale=scale, **counts)
 
-    def write(folder):
+    def write(folder: Path) -> None:
         for split in counts:
             for i, name in enumerate(names[split]):
                 _write_video(folder / f'videos_{split}' / name, split, i, scale, seed)
@@ -91,7 +98,9 @@ def write_mini_kinetics(root, num_train=480, num_val=96, scale=1.0, seed=0):
     return write_once(Path(root), 'mini_kinetics', record, files, write)
 
 
-def draw_video(rng, lag, size, num_frames):
+def draw_video(
+    rng: Generator, lag: float, size: tuple[int, int], num_frames: int
+) -> np.ndarray:
     """Draw the frames of a video.
 
     Args:
@@ -125,15 +134,17 @@ def draw_video(rng, lag, size, num_frames):
     return np.clip(frames, 0, 255).astype(np.uint8)
 
 
-def _disc(dx, dy):
+def _disc(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return np.hypot(dx, dy)
 
 
-def _square(dx, dy):
+def _square(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return np.maximum(np.abs(dx), np.abs(dy)) * 1.1
 
 
-def _background(rng, size):
+def _background(
+    rng: Generator, size: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[slice, ...]]]:
     """A soft picture (H, W, 3), float32, with the pens of disc and square in it."""
     picture = np.full((*size, 3), rng.uniform(105, 125), np.float32)
     for cells, contrast in ((4, 5), (9, 2)):
@@ -151,16 +162,16 @@ def _background(rng, size):
     return picture, pens
 
 
-def _rng(split, i, seed):
+def _rng(split: str, i: int, seed: int) -> Generator:
     return np.random.default_rng([seed, ['train', 'val'].index(split), i])
 
 
-def _format(rng):
+def _format(rng: Generator) -> tuple[str, str]:
     """Codec and suffix; drawn first, for a name is known before its video is drawn."""
     return _FORMATS[rng.integers(len(_FORMATS))]
 
 
-def _name(split, i, seed):
+def _name(split: str, i: int, seed: int) -> str:
     """`<class>/<id>_<start>_<end>.<container>`, as Kinetics names its clips."""
     rng = _rng(split, i, seed)
     _, suffix = _format(rng)
@@ -171,17 +182,17 @@ def _name(split, i, seed):
     return f'{label}/{video}_{start:06d}_{start + 10:06d}{suffix}'
 
 
-def _write_video(path, split, i, scale, seed):
+def _write_video(path: Path, split: str, i: int, scale: float, seed: int) -> None:
     rng = _rng(split, i, seed)
     codec, _ = _format(rng)
     # even sides, which H.264 wants
-    size = tuple(
+    height, width = (
         2 * max(round(side * scale / 2), 8)
         for side in _SIZES[rng.integers(len(_SIZES))]
     )
     rate = _RATES[rng.integers(len(_RATES))]
     lag = LAGS[CLASSES[i % len(CLASSES)]]
-    frames = draw_video(rng, lag, size, int(rng.integers(30, 61)))
+    frames = draw_video(rng, lag, (height, width), int(rng.integers(30, 61)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, frames, codec, rate, 'yuv420p', _QUANTISER[codec])
 

@@ -6,12 +6,22 @@ the image and the label map together, so the two cannot drift apart. Colours are
 between classes on purpose: shape, place and context tell them apart.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
 
 from glore_mm.datasets.cityscapes_labels import LABEL_IDS
+
+_T = TypeVar('_T')
+_Colour: TypeAlias = Sequence[float] | np.ndarray
+_Pose: TypeAlias = tuple[float, float, float]  # x, z and yaw
+_Details: TypeAlias = Iterable[tuple[str, _Colour, np.ndarray]]  # face, colour, spans
+_Side: TypeAlias = tuple[float, float, str]  # its strip, walk and district
 
 _IDS = LABEL_IDS | {'ego vehicle': 1, 'static': 4}  # the void ones that are drawn
 _SUPERSAMPLE = 3  # odd, so that a pixel of the result has a centre sample
@@ -26,11 +36,11 @@ _FOCUS = ('train', 'truck', 'bus', 'motorcycle', 'bicycle', 'wall', 'fence')
 _LARGE = _FOCUS[:3]
 
 
-def _rgb(codes):
+def _rgb(codes: str) -> list[tuple[int, ...]]:
     return [tuple(bytes.fromhex(code)) for code in codes.split()]
 
 
-def _points(text):
+def _points(text: str) -> np.ndarray:
     return np.array([word.split(',') for word in text.split()], float)
 
 
@@ -232,14 +242,15 @@ _MODELS |= {
 }
 
 
-def _spans(u0, v0, u1, v1):
+def _spans(u0: ArrayLike, v0: ArrayLike, u1: ArrayLike, v1: ArrayLike) -> np.ndarray:
     """Rectangles on a face in shares of its width and height, as (n, 4)."""
     return np.stack(np.broadcast_arrays(u0, v0, u1, v1), -1).reshape(-1, 4)
 
 
-def _parse(text):
+def _parse(text: str) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """Return the parts of a model and the corners of the space that it fills."""
-    parts, reach, label = [], [], None
+    parts: list[Any] = []
+    reach, label = [], None
     for kind, *words in filter(None, map(str.split, text.splitlines())):
         if kind == 'as':
             label = ' '.join(words)
@@ -268,11 +279,11 @@ def _parse(text):
 _PARSED = {name: _parse(text) for name, text in _MODELS.items()}
 
 
-def _pick(rng, options):
-    return options[rng.integers(len(options))]
+def _pick(rng: Generator, options: Sequence[_T]) -> _T:
+    return options[int(rng.integers(len(options)))]
 
 
-def _noise(rng, height, width, cells):
+def _noise(rng: Generator, height: int, width: int, cells: int) -> np.ndarray:
     """Smooth noise of mean 0, about 1 strong, with ``cells`` bumps along the width."""
     total = np.zeros((height, width), np.float32)
     for octave in range(3):
@@ -283,7 +294,7 @@ def _noise(rng, height, width, cells):
     return total
 
 
-def _clip(points):
+def _clip(points: np.ndarray) -> np.ndarray:
     """Cut a polygon at the near plane."""
     depth = points[:, 2] - _NEAR
     if depth.min() >= 0:
@@ -301,7 +312,7 @@ def _clip(points):
 class _Scene:
     """Image and label map of one street, painted together in world coordinates."""
 
-    def __init__(self, rng, height, width):
+    def __init__(self, rng: Generator, height: int, width: int) -> None:
         self.rng = rng
         height, width = height * _SUPERSAMPLE, width * _SUPERSAMPLE
         self.image = np.zeros((height, width, 3), np.uint8)
@@ -315,17 +326,27 @@ class _Scene:
         self.sun, self.visibility, self.clouds = weather[3:]
         to_sun = np.array([_pick(rng, (-1, 1)) * rng.uniform(0.3, 1), 0.8, -0.6])
         self.to_sun = to_sun / np.linalg.norm(to_sun)
-        self.curbs = {}  # side (-1 or 1) to the distance of its curb
-        self.crossing = (_FAR, _FAR)  # near and far edge of a side street
-        self.things = []
-        self.shadows = []
+        self.curbs: dict[int, float] = {}  # side (-1 or 1) to its distance
+        self.crossing = _FAR, _FAR  # near and far edge of a side street
+        self.things: list[tuple[float, float, float, Callable[[], None]]] = []
+        self.shadows: list[tuple[Any, float]] = []  # their corners and height
 
-    def add(self, band, depth, paint, **spec):
+    def add(
+        self, band: int, depth: float, paint: Callable[..., None], **spec: Any
+    ) -> None:
         """Queue a thing: of two on one side of the street the outer band is behind."""
         behind = sum(depth > edge for edge in self.crossing)
         self.things.append((-behind, -band, -depth, partial(paint, self, **spec)))
 
-    def put(self, name, x, z, yaw=0.0, size=1.0, **colours):
+    def put(
+        self,
+        name: str,
+        x: float,
+        z: float,
+        yaw: float = 0.0,
+        size: float = 1.0,
+        **colours: _Colour,
+    ) -> None:
         """Queue a model that heads ahead, or turned to the right by yaw."""
         parts, low, high = _PARSED[name]
         pose, tall = (x, z, yaw), high[2] * size
@@ -334,24 +355,26 @@ class _Scene:
         if tall < _TALL:
             self.shadows.append((corners, tall))
         own = {key: _pick(self.rng, options) for key, options in _CHOICES.items()}
-        colours = {**_FIXED, **own, **colours, 'none': None}
+        tones = {**_FIXED, **own, **colours, 'none': None}
         # Bands go from the own lane over the oncoming one and parked cars outwards.
         outwards, parked = (1, _LANE / 2) if x > 0 else (-1, 1.5 * _LANE)
         edges = _LANE / 2, parked, self.curbs[outwards]
         band, near = sum(abs(x) > edge for edge in edges), corners[:, 1].min()
-        look = {'size': size, 'colours': colours}
+        look = {'size': size, 'colours': tones}
         self.add(band, near, _paint_model, parts=parts, pose=pose, **look)
 
-    def paint_things(self):
+    def paint_things(self) -> None:
         for *_, paint in sorted(self.things, key=lambda thing: thing[:3]):
             paint()
 
-    def project(self, points):
+    def project(self, points: np.ndarray) -> np.ndarray:
         return self.vanishing + (points[..., :2] - _VIEW) * (
             self.scale / points[..., 2:]
         )
 
-    def lit(self, colour, plane, depth):
+    def lit(
+        self, colour: _Colour, plane: Iterable[Sequence[float]], depth: float
+    ) -> list[float]:
         """Colour of a plane, given by points on it, in this light and weather."""
         (ax, ay, az), (bx, by, bz), (cx, cy, cz) = plane
         bx, by, bz, cx, cy, cz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
@@ -365,21 +388,29 @@ class _Scene:
         colour = np.minimum(colour * light, 255)
         return (clear * colour + (1 - clear) * self.haze).tolist()
 
-    def fill(self, outlines, colour, label):
+    def fill(
+        self, outlines: ArrayLike, colour: Sequence[float] | None, label: str
+    ) -> None:
         """Fill outlines in pixels; without a colour only the label is set."""
         outlines = [*np.rint(np.asarray(outlines) * 16).astype(np.int32)]
         if colour is not None:
             cv2.fillPoly(self.image, outlines, colour, shift=4)
         cv2.fillPoly(self.label, outlines, _IDS[label], shift=4)
 
-    def polygon(self, points, colour, label):
+    def polygon(self, points: ArrayLike, colour: _Colour | None, label: str) -> None:
         points = _clip(np.asarray(points, float))
         if len(points) > 2:
             if colour is not None:
                 colour = self.lit(colour, points[:3].tolist(), points[:, 2].mean())
             self.fill([self.project(points)], colour, label)
 
-    def quad(self, corners, colour, label, details=()):
+    def quad(
+        self,
+        corners: ArrayLike,
+        colour: _Colour | None,
+        label: str,
+        details: Iterable[tuple[np.ndarray, _Colour]] = (),
+    ) -> None:
         """Fill a quad, then details: (n, 4) spans u0 v0 u1 v1 on it and their colour.
 
         The corners go around from the one at u = v = 0, first along u.
@@ -394,7 +425,15 @@ class _Scene:
                 colour = self.lit(colour, corners[:3].tolist(), patches[..., 2].mean())
                 self.fill(self.project(patches), colour, label)
 
-    def ground(self, x0, x1, z0, z1, colour, label):
+    def ground(
+        self,
+        x0: float,
+        x1: float,
+        z0: float,
+        z1: float,
+        colour: _Colour,
+        label: str,
+    ) -> None:
         """Fill a rectangle of the ground, yet without the haze in front of it."""
         z0 = max(z0, _NEAR)
         points = np.array([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], float)
@@ -402,7 +441,9 @@ class _Scene:
             colour = self.lit(colour, points[:3].tolist(), 0)
             self.fill([self.project(points)], colour, label)
 
-    def stroke(self, points, thickness, colour, label):
+    def stroke(
+        self, points: np.ndarray, thickness: float, colour: _Colour, label: str
+    ) -> None:
         """Draw a line through points, all beyond the near plane."""
         x, y, z = points.mean(0).tolist()
         colour = self.lit(colour, ((x, y, z), (x + 1, y, z), (x, y + 1, z)), z)
@@ -415,27 +456,34 @@ class _Scene:
 # --- models ---------------------------------------------------------------------------
 
 
-def _world(pose, points):
+def _world(pose: _Pose, points: ArrayLike) -> np.ndarray:
     """Turn points (ahead, right, up) of a thing at pose (x, z, yaw) into the world."""
     x, z, yaw = pose
     sin, cos = np.sin(yaw), np.cos(yaw)
     return np.asarray(points) @ ((sin, 0, cos), (cos, 0, -sin), (0, 1, 0)) + (x, 0, z)
 
 
-def _eye(pose):
+def _eye(pose: _Pose) -> tuple[float, float]:
     """Where the camera is in the frame of a thing: metres ahead and to the right."""
     x, z, yaw = pose
     sin, cos = np.sin(yaw), np.cos(yaw)
     return -x * sin - z * cos, -x * cos + z * sin
 
 
-def _wheel(radius, ahead, right, up):
+def _wheel(radius: float, ahead: float, right: float, up: float) -> np.ndarray:
     """Points of an upright circle that rolls ahead."""
     x, y = radius * _OUTLINES['disc'].T
     return np.stack([x + ahead, np.full_like(x, right), y + up], 1)
 
 
-def _paint_box(scene, pose, levels, colour, label, details=()):
+def _paint_box(
+    scene: _Scene,
+    pose: _Pose,
+    levels: Any,
+    colour: _Colour | None,
+    label: str,
+    details: _Details = (),
+) -> None:
     """Paint what is seen of a box, with (face, colour, spans) as details on it.
 
     A level is its rear end, front end, half width and height.
@@ -458,17 +506,21 @@ def _paint_box(scene, pose, levels, colour, label, details=()):
             scene.quad(_world(pose, corners), colour, label, patches)
 
 
-def _paint_tyres(scene, pose, label, radius, half, *places):
+def _paint_tyres(
+    scene: _Scene, pose: _Pose, label: str, radius: float, half: float, *places: float
+) -> None:
     for right in (half, 0.2 - half):
         for ahead in places:
             ends = [_wheel(radius, ahead, r, radius) for r in (right, right - 0.2)]
             ends = _world(pose, np.concatenate(ends))
-            hull = cv2.convexHull(np.float32(scene.project(ends)))[:, 0]
+            hull = cv2.convexHull(scene.project(ends).astype(np.float32))[:, 0]
             colour = scene.lit(_FIXED['tyre'], ends[[0, 8, 16]].tolist(), pose[1])
             scene.fill([hull], colour, label)
 
 
-def _paint_hubs(scene, pose, label, radius, half, *places):
+def _paint_hubs(
+    scene: _Scene, pose: _Pose, label: str, radius: float, half: float, *places: float
+) -> None:
     right = np.copysign(half, _eye(pose)[1])
     for ahead in places:
         for share, colour in ((1, 'tyre'), (0.62, 'hub'), (0.2, 'black')):
@@ -476,8 +528,10 @@ def _paint_hubs(scene, pose, label, radius, half, *places):
             scene.polygon(_world(pose, disc), _FIXED[colour], label)
 
 
-def _paint_model(scene, parts, pose, size, colours):
-    def tone(word):
+def _paint_model(
+    scene: _Scene, parts: list[Any], pose: _Pose, size: float, colours: dict[str, Any]
+) -> None:
+    def tone(word: str) -> Any:
         name, _, dim = word.partition('*')
         return np.multiply(colours[name], float(dim)) if dim else colours[name]
 
@@ -514,7 +568,13 @@ def _paint_model(scene, parts, pose, size, colours):
 # --- what stands along the street -----------------------------------------------------
 
 
-def _paint_crown(scene, centre, radii, colour, blobs):
+def _paint_crown(
+    scene: _Scene,
+    centre: tuple[float, float, float],
+    radii: Sequence[float] | np.ndarray,
+    colour: _Colour,
+    blobs: int,
+) -> None:
     """Paint leaves as round blobs, dark below and bright on top."""
     rng = scene.rng
     x, y, z = centre
@@ -532,7 +592,9 @@ def _paint_crown(scene, centre, radii, colour, blobs):
         cv2.circle(scene.label, middle, radius, _IDS['vegetation'], -1, shift=4)
 
 
-def _paint_tree(scene, x, z, height, colour):
+def _paint_tree(
+    scene: _Scene, x: float, z: float, height: float, colour: _Colour
+) -> None:
     rng = scene.rng
     trunk = height * rng.uniform(0.25, 0.4)
     bark = _pick(rng, _rgb('564638 685e54'))
@@ -543,11 +605,15 @@ def _paint_tree(scene, x, z, height, colour):
     _paint_crown(scene, (x, trunk + half, z), radii, colour, 45)
 
 
-def _paint_bush(scene, x, z, size, colour):
+def _paint_bush(
+    scene: _Scene, x: float, z: float, size: float, colour: _Colour
+) -> None:
     _paint_crown(scene, (x, 0.45 * size, z), (size, 0.6 * size), colour, 16)
 
 
-def _windows(rng, face, length, floors, top, shop):
+def _windows(
+    rng: Generator, face: str, length: float, floors: int, top: float, shop: bool
+) -> _Details:
     """Details of a facade: cornice, frames, glass, curtains, shop and door."""
     columns = max(2, int(length / rng.uniform(2.0, 3.2)))
     wide, tall = rng.uniform(0.45, 0.65) / columns, rng.uniform(1.4, 1.9) / top
@@ -567,12 +633,20 @@ def _windows(rng, face, length, floors, top, shop):
         details.append((face, _FIXED['glass'], fronts))
         board = _spans(0.02, 2.75 / top, 0.98, 3.4 / top)
         details.append((face, _pick(rng, _CLOTHES), board))
-    left = _pick(rng, u) + 0.2 / columns
+    left = _pick(rng, u.tolist()) + 0.2 / columns
     door = _spans(left, 0, left + 1.1 / length, 2.3 / top)
     return [*details, (face, _pick(rng, _rgb('5c402c 3a3e42')), door)]
 
 
-def _paint_house(scene, side, x, z0, z1, floors, colour):
+def _paint_house(
+    scene: _Scene,
+    side: int,
+    x: float,
+    z0: float,
+    z1: float,
+    floors: int,
+    colour: _Colour,
+) -> None:
     """Paint a house with its facade at x, on one side of the street."""
     rng = scene.rng
     top, wide, half = 3.1 * floors + 0.6, 5.5, (z1 - z0) / 2
@@ -582,18 +656,27 @@ def _paint_house(scene, side, x, z0, z1, floors, colour):
         roof = (-half, half, wide, top), (-half, half, wide - 0.4 * rise, top + rise)
         _paint_box(scene, pose, roof, _pick(rng, _ROOFS), 'building')
     walls = (-half, half, wide, 0), (-half, half, wide, top)
-    details = []
+    details: list[tuple[str, _Colour, np.ndarray]] = []
     if z0 < 0.75 * _FAR:  # else too far away to see them
         details += _windows(rng, 'rear', 2 * wide, floors, top, False)
         details += _windows(rng, 'side', z1 - z0, floors, top, rng.random() < 0.4)
     _paint_box(scene, pose, walls, colour, 'building', details)
 
 
-def _paint_border(scene, label, side, x, z0, z1, height, colour):
+def _paint_border(
+    scene: _Scene,
+    label: str,
+    side: int,
+    x: float,
+    z0: float,
+    z1: float,
+    height: float,
+    colour: _Colour,
+) -> None:
     """Paint a wall or a fence, whose gaps belong to it as in Cityscapes."""
     length, dark = z1 - z0, np.multiply(colour, 0.8)
 
-    def bars(pitch, wide, high):
+    def bars(pitch: float, wide: float, high: float) -> np.ndarray:
         u = np.arange(0, length - wide, pitch) / length
         return _spans(u, 0, u + wide / length, high)
 
@@ -611,14 +694,16 @@ def _paint_border(scene, label, side, x, z0, z1, height, colour):
     _paint_box(scene, pose, levels, base, label, details)
 
 
-def _add_tree(scene, band, x, z, height):
+def _add_tree(scene: _Scene, band: int, x: float, z: float, height: float) -> None:
     colour, half = _pick(scene.rng, _LEAVES), height / 5
     scene.add(band, z, _paint_tree, x=x, z=z, height=height, colour=colour)
     foot = [(x - half, z), (x, z - half), (x + half, z), (x, z + half)]
     scene.shadows.append((foot, height))
 
 
-def _add_house(scene, band, side, x, z0, z1):
+def _add_house(
+    scene: _Scene, band: int, side: int, x: float, z0: float, z1: float
+) -> None:
     floors, colour = int(scene.rng.integers(2, 6)), _pick(scene.rng, _FACADES)
     place = {'side': side, 'x': x, 'z0': z0, 'z1': z1}
     scene.add(band, z0, _paint_house, **place, floors=floors, colour=colour)
@@ -629,7 +714,9 @@ def _add_house(scene, band, side, x, z0, z1):
 # --- the street as a whole ------------------------------------------------------------
 
 
-def _lay_plots(scene, side, front, district, border):
+def _lay_plots(
+    scene: _Scene, side: int, front: float, district: str, border: str | None
+) -> None:
     """Line one side of the street with houses, gardens and what encloses them."""
     rng = scene.rng
     near, far = scene.crossing
@@ -667,14 +754,14 @@ def _lay_plots(scene, side, front, district, border):
         z = end
 
 
-def _lay_sidewalk(scene, side, strip, walk):
+def _lay_sidewalk(scene: _Scene, side: int, strip: float, walk: float) -> None:
     """Put lamps, trees, signs, people and parked bicycles on one sidewalk."""
     rng = scene.rng
     curb = scene.curbs[side]
     row, middle = side * (curb + 0.6), curb + strip + walk / 2
     seen = 1.75 * middle  # where the sidewalk enters the picture
 
-    def free(places):
+    def free(places: np.ndarray) -> list[float]:
         near, far = scene.crossing
         return [z for z in places if not near - 1 < z < far + 1]
 
@@ -696,13 +783,21 @@ def _lay_sidewalk(scene, side, strip, walk):
         scene.put('bin', row, z)
 
 
-def _vehicle(rng, cars):
+def _vehicle(rng: Generator, cars: float) -> str:
     """Name a vehicle, a car with the given probability."""
     others = ('truck', 'bus', 'motorcycle', 'bicycle')
     return _pick(rng, _CARS if rng.random() < cars else others)
 
 
-def _lay_lane(scene, x, yaw, z, gaps=(5, 28), cars=0.76, focus=None):
+def _lay_lane(
+    scene: _Scene,
+    x: float,
+    yaw: float,
+    z: float,
+    gaps: tuple[float, float] = (5, 28),
+    cars: float = 0.76,
+    focus: str | None = None,
+) -> None:
     """Fill a lane with vehicles from z on, the focus first."""
     rng = scene.rng
     near, far = scene.crossing
@@ -719,16 +814,18 @@ def _lay_lane(scene, x, yaw, z, gaps=(5, 28), cars=0.76, focus=None):
         z += length + rng.uniform(*gaps)
 
 
-def _lay_crossing(scene, focus):
+def _lay_crossing(scene: _Scene, focus: str | None) -> None:
     """Put traffic lights, people and crossing traffic at the side street."""
     rng = scene.rng
     near, far = scene.crossing
-    lamps = dict(zip(('stop', 'wait', 'go'), _rgb('ff281e ffbe28 28f082'), strict=True))
-    lit = _pick(rng, (*lamps,))
-    lamps = {k: v if k == lit else np.multiply(v, 0.22) for k, v in lamps.items()}
+    lamps = zip(('stop', 'wait', 'go'), _rgb('ff281e ffbe28 28f082'), strict=True)
+    colours: dict[str, Any] = dict(lamps)
+    lit = _pick(rng, (*colours,))
+    for lamp in colours.keys() - {lit}:
+        colours[lamp] = np.multiply(colours[lamp], 0.22)
     for side, curb in scene.curbs.items():
         for z in (near - 1.2, far + 1):
-            scene.put('traffic light', side * (curb + 0.4), z, **lamps)
+            scene.put('traffic light', side * (curb + 0.4), z, **colours)
     for x in rng.uniform(-scene.curbs[-1], scene.curbs[1], rng.integers(0, 5)):
         scene.put('walker', x, near - 2.2, _pick(rng, (-1.4, 1.4)))
     if focus or rng.random() < 0.6:
@@ -737,7 +834,7 @@ def _lay_crossing(scene, focus):
         scene.put(focus or _vehicle(rng, 0.65), x, z, side * np.pi / 2)
 
 
-def _paint_sky(scene):
+def _paint_sky(scene: _Scene) -> None:
     rng = scene.rng
     width, rows = scene.label.shape[1], int(scene.vanishing[1]) + 1
     fall = np.linspace(0, 1, rows)[:, None, None]
@@ -748,7 +845,7 @@ def _paint_sky(scene):
     scene.image[:rows] = sky + (bright - sky) * cover
 
 
-def _paint_ground(scene, sides, rails):
+def _paint_ground(scene: _Scene, sides: dict[int, _Side], rails: bool) -> None:
     """Paint road, sidewalks and terrain; a side is its strip, walk and district."""
     rng = scene.rng
     asphalt = np.multiply(_pick(rng, _GREYS[:3]), rng.uniform(0.7, 1.0))
@@ -786,12 +883,14 @@ def _paint_ground(scene, sides, rails):
             scene.ground(x, x + 0.5, near - 3.4, near - 1, white, 'road')
 
 
-def _shade(scene, top):
+def _shade(scene: _Scene, top: int) -> np.ndarray:
     """How much light the things leave to the rows of the ground from top on."""
     below, cast = (np.zeros_like(scene.label[top:]) for _ in range(2))
     shift = -scene.to_sun[[0, 2]] / scene.to_sun[1]
     for corners, tall in scene.shadows:
-        hull = cv2.convexHull(np.float32([*corners, *(corners + shift * tall)]))[:, 0]
+        hull = cv2.convexHull(
+            np.array([*corners, *(corners + shift * tall)], np.float32)
+        )[:, 0]
         for mask, area in ((below, corners), (cast, hull)):
             area = _clip(np.insert(area, 1, 0, axis=1))
             if len(area) > 2 and (mask is cast or tall < _TALL):
@@ -802,7 +901,7 @@ def _shade(scene, top):
     return (1 - 0.6 * below) * (1 - 0.75 * scene.sun * cast)
 
 
-def _weather_ground(scene):
+def _weather_ground(scene: _Scene) -> None:
     """Give the ground a grain that shrinks with the distance, shadows and haze."""
     height, width = scene.label.shape
     top = int(scene.vanishing[1]) + 2
@@ -822,7 +921,7 @@ def _weather_ground(scene):
     image[:] = np.clip(hazy, 0, 255)
 
 
-def _paint_backdrop(scene):
+def _paint_backdrop(scene: _Scene) -> None:
     """Paint trees and houses along the horizon, where the street ends."""
     rng = scene.rng
     green = _pick(rng, _LEAVES)
@@ -837,7 +936,7 @@ def _paint_backdrop(scene):
             _paint_house(scene, -1, x + 12, _FAR - 6, _FAR, floors, colour)
 
 
-def _paint_street(scene, focus):
+def _paint_street(scene: _Scene, focus: str) -> None:
     """Lay out one street and paint it."""
     rng = scene.rng
     along = focus in _LARGE and rng.random() < 0.6  # else it comes from the side street
@@ -881,7 +980,7 @@ def _paint_street(scene, focus):
     scene.paint_things()
 
 
-def _paint_bonnet(scene):
+def _paint_bonnet(scene: _Scene) -> None:
     """Cover the bottom with the bonnet of the car that carries the camera."""
     height, width = scene.label.shape
     colour = np.multiply(_pick(scene.rng, _PAINTS), 0.6)
@@ -892,7 +991,7 @@ def _paint_bonnet(scene):
         scene.fill([outline], (colour * (0.8 + 0.14 * k)).tolist(), 'ego vehicle')
 
 
-def _develop(scene):
+def _develop(scene: _Scene) -> tuple[np.ndarray, np.ndarray]:
     """Return image and labels at the final size, as the camera delivers them."""
     rng = scene.rng
     height, width = scene.label.shape
@@ -914,7 +1013,9 @@ def _develop(scene):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), scene.label[middle, middle]
 
 
-def draw_street(rng, index, size):
+def draw_street(
+    rng: Generator, index: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a street.
 
     Args:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ KINDS = (
 )
 
 
-def record_of(root: str | os.PathLike) -> dict:
+def record_of(root: str | os.PathLike[str]) -> dict[str, Any]:
     """What a generated data set was written with; empty of other folders."""
     for kind in KINDS:
         with suppress(OSError, ValueError):
@@ -47,7 +48,7 @@ def whole(name: str, value: int, least: int, most: int | None = None) -> int:
 def write_once(
     root: Path,
     name: str,
-    record: dict,
+    record: dict[str, Any],
     files: Iterable[str],
     write: Callable[[Path], None],
 ) -> Path:
@@ -122,7 +123,7 @@ def write_video(
     import av  # only the data sets of videos need it
 
     with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=rate, options=options)
+        stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1  # more would make other files

@@ -16,11 +16,12 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -36,15 +37,16 @@ from glore_mm.analysis.ablation import (
 from glore_mm.analysis.cost import Cost, cost_of
 from glore_mm.analysis.significance import FEWEST_PAIRS
 from glore_mm.datasets.writing import record_of
+from glore_mm.engine.building import build_model
 from glore_mm.engine.reporting import message_of, write_text
-from glore_mm.engine.running import build_model, train_and_dump
+from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import device_name, load_config, task_of
 from glore_mm.errors import Stopped, UserError
 
 #: Trains one variant with one seed; raises where that fails.
 Worker = Callable[[str, int], None]
 
-_running: set[subprocess.Popen] = set()
+_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Ablation:
     """
 
     cfg: Config
-    variants: dict[str, dict]
+    variants: dict[str, dict[str, Any]]
     metric: str
     out: Path
 
@@ -126,7 +128,7 @@ class Ablation:
         return run
 
     @property
-    def data(self) -> dict:
+    def data(self) -> dict[str, Any]:
         """What the data set was generated with; empty of other data."""
         root = self.cfg.get('data_root')
         return record_of(root) if root else {}
@@ -134,7 +136,7 @@ class Ablation:
 
 def read_ablation(
     path: str,
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     work_dir: str | None = None,
     out: str | None = None,
 ) -> Ablation:
@@ -153,7 +155,7 @@ def read_ablation(
     """
     cfg = load_config(path, options, work_dir)
     variants, metric = cfg.pop('variants', None), cfg.pop('metric', None)
-    if not isinstance(variants, Mapping) or not variants:
+    if not isinstance(variants, ConfigDict) or not variants:
         raise UserError(
             f'{path}: variants must give each variant, by its name, the keys in which '
             'it differs: variants = dict(plain=dict(), glore=dict(model=…)); '
@@ -414,7 +416,7 @@ def _write(
     return summary
 
 
-def _replaced(overrides: Mapping, above: str = '') -> Iterator[str]:
+def _replaced(overrides: Mapping[str, Any], above: str = '') -> Iterator[str]:
     """The keys, dotted, whose values are a variant's own, and not merged further."""
     for name, value in overrides.items():
         key = f'{above}{name}'

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 from types import FrameType
+from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, Registry
 from mmengine.runner import Runner
 
@@ -22,7 +23,7 @@ _BUILDERS = ('build', 'register', 'setup')
 _RUNNERS = ('mmengine.runner.runner', 'glore_mm.engine.runners')
 
 
-def build_model(cfg: Config) -> torch.nn.Module:
+def build_model(cfg: Config) -> BaseModel:
     """The network of a config.
 
     Raises:
@@ -33,7 +34,7 @@ def build_model(cfg: Config) -> torch.nn.Module:
     return build_part(cfg, 'model', MODELS, **given)
 
 
-def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) -> object:
+def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) -> Any:
     """A part of a config, without what is logged, as a Runner builds it again.
 
     Args:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis import read_dump
+from glore_mm.analysis import ScoresDump, read_dump
 from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import load_config
 from glore_mm.errors import UserError
@@ -72,7 +73,7 @@ class Comparison:
 
 
 def compare(
-    configs: dict[str, str], options: dict | None = None, seed: int = 0
+    configs: dict[str, str], options: dict[str, Any] | None = None, seed: int = 0
 ) -> Comparison:
     """Train and test the networks of several configs, one after another.
 
@@ -85,8 +86,10 @@ def compare(
     for name, path in configs.items():
         done = train_and_dump(partial(load_config, path, options), seed)
         dump = read_dump(done.dump)
+        assert isinstance(dump, ScoresDump)
         predicted[name] = dump.predicted
-    return Comparison(done.cfg, dump.names, dump.labels, dump.classes, predicted)
+    classes = dump.classes.tolist()
+    return Comparison(done.cfg, dump.names, dump.labels, classes, predicted)
 
 
 def demo(
@@ -94,7 +97,7 @@ def demo(
     write: Callable[[], Path],
     draw: Callable[[Comparison], Image.Image],
     configs: str,
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> None:
     """Train and test a task's two small networks, print their scores, draw a picture.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -22,6 +23,7 @@ from glore_mm.engine.reporting import first_line_of
 from glore_mm.engine.running import check_checkpoint, load_classifier
 from glore_mm.engine.setup import TASKS, task_of
 from glore_mm.errors import UserError
+from glore_mm.unit import GloRe
 
 #: What a file of each format ends in.
 SUFFIXES = dict(onnx='.onnx', torchscript='.pt', pt2='.pt2')
@@ -49,7 +51,7 @@ class Exported:
 
     path: str
     axes: dict[str, str]
-    metadata: dict
+    metadata: dict[str, Any]
     difference: float
     relative: float
     sizes: list[str]
@@ -170,7 +172,7 @@ def _name(x: Tensor) -> str:
 def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     """What the network gives; its units keep the order that they took."""
 
-    def settle(unit: nn.Module, args: tuple[Tensor]) -> None:
+    def settle(unit: GloRe, args: tuple[Tensor]) -> None:
         unit.order = 'reassociated' if unit.reassociates(*args) else 'direct'
 
     units = units_of(network).values()
@@ -196,7 +198,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
 def _write_and_run(
     network: _Logits,
     inputs: list[Tensor],
-    metadata: dict,
+    metadata: dict[str, Any],
     kind: str,
     path: str,
     cfg: Config,
@@ -223,7 +225,7 @@ def _times(x: Tensor) -> str:
 
 def _metadata_of(
     cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
-) -> dict:
+) -> dict[str, Any]:
     channels, mean, std = normalisation_of(cfg)
     return dict(
         task=TASKS[cfg.default_scope],
@@ -294,13 +296,13 @@ def _check_onnx() -> None:
         ) from error
 
 
-def _dynamic(x: Tensor, sizes: list) -> tuple[dict]:
+def _dynamic(x: Tensor, sizes: list[Any]) -> tuple[dict[int, Any]]:
     """The axes that vary, as torch.export takes them."""
     axes = (0, *range(2, x.dim()))
     return (dict(zip(axes, sizes, strict=True)),)
 
 
-def _to_onnx(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     program = torch.onnx.export(
         network,
         (x,),
@@ -310,6 +312,7 @@ def _to_onnx(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
         output_names=['logits'],
         verbose=False,
     )
+    assert program is not None  # as it is without dynamo
     program.model.metadata_props.update(
         {key: json.dumps(value) for key, value in metadata.items()}
     )
@@ -324,7 +327,7 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
 
 
-def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     with _asked_for():
         traced = torch.jit.trace(network, x, check_trace=False)  # we check more
@@ -345,10 +348,11 @@ def _asked_for() -> Iterator[None]:
         yield
 
 
-def _to_pt2(network: nn.Module, x: Tensor, metadata: dict) -> bytes:
+def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
     # as torch.onnx has it: no size is special because a map of the example has one row
-    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    config: Any = torch.fx.experimental._config
+    with config.patch(backed_size_oblivious=True):
         program = torch.export.export(
             network, (x,), dynamic_shapes=_dynamic(x, sizes), strict=False
         )

@@ -1,5 +1,7 @@
 """Scoring what was told by a far cue apart from the copies that lack it."""
 
+from typing import Any
+
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
@@ -14,7 +16,7 @@ class FarCueAccuracy(BaseMetric):
 
     default_prefix = None
 
-    def compute_metrics(self, results: list) -> dict:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """`acc` and `acc_erased`."""
         erased, right, count = np.array(results).T
         return {

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class FiniteLosses:
         if isinstance(wrapper, OptimWrapper) and not hasattr(wrapper, 'loss_scaler'):
             wrapper.update_params = partial(self._update, wrapper.update_params)
 
-    def train_step(self, batch: dict) -> dict[str, Tensor]:
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Train on a batch.
 
         Returns:
@@ -60,7 +61,9 @@ class FiniteLosses:
             buffer.copy_(before)
         return {}
 
-    def _update(self, update: Callable, loss: Tensor, *args, **kwargs) -> None:
+    def _update(
+        self, update: Callable[..., None], loss: Tensor, *args: Any, **kwargs: Any
+    ) -> None:
         wrong = (~loss.detach().isfinite()).any().float()
         here = bool(wrong)
         all_reduce(wrong, op='max')
@@ -96,7 +99,7 @@ class FiniteLosses:
         return f'the loss is {loss.item()}: {source}. The samples: {files}'
 
 
-def _first_non_finite(model: nn.Module, batch: dict) -> str:
+def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     """What gave the first value that is not finite, found by a second forward pass."""
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
@@ -140,7 +143,7 @@ def _is_finite(value: object) -> bool:
     return True
 
 
-def _files_of(batch: dict) -> list[str]:
+def _files_of(batch: dict[str, Any]) -> list[str]:
     """The files of a batch's samples, by what their data sets say of them."""
     keys = ('filename', 'img_path', 'frame_dir')
     samples = batch.get('data_samples') or []

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_dict, get_rank, get_world_size
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from glore_mm.engine.finite import FiniteLosses
@@ -30,10 +31,10 @@ class Start:
     epochs: int = 0
     iterations: int = 0
     validated: bool = True
-    random_states: Sequence[dict] = ()
+    random_states: Sequence[dict[str, Any]] = ()
 
     @classmethod
-    def of(cls, checkpoint: dict) -> 'Start':
+    def of(cls, checkpoint: dict[str, Any]) -> 'Start':
         """The moment at which a checkpoint was saved."""
         meta = checkpoint['meta']
         return cls(
@@ -44,7 +45,7 @@ class Start:
         )
 
 
-class _ExactLoop:
+class _ExactLoop(BaseLoop):
     """What both loops do.
 
     The order of the samples and what augments each depend on the seed and on the place
@@ -53,7 +54,11 @@ class _ExactLoop:
     """
 
     def __init__(
-        self, runner: Runner, dataloader: dict | DataLoader, *args, **kwargs
+        self,
+        runner: Runner,
+        dataloader: dict[str, Any] | DataLoader[Any],
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         self._start = runner.start
         if isinstance(dataloader, dict):
@@ -73,7 +78,7 @@ class _ExactLoop:
             self.runner.call_hook('after_train')
         return self.runner.model
 
-    def run_iter(self, idx: int, data_batch: dict) -> None:
+    def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
         """Train on a batch; one loss and one answer to a stop signal for all processes.
 
         Args:
@@ -129,6 +134,8 @@ class _ExactLoop:
 class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
     """mmengine's EpochBasedTrainLoop that resumes exactly, also within an epoch."""
 
+    _first: int  # batch of the epoch, from 0, to go on with
+
     def run_epoch(self) -> None:
         """Train for an epoch, or for what is left of it."""
         self.runner.call_hook('before_train_epoch')
@@ -153,7 +160,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
     def _validation_is_pending(self) -> bool:
         return super()._validation_is_pending() and not self._first
 
-    def _go_to(self, loader: DataLoader, start: Start) -> None:
+    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
         batches = start.iterations - start.epochs * len(loader)
         # of a loader of another length, the epoch begins anew
         self._first = batches if 0 < batches < len(loader) else 0
@@ -164,7 +171,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
 class ExactIterations(_ExactLoop, IterBasedTrainLoop):
     """mmengine's IterBasedTrainLoop that resumes exactly, without reading anew."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._passes = 0
         super().__init__(*args, **kwargs)
         self.dataloader_iterator._epoch = self._passes
@@ -182,15 +189,16 @@ class ExactIterations(_ExactLoop, IterBasedTrainLoop):
     def _progress(self) -> tuple[int, int]:
         return self._iter, self._max_iters
 
-    def _go_to(self, loader: DataLoader, start: Start) -> None:
-        batches, sampler = start.iterations, loader.batch_sampler.sampler
+    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
+        numbered: Any = loader.batch_sampler
+        batches, sampler = start.iterations, numbered.sampler
         if not isinstance(sampler.sampler, InfiniteSampler):
             self._passes, batches = divmod(batches, len(loader))
             sampler.set_epoch(self._passes)
         _skip(loader, batches)
 
 
-def _numbered(runner: Runner, loader: dict) -> DataLoader:
+def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
     """The data loader of a config, its samples numbered and seeded."""
     loader = dict(
         loader,
@@ -201,6 +209,6 @@ def _numbered(runner: Runner, loader: dict) -> DataLoader:
     return runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)
 
 
-def _skip(loader: DataLoader, batches: int) -> None:
-    batch_sampler = loader.batch_sampler
-    batch_sampler.sampler.skip = batches * batch_sampler.batch_size
+def _skip(loader: DataLoader[Any], batches: int) -> None:
+    numbered: Any = loader.batch_sampler
+    numbered.sampler.skip = batches * numbered.batch_size

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from torch import nn
@@ -24,7 +25,7 @@ def visualize_nodes(
     unit: str | None = None,
     top_k: int = 4,
     frames: int = 8,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """Write what the units of a network make of images or videos.
 
     For each input a page, `<name>.html`, and for each unit the most telling maps at the

@@ -24,5 +24,5 @@ class Predictor:
 
     model: nn.Module
     predict: Callable[[str | np.ndarray], Any]
-    ranked: Callable[[Any, int], list[dict]]
+    ranked: Callable[[Any, int], list[dict[str, Any]]]
     of_videos: bool = False

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from torch.utils.data import Dataset, Sampler
 T = TypeVar('T')
 
 
-def random_states() -> dict:
+def random_states() -> dict[str, Any]:
     """The random states of this process, in types that weights_only takes."""
     version, numbers, gauss = random.getstate()
-    _, keys, *rest = np.random.get_state()
+    legacy: Any = np.random.get_state()
+    _, keys, *rest = legacy
     states = dict(
         python=(version, torch.tensor(numbers), gauss),
         numpy=(torch.from_numpy(keys.astype(np.int64)), *rest),
@@ -28,7 +29,7 @@ def random_states() -> dict:
     return states
 
 
-def set_random_states(states: dict) -> None:
+def set_random_states(states: dict[str, Any]) -> None:
     """Set what `random_states` gave."""
     version, numbers, gauss = states['python']
     random.setstate((version, tuple(numbers.tolist()), gauss))
@@ -39,7 +40,7 @@ def set_random_states(states: dict) -> None:
         torch.cuda.set_rng_state(states['cuda'])
 
 
-def all_random_states() -> list[dict]:
+def all_random_states() -> list[dict[str, Any]]:
     """Those of each process, by rank; all processes have to come here."""
     return all_gather_object(random_states())
 
@@ -84,7 +85,7 @@ class Draw(int):
 
 
 @DATA_SAMPLERS.register_module()
-class NumberedDraws(Sampler):
+class NumberedDraws(Sampler[Draw]):
     """A sampler that gives each index its number.
 
     Args:
@@ -98,7 +99,9 @@ class NumberedDraws(Sampler):
     #: resumed in the middle of an epoch has had.
     skip = 0
 
-    def __init__(self, sampler: dict, dataset: Dataset, seed: int | None) -> None:
+    def __init__(
+        self, sampler: dict[str, Any], dataset: Dataset[Any], seed: int | None
+    ) -> None:
         build = dict(dataset=dataset, seed=seed)
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=build)
 
@@ -122,7 +125,7 @@ class NumberedDraws(Sampler):
 
 
 @DATASETS.register_module()
-class SeededDraws(Dataset):
+class SeededDraws(Dataset[Any]):
     """A data set that augments a sample by the seed and the draw's number alone.
 
     Neither the number of workers nor that of processes matters then, nor where a run
@@ -133,10 +136,10 @@ class SeededDraws(Dataset):
         seed (int): Of the run.
     """
 
-    def __init__(self, dataset: dict, seed: int) -> None:
+    def __init__(self, dataset: dict[str, Any], seed: int) -> None:
         vars(self).update(_dataset=DATASETS.build(dataset), _seed=seed)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith('_'):  # not there yet, while a worker unpickles
             raise AttributeError(name)
         return getattr(self._dataset, name)
@@ -144,13 +147,13 @@ class SeededDraws(Dataset):
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._dataset, name, value)
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, draw: int):
+    def __getitem__(self, draw: int) -> Any:
         if isinstance(draw, Draw):
             sequence = np.random.SeedSequence((self._seed, *draw.number))
             python, numpy, pytorch = map(int, sequence.generate_state(3))

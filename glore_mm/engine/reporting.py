@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import numpy as np
 from mmengine.utils import mkdir_or_exist
@@ -79,18 +80,20 @@ def first_line_of(error: Exception) -> str:
     return message_of(error).strip().partition('\n')[0]
 
 
-def ranked(scores: Sequence[float], classes: Sequence[str], top_k: int) -> list[dict]:
+def ranked(
+    scores: Sequence[float], classes: Sequence[str], top_k: int
+) -> list[dict[str, Any]]:
     """The classes with the highest scores, the highest first: `label`, `score`."""
     best = np.argsort(-np.asarray(scores), kind='stable')[:top_k]
     return [dict(label=classes[i], score=round(float(scores[i]), 4)) for i in best]
 
 
-def write_json(path: str, records: list[dict]) -> None:
+def write_json(path: str, records: list[dict[str, Any]]) -> None:
     """Write records as a JSON list; the file appears when it is complete."""
     write_text(path, json.dumps(records, indent=2))
 
 
-def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
+def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
     """Write rows as CSV under a header; the file appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     with draft_of(path) as draft, open(draft, 'w', newline='') as file:
@@ -99,14 +102,14 @@ def write_csv(path: str, columns: list[str], rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text in UTF-8; the file appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     with draft_of(path) as draft, open(draft, 'w', encoding='utf-8') as file:
         file.write(text)
 
 
-def write_npz(path: str, **arrays: np.ndarray) -> None:
+def write_npz(path: str, **arrays: Any) -> None:
     """Write arrays by name as a compressed .npz; it appears when it is complete."""
     mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     # savez adds .npz to a bare name

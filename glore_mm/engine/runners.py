@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from filelock import FileLock, Timeout
 from mmengine.hooks import Hook
@@ -28,13 +29,13 @@ _NOISE = (
 class QuietRunner(Runner):
     """A Runner that sets up in silence: environment and config go to the log file."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._levels: dict[logging.Handler, int] = {}
         super().__init__(*args, **kwargs)
         for handler, level in self._levels.items():
             handler.setLevel(level)
 
-    def build_logger(self, *args, **kwargs) -> MMLogger:
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """The logger, its console closed until set-up is over."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
@@ -56,7 +57,7 @@ class ExactRunner(QuietRunner):
     start = Start()
     resumed_from: str | None = None
 
-    def build_train_loop(self, loop: dict) -> BaseLoop:
+    def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
         """The training loop, of those of this package in the place of mmengine's."""
         kinds = {
             'EpochBasedTrainLoop': 'ExactEpochs',
@@ -70,14 +71,18 @@ class ExactRunner(QuietRunner):
         return super().build_train_loop(dict(loop, type=kind))
 
     @staticmethod
-    def build_dataloader(dataloader: dict | DataLoader, *args, **kwargs) -> DataLoader:
+    def build_dataloader(
+        dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
+    ) -> DataLoader[Any]:
         """A data loader; a signal that asks for a stop leaves it its workers."""
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if loader is not dataloader:
             loader.worker_init_fn = keeping_workers(loader.worker_init_fn)
         return loader
 
-    def register_hook(self, hook: Hook | dict, *args, **kwargs) -> None:
+    def register_hook(
+        self, hook: Hook | dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
         """Register a hook; what saves checkpoints saves them whole."""
         # those that are saved elsewhere have a hook argument for it
         elsewhere = ('file_client_args', 'backend_args')
@@ -87,7 +92,7 @@ class ExactRunner(QuietRunner):
             hook = dict(hook, type=kind)
         super().register_hook(hook, *args, **kwargs)
 
-    def save_checkpoint(self, *args, **kwargs) -> None:
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint.
 
         Raises:
@@ -136,8 +141,8 @@ def end_workers(runner: Runner) -> None:
             getattr(loop.dataloader, '_iterator', None),
             getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None),
         ):
-            if hasattr(iterator, '_shutdown_workers'):
-                iterator._shutdown_workers()
+            if end := getattr(iterator, '_shutdown_workers', None):
+                end()
 
 
 def _exact(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -185,7 +186,7 @@ def train_and_dump(load: Callable[[], Config], seed: int = 0) -> Trained:
     return Trained(cfg, dump, metrics, seconds)
 
 
-def check_checkpoint(cfg: Config, path: str) -> dict:
+def check_checkpoint(cfg: Config, path: str) -> dict[str, Any]:
     """Make sure that a checkpoint is of the network that a config builds.
 
     Returns:
@@ -199,7 +200,7 @@ def check_checkpoint(cfg: Config, path: str) -> dict:
     return content
 
 
-def check_fit(cfg: Config, content: dict, path: str) -> None:
+def check_fit(cfg: Config, content: dict[str, Any], path: str) -> None:
     """Make sure that a checkpoint's content is of the network that a config builds.
 
     Raises:
@@ -226,7 +227,7 @@ def check_fit(cfg: Config, content: dict, path: str) -> None:
         )
 
 
-def load_weights(model: torch.nn.Module, path: str) -> dict:
+def load_weights(model: torch.nn.Module, path: str) -> dict[str, Any]:
     """Load a checkpoint that `check_checkpoint` has found to be of this network.
 
     Returns:
@@ -303,7 +304,7 @@ def convert_checkpoint(
     return done
 
 
-def _seed_of(content: dict, path: str, asked: int | None) -> int | None:
+def _seed_of(content: dict[str, Any], path: str, asked: int | None) -> int | None:
     """The seed that a run goes on with.
 
     Raises:
@@ -333,13 +334,13 @@ def _advice(state: Mapping[str, object]) -> str:
     return ''
 
 
-def _trained_on(content: dict) -> Sequence[str] | None:
+def _trained_on(content: dict[str, Any]) -> Sequence[str] | None:
     """The classes of the data set that a checkpoint says it was trained on."""
     meta = content.get('meta') or {}
     return (meta.get('dataset_meta') or {}).get('classes')
 
 
-def _read(path: str) -> dict:
+def _read(path: str) -> dict[str, Any]:
     if not isinstance(path, str):
         raise UserError(f'load_from must be a path or an address, found {path!r}')
     if '://' not in path:
@@ -418,5 +419,5 @@ def _check_fit(
         if classes and head.get('num_classes', len(classes)) != len(classes):
             raise UserError(
                 f'{cfg.filename}: {key} has {len(classes)} classes, but model.{name}.'
-                f'num_classes is {head.num_classes}. They must be the same.'
+                f'num_classes is {head["num_classes"]}. They must be the same.'
             )

@@ -5,6 +5,7 @@ import os
 import os.path as osp
 import re
 from contextlib import suppress
+from typing import Any
 
 from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
@@ -22,7 +23,7 @@ _LEDGER = '.written.json'  # which checkpoints of a folder are ours
 _DRAFT = re.compile(rf'(.+\.pth|{_POINTER}|{re.escape(_LEDGER)})\.\d+\.part')
 
 
-def newest_checkpoint(folder: str) -> tuple[str, dict, list[str]]:
+def newest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]:
     """Find the newest checkpoint to resume from that reads back whole.
 
     Args:
@@ -72,7 +73,7 @@ def _checkpoints(folder: str) -> list[str]:
     return sorted(found, key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
 
 
-def check_resumable(content: dict, path: str) -> None:
+def check_resumable(content: dict[str, Any], path: str) -> None:
     """Make sure that training can go on from a checkpoint.
 
     Raises:
@@ -114,7 +115,7 @@ class WholeCheckpoints(CheckpointHook):
             self.last_ckpt = runner.resumed_from
         self._saved_at = runner.start.iterations
         self._own = self.file_backend = _OwnFiles(self.out_dir, resumed)
-        self._before_val: list[dict] | None = None
+        self._before_val: list[dict[str, Any]] | None = None
         _remove_drafts(self.out_dir)
 
     def before_val(self, runner: Runner) -> None:
@@ -125,8 +126,8 @@ class WholeCheckpoints(CheckpointHook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list | None = None,
+        data_batch: dict[str, Any] | None = None,
+        outputs: list[Any] | None = None,
     ) -> None:
         """Stop where that is asked for; the first process saves what was trained."""
         if asked_by() and self._before_val:
@@ -136,7 +137,9 @@ class WholeCheckpoints(CheckpointHook):
         """Forget them."""
         self._before_val = None
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
         """Add what an exact resume needs."""
         if 'optimizer' in checkpoint:
             checkpoint['random_states'] = self._random_states
@@ -160,12 +163,14 @@ class WholeCheckpoints(CheckpointHook):
             self._write(runner, name, meta, save_optimizer=True)
         return self.last_ckpt
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict[str, Any]
+    ) -> None:
         name = self.filename_tmpl.format(step)
         self._write(runner, name, meta, self.save_optimizer)
 
     def _write(
-        self, runner: Runner, name: str, meta: dict, save_optimizer: bool
+        self, runner: Runner, name: str, meta: dict[str, Any], save_optimizer: bool
     ) -> None:
         path = osp.join(self.out_dir, name)
         self._random_states = self._before_val or all_random_states()
@@ -185,7 +190,7 @@ class WholeCheckpoints(CheckpointHook):
             self._own.add(path)
             self._own.remove_surplus(self.max_keep_ckpts)
 
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         before = {path: _state_of(path) for path in self._best()}
         super()._save_best_checkpoint(runner, metrics)
         if is_main_process():
@@ -214,7 +219,7 @@ class _OwnFiles:
     def __init__(self, folder: str, resumed: bool) -> None:
         self._folder = folder
         self._outdated: list[str] = []
-        self._written: dict[str, list[int]] = {}  # the oldest first: size, time
+        self._written: dict[str, list[int] | None] = {}  # the oldest first: size, time
         self._ledger = osp.join(folder, _LEDGER)
         if resumed:
             with suppress(OSError, ValueError, TypeError), open(self._ledger) as file:

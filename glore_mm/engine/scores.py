@@ -1,6 +1,7 @@
 """What a test of a classifier can write beside its accuracy."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -27,7 +28,9 @@ class PerSampleScores(BaseMetric):
         super().__init__()
         self.path = path
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Keep the scores of each sample."""
         for sample in data_samples:
             scores = sample['pred_score'].cpu().numpy().astype(np.float32)
@@ -35,7 +38,7 @@ class PerSampleScores(BaseMetric):
             name = sample.get('filename') or sample['img_path']
             self.results.append((name, int(sample['gt_label']), scores))
 
-    def compute_metrics(self, results: list) -> dict:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Write the file; there is nothing to add to the accuracy."""
         names, labels, scores = zip(*results, strict=True)
         write_npz(

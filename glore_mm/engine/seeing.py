@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor
 
 from glore_mm.analysis import ProjectionMaps, watching
 
@@ -35,11 +36,11 @@ class Seen:
         return maps[0] if maps.ndim == 5 else maps.swapaxes(0, 1)
 
 
-def see(model: nn.Module, run: Callable[[], Any]) -> Seen:
+def see(model: BaseModel, run: Callable[[], Any]) -> Seen:
     """Run a network and note what it saw and what its units projected.
 
     Args:
-        model (nn.Module): A model of mmsegmentation, mmpretrain or mmaction2.
+        model (BaseModel): A model of mmsegmentation, mmpretrain or mmaction2.
         run (Callable): Runs it: on one image or clip, or on frames one after another.
 
     Returns:
@@ -62,7 +63,7 @@ def see(model: nn.Module, run: Callable[[], Any]) -> Seen:
     return Seen(result, np.concatenate(frames), shown)
 
 
-def _frames(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
+def _frames(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
     """From a batch of one to uint8 (T, H, W, 3): normalisation is undone."""
     x = inputs.float().cpu()
     if x.dim() == 6:  # (1, clips, 3, T, H, W) of 3D networks

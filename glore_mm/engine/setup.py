@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -28,13 +29,14 @@ TASK_NAMES = dict(seg='segmentation', cls='classification', video='video')
 _OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 
-def config_parser(doc: str) -> argparse.ArgumentParser:
+def config_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser of what every tool takes: a config and overrides of its keys.
 
     Args:
-        doc (str): The tool's docstring; its first line becomes the description.
+        doc (str | None): The tool's docstring, which `python -OO` drops; its first line
+            becomes the description.
     """
-    parser = argparse.ArgumentParser(description=doc.partition('\n')[0])
+    parser = argparse.ArgumentParser(description=(doc or '').partition('\n')[0])
     parser.add_argument('config', help='config file')
     add_cfg_options(parser)
     return parser
@@ -51,7 +53,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def inputs_parser(doc: str) -> argparse.ArgumentParser:
+def inputs_parser(doc: str | None) -> argparse.ArgumentParser:
     """`config_parser` of a tool that runs a checkpoint on files."""
     parser = config_parser(doc)
     parser.add_argument('checkpoint', help='weights')
@@ -59,7 +61,7 @@ def inputs_parser(doc: str) -> argparse.ArgumentParser:
     return parser
 
 
-def runner_parser(doc: str) -> argparse.ArgumentParser:
+def runner_parser(doc: str | None) -> argparse.ArgumentParser:
     """`config_parser` of a tool that starts a Runner: also where to write, and how."""
     parser = config_parser(doc)
     parser.add_argument(
@@ -78,8 +80,8 @@ def runner_parser(doc: str) -> argparse.ArgumentParser:
 
 
 def load_config(
-    path: str | os.PathLike,
-    options: dict | None = None,
+    path: str | os.PathLike[str],
+    options: dict[str, Any] | None = None,
     work_dir: str | None = None,
     launcher: str = 'none',
 ) -> Config:
@@ -193,7 +195,7 @@ def set_views(cfg: Config, clips: int, crops: int) -> None:
     task.set_views(cfg, clips, crops)
 
 
-def metainfo_of(cfg: Config) -> dict:
+def metainfo_of(cfg: Config) -> dict[str, Any]:
     """What a config's test set says of itself, its classes among it; reads no data."""
     return DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
 
@@ -312,11 +314,11 @@ def _move_data(cfg: Config, root: str) -> None:
         node['data_root'] = root
 
 
-def _loaders(cfg: Config) -> list[dict | None]:
+def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
     return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
 
 
-def _with_key(node: object, key: str) -> Iterator[dict]:
+def _with_key(node: object, key: str) -> Iterator[dict[str, Any]]:
     """The dicts in a tree of dicts and lists that have `key`."""
     if isinstance(node, dict):
         if key in node:

@@ -1,5 +1,7 @@
 """Samples that cannot be used: training goes on without them, tests stop at them."""
 
+from typing import Any
+
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
@@ -38,11 +40,11 @@ class SkipUnreadable(BaseDataset):
     what = 'samples'
     place = 'the data set'  # that a sample is in, for messages
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._skipped: dict[int, tuple[str, str]] = {}
         super().__init__(*args, **kwargs)
 
-    def prepare_data(self, idx: int) -> dict | None:
+    def prepare_data(self, idx: int) -> dict[str, Any] | None:
         """Run the pipeline on a sample; None asks for another one in its place.
 
         Raises:
@@ -107,8 +109,8 @@ class SkippedSamples(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Collect what the samples of a batch tell."""
         for sample in data_batch['data_samples']:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from glore_mm.engine.processes import is_first_process, lost_another
 from glore_mm.errors import Stopped
@@ -22,7 +23,7 @@ def stoppable() -> Iterator[None]:
     A second Ctrl-C ends the program at once.
     """
     _asked.clear()
-    before = {}
+    before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, _note)
@@ -76,7 +77,7 @@ def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
         init(worker)
 
 
-def _restore(handlers: dict) -> None:
+def _restore(handlers: dict[int, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

@@ -6,7 +6,9 @@ PyAV is imported when a video is opened: segmentation of images does without.
 import os
 import os.path as osp
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,7 +26,7 @@ from glore_mm.errors import UserError
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
 
-def is_video(path: str | os.PathLike) -> bool:
+def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether a file's name says that it is a video."""
     return str(path).lower().endswith(VIDEO_SUFFIXES)
 
@@ -60,7 +62,7 @@ class PyAV:
         self.fps = float(self.rate)
         self.num_frames = len(packets)
         times = {time for time, _ in packets}
-        self._index: dict[int, int] = {}  # of the frame that is shown at a time
+        self._index: dict[int | None, int] = {}  # of the frame that is shown at a time
         if stated and None not in times and len(times) == len(packets):
             self._index = {time: index for index, time in enumerate(sorted(times))}
         self._keys = [t for t, is_key in packets if is_key and self._index]
@@ -86,7 +88,7 @@ class PyAV:
                 break
         return frames
 
-    def decode(self, start: int | None = None) -> Iterator[tuple]:
+    def decode(self, start: int | None = None) -> Iterator[tuple[int, Any]]:
         """Go through the frames up to the first that is damaged.
 
         Args:
@@ -116,7 +118,7 @@ class PyAV:
             except self._av.FFmpegError:
                 pass
 
-    def upright(self, frame) -> np.ndarray:
+    def upright(self, frame: Any) -> np.ndarray:
         """A frame of PyAV's as the file says that it is to be shown.
 
         Returns:
@@ -132,8 +134,8 @@ class PyAV:
 
 
 def open_video(
-    path: str, reader: Callable = PyAV, advice: str = 'Fetch it again'
-) -> object:
+    path: str, reader: Callable[[str], Any] = PyAV, advice: str = 'Fetch it again'
+) -> Any:
     """Open a video file that is whole.
 
     Args:
@@ -142,7 +144,7 @@ def open_video(
         advice (str): What to do where the reader cannot.
 
     Returns:
-        object: What the reader makes of it.
+        Any: What the reader makes of it.
 
     Raises:
         Unreadable: The file is missing, empty or truncated, or holds no video that the
@@ -168,11 +170,11 @@ def open_video(
     return video
 
 
-def read_frames(video, path: str, wanted: list[int]) -> dict[int, np.ndarray]:
+def read_frames(video: Any, path: str, wanted: list[int]) -> dict[int, np.ndarray]:
     """Read frames of a video, all of them.
 
     Args:
-        video (object): From `open_video`.
+        video (Any): From `open_video`.
         path (str): Its file.
         wanted (list[int]): The indices, ascending.
 
@@ -218,13 +220,13 @@ def frames_of(video: PyAV) -> Iterator[np.ndarray]:
 
 
 def rewrite_video(
-    source: str, target: str, change: Callable[[np.ndarray], np.ndarray]
+    source: str, target: str | Path, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     """Copy a video, less its sound, with every frame changed.
 
     Args:
         source (str): The video.
-        target (str): The copy, H.264 in MP4; it appears when it is complete.
+        target (str | Path): The copy, H.264 in MP4; it appears when it is complete.
         change (Callable): Is given each frame in turn, uint8 (H, W, 3), RGB, and
             returns what is written in its place.
 

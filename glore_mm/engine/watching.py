@@ -1,6 +1,7 @@
 """Seeing nodes form while a network trains."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from mmengine.dist import master_only
@@ -43,7 +44,7 @@ class WatchNodes(Hook):
         self.interval = interval
         self.samples = samples
         self.top_k = top_k
-        self._batches: list[dict] = []
+        self._batches: list[dict[str, Any]] = []
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -61,8 +62,8 @@ class WatchNodes(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        data_batch: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Draw what has become of them."""
         if self.every_n_train_iters(runner, self.interval):
@@ -75,7 +76,7 @@ class WatchNodes(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         seen = [see(model, partial(model.test_step, batch)) for batch in self._batches]
-        figures = {}
+        figures: dict[str, float] = {}
         for path in seen[0].units:
             for i, sample in enumerate(seen):
                 view = NodeView(sample.maps_of(path), sample.units[path].graph)

@@ -1,6 +1,7 @@
 """Segmentation data sets, read as people download them and checked before training."""
 
 import os.path as osp
+from typing import Any
 
 import mmcv
 from mmengine import fileio
@@ -30,7 +31,7 @@ class PairedFiles(BaseSegDataset):
     image_endings: tuple[str, ...] = ('.png', '.jpg', '.jpeg')
     label_endings: dict[str, dict[int, int] | None] = {'.png': None}
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """The samples in the order of their keys, or of `ann_file` where there is one.
 
         Raises:
@@ -40,7 +41,7 @@ class PairedFiles(BaseSegDataset):
             self.data_prefix[k] for k in ('img_path', 'seg_map_path')
         )
         images = self._by_key(image_dir, self.image_endings)
-        labels: dict[str, tuple[str, dict | None]] = {}
+        labels: dict[str, tuple[str, dict[int, int] | None]] = {}
         for ending, label_map in self.label_endings.items():
             for key, path in self._by_key(label_dir, (ending,)).items():
                 labels.setdefault(key, (path, label_map))
@@ -78,7 +79,7 @@ class PairedFiles(BaseSegDataset):
             )
         return [self._sample(images[key], *labels[key]) for key in keys]
 
-    def prepare_data(self, idx: int) -> dict:
+    def prepare_data(self, idx: int) -> dict[str, Any]:
         """Run the pipeline on a sample.
 
         Raises:
@@ -108,7 +109,9 @@ class PairedFiles(BaseSegDataset):
             for name in names
         }
 
-    def _sample(self, image: str, labels: str, label_map: dict | None) -> dict:
+    def _sample(
+        self, image: str, labels: str, label_map: dict[int, int] | None
+    ) -> dict[str, Any]:
         if self.label_map is not None:  # the config asks for some of the classes only
             label_map = label_map or {c: c for c in range(256)}
             label_map = {k: self.label_map.get(v, v) for k, v in label_map.items()}
@@ -184,7 +187,7 @@ class CamVid(PairedFiles):
 
     label_endings = {'.png': {11: 255}}
 
-    def __init__(self, data_root: str, split: str, **kwargs) -> None:
+    def __init__(self, data_root: str, split: str, **kwargs: Any) -> None:
         if osp.isdir(osp.join(data_root, 'leftImg8bit')):
             classes = {train_id: c for c, train_id in enumerate(self._TRAIN_IDS)}
             from_train_ids = {i: classes.get(i, 255) for i in range(256)}

@@ -1,13 +1,15 @@
 """The demo: FCN against FCN + GloRe on generated street scenes, in a few minutes."""
 
 import os.path as osp
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis import read_dump
+from glore_mm.analysis import ConfusionDump, read_dump
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
 from glore_mm.engine import load_config, train_and_dump
 from glore_mm.errors import UserError
@@ -20,7 +22,7 @@ NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the ta
 PICTURED = 3  # images
 
 
-def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
+def run(configs: str, options: dict[str, Any] | None = None, seed: int = 0) -> None:
     """Train and test both, print their scores, draw what they see.
 
     Writes data/mini_cityscapes and work_dirs/ in the current folder.
@@ -40,6 +42,7 @@ def run(configs: str, options: dict | None = None, seed: int = 0) -> None:
         done = train_and_dump(load, seed)
         masks = osp.join(done.cfg.work_dir, 'masks')
         found = read_dump(done.dump)
+        assert isinstance(found, ConfusionDump)
         scores[name], images = found.iou, found.names[:PICTURED].tolist()
         for _ in infer(load(), done.cfg.load_from, images, masks):
             pass
@@ -79,5 +82,5 @@ def _picture(images: list[str], segmented: dict[str, str]) -> Image.Image:
     return stacked(rows)
 
 
-def _colours(path: str, palette: list) -> np.ndarray:
+def _colours(path: str, palette: Sequence[Sequence[int]]) -> np.ndarray:
     return colorize(np.asarray(Image.open(path)), palette)

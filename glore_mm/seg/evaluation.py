@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -35,7 +36,9 @@ class PerImageConfusion(BaseMetric):
         self.path = path
         self.ignore_index = ignore_index
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Count the pixels of each sample."""
         count = len(self.dataset_meta['classes'])
         for sample in data_samples:
@@ -46,7 +49,7 @@ class PerImageConfusion(BaseMetric):
             matrix = np.bincount(pairs, minlength=count**2).reshape(count, count)
             self.results.append((sample['img_path'], matrix))
 
-    def compute_metrics(self, results: list) -> dict:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Write the file; there is nothing to add to the scores."""
         names, matrices = zip(*results, strict=True)
         write_npz(
@@ -77,7 +80,9 @@ class CityscapesSubmission(BaseMetric):
         if is_main_process():
             mkdir_or_exist(folder)
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Write the files of a batch."""
         classes = self.dataset_meta['classes']
         ids = np.arange(256, dtype=np.uint8)
@@ -89,6 +94,6 @@ class CityscapesSubmission(BaseMetric):
             Image.fromarray(ids[predicted]).save(osp.join(self.folder, f'{name}.png'))
             self.results.append(name)
 
-    def compute_metrics(self, results: list) -> dict:
+    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Nothing to score."""
         return {}

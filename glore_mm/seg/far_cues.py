@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmseg.registry import DATASETS, METRICS
 
@@ -22,7 +23,9 @@ class FarCues(PairedFiles):
 class FarCuePixelAccuracy(FarCueAccuracy):
     """FarCueAccuracy of the pixels of regions."""
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Count the pixels of each strip."""
         for sample in data_samples:
             truth = sample['gt_sem_seg']['data']

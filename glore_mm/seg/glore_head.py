@@ -4,6 +4,8 @@ Chen et al.: Graph-Based Global Reasoning Networks. CVPR 2019,
 https://arxiv.org/abs/1811.12814
 """
 
+from typing import Any
+
 import torch
 from mmengine.model import ModuleList
 from mmseg.models.decode_heads import FCNHead
@@ -40,7 +42,7 @@ class GloReHead(FCNHead):
         normalize: bool = True,
         concat_input: bool = False,
         num_convs: int = 2,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if num_convs != 2:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Loading label maps, with the checks that a user would miss."""
 
+from typing import Any
+
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -29,7 +31,7 @@ class LoadLabels(BaseTransform):
     def __init__(self, ignore_index: int = 255) -> None:
         self.ignore_index = ignore_index
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add `gt_seg_map` to `results`.
 
         Raises:
@@ -93,7 +95,7 @@ class LoadLabels(BaseTransform):
         return f'{type(self).__name__}(ignore_index={self.ignore_index})'
 
 
-def _table(results: dict) -> np.ndarray:
+def _table(results: dict[str, Any]) -> np.ndarray:
     """What each value of a label map becomes, uint8 (256,)."""
     table = np.arange(256)
     if results.get('reduce_zero_label'):

@@ -2,9 +2,11 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw, ImageOps
@@ -30,7 +32,9 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     return table[labels]
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence) -> np.ndarray:
+def overlay(
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]]
+) -> np.ndarray:
     """Lay the colours of a label map over its image, half and half.
 
     Args:
@@ -107,7 +111,13 @@ class SavePictures(Hook):
         self.ignore_index = ignore_index
         mkdir_or_exist(folder)
 
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
         """Write the pictures of a batch."""
         palette = runner.test_dataloader.dataset.metainfo['palette']
         for sample in outputs:

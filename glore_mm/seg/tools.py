@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def infer(
     inputs: list[str],
     out_dir: str | None = None,
     top_k: int = 5,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """Segment images and videos.
 
     Args:
@@ -94,7 +95,7 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
     )
 
 
-def example_inputs(cfg: Config) -> dict:
+def example_inputs(cfg: Config) -> dict[str, Any]:
     """An image of the size that a config trains on, as the network's arguments."""
     size = cfg.model.data_preprocessor.get('size')
     if size is None:
@@ -132,14 +133,14 @@ def _read(path: str) -> np.ndarray:
 def _segment_image(
     model: BaseSegmentor,
     path: str,
-    palette: list,
+    palette: Sequence[Sequence[int]],
     mask: Path | None = None,
     coloured: Path | None = None,
 ) -> np.ndarray:
     """Segment an image, write it where that is asked for, count the pixels."""
     image = _read(path)
     labels = _labels_of(model, image)
-    if mask:
+    if mask and coloured:
         _save(labels, palette, mask)
         Image.fromarray(overlay(image, labels, palette)).save(coloured)
     return _pixels(labels, palette)
@@ -148,15 +149,16 @@ def _segment_image(
 def _segment_video(
     model: BaseSegmentor,
     path: str,
-    palette: list,
+    palette: Sequence[Sequence[int]],
     masks: Path | None = None,
     coloured: Path | None = None,
 ) -> np.ndarray:
     """The same for a video; its files appear when they are complete."""
-    if not masks:
-        frames = frames_of(open_video(path))
-        return sum(_pixels(_labels_of(model, frame), palette) for frame in frames)
     pixels = np.zeros(len(palette), int)
+    if not (masks and coloured):
+        for frame in frames_of(open_video(path)):
+            pixels += _pixels(_labels_of(model, frame), palette)
+        return pixels
     with tempfile.TemporaryDirectory(dir=masks.parent, prefix=f'.{masks.name}-') as tmp:
         draft = Path(tmp, 'masks')  # the folder itself is closed to other users
         draft.mkdir()
@@ -179,17 +181,19 @@ def _labels_of(model: BaseSegmentor, image: np.ndarray) -> np.ndarray:
     return sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
 
 
-def _pixels(labels: np.ndarray, classes: Sequence) -> np.ndarray:
+def _pixels(labels: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
     """How many pixels each class has."""
     return np.bincount(labels.ravel(), minlength=len(classes))
 
 
-def _largest(pixels: np.ndarray, classes: Sequence[str], top_k: int) -> list[dict]:
+def _largest(
+    pixels: np.ndarray, classes: Sequence[str], top_k: int
+) -> list[dict[str, Any]]:
     found = ranked(pixels / pixels.sum(), classes, top_k)
     return [each for each in found if each['score'] > 0]
 
 
-def _save(labels: np.ndarray, palette: list, file: Path) -> None:
+def _save(labels: np.ndarray, palette: Sequence[Sequence[int]], file: Path) -> None:
     mask = Image.fromarray(labels, mode='P')
     mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
     mask.save(file)

@@ -7,6 +7,7 @@ NumPy's global random state, as mmaction2 does.
 """
 
 import math
+from typing import Any
 
 import cv2
 import mmcv
@@ -41,7 +42,7 @@ class RandomScaleAspect(BaseTransform):
         self.short_side = short_side
         self.aspect = aspect
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Rescale `imgs`."""
         height, width = results['img_shape']
         factor = np.random.uniform(*self.aspect, size=2).mean()
@@ -85,7 +86,7 @@ class HLSJitter(BaseTransform):
     ) -> None:
         self.largest = np.array([hue, lightness, saturation])
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Shift the colours of `imgs`."""
         # whole numbers; fractions are cut off
         shift = np.random.uniform(-self.largest, self.largest).astype(np.int16)
@@ -123,7 +124,7 @@ class PixelJitter(BaseTransform):
         self.low = low
         self.high = high
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add noise to `imgs`."""
         low, high = np.random.uniform([self.low, 0], [0, self.high])
         results['imgs'] = [

@@ -1,6 +1,7 @@
 """Lists of clips, checked before training."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmaction.datasets import BaseActionDataset
 from mmaction.registry import DATASETS
@@ -39,12 +40,12 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
     def __init__(
         self,
         ann_file: str,
-        pipeline: list,
+        pipeline: list[Any],
         classes: str | Sequence[str] = 'kinetics400',
         data_root: str = '',
         data_prefix: dict[str, str] | None = None,
         outside_root: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if classes == 'kinetics400':
             classes = kinetics400_classes()
@@ -60,7 +61,7 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """The clips in the order of the list.
 
         Raises:
@@ -105,14 +106,14 @@ class KineticsFrames(ListedClips):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         filename_tmpl: str = 'img_{:05}.jpg',
         start_index: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.filename_tmpl = filename_tmpl
         super().__init__(*args, start_index=start_index, **kwargs)
 
-    def get_data_info(self, idx: int) -> dict:
+    def get_data_info(self, idx: int) -> dict[str, Any]:
         """What the pipeline gets for a clip."""
         return dict(super().get_data_info(idx), filename_tmpl=self.filename_tmpl)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmaction.models import I3DHead
 from mmaction.registry import METRICS, MODELS
@@ -19,7 +20,7 @@ class LastFrameHead(I3DHead):
     The arguments are those of I3DHead.
     """
 
-    def forward(self, x: Tensor, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
         """(N, C, T, H, W) → (N, classes)."""
         return super().forward(x[:, :, -1:], **kwargs)
 
@@ -28,7 +29,9 @@ class LastFrameHead(I3DHead):
 class FarCueClipAccuracy(FarCueAccuracy):
     """FarCueAccuracy of clips."""
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Compare the class of each clip."""
         for sample in data_samples:
             right = sample['pred_score'].argmax().item() == int(sample['gt_label'])

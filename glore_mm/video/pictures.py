@@ -2,10 +2,12 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw
 
@@ -67,7 +69,13 @@ class SaveStrips(Hook):
         self.folder = folder
         mkdir_or_exist(folder)
 
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
         """Write the strips of a batch."""
         classes = runner.test_dataloader.dataset.metainfo['classes']
         for views, sample in zip(data_batch['inputs'], outputs, strict=True):

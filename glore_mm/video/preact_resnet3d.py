@@ -1,6 +1,7 @@
 """The 3D ResNet of the GloRe release: pre-activation, factorised, "lite"."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmaction.registry import MODELS
 from torch import Tensor
@@ -54,12 +55,14 @@ class PreActResNet3d(PreActBackbone):
         in_channels: int = 3,
         base_channels: int = 64,
         stage_blocks: Sequence[int] | None = None,
-        norm_cfg: dict = dict(type='BN3d', eps=1e-4),  # noqa: B006, never written
+        norm_cfg: dict[str, Any] = dict(type='BN3d', eps=1e-4),  # noqa: B006, never written
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | Sequence[dict] | None = _XAVIER,
+        init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None = _XAVIER,
     ) -> None:
-        def residual(stage: int, block: int, stride: int | tuple) -> list[dict]:
+        def residual(
+            stage: int, block: int, stride: int | tuple[int, ...]
+        ) -> list[dict[str, Any]]:
             mid = base_channels * 2**stage
             even = block % 2 == 0
             in_time = (True, even, even, block == 1)[stage]  # as in the release
@@ -82,6 +85,7 @@ class PreActResNet3d(PreActBackbone):
             init_cfg,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    # a single map, as mmaction2's heads take it
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, 3, T, H, W) → (N, 2048, ⌈T / 2⌉, ⌈H / 32⌉, ⌈W / 32⌉)."""
         return super().forward(x)[-1]

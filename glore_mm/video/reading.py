@@ -7,6 +7,7 @@ or say why they cannot.
 
 from importlib import import_module
 from os import path as osp
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -49,7 +50,7 @@ class OpenVideo(BaseTransform):
                 f'pip install {package}, or take another of {names}.'
             ) from error
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the reader and what it knows to `results`.
 
         Raises:
@@ -80,7 +81,7 @@ class DecodeVideo(BaseTransform):
     Added keys: imgs, a list of uint8 (H, W, 3), RGB; original_shape, img_shape.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the frames to `results`.
 
         Raises:
@@ -100,7 +101,7 @@ class DecodeFrames(BaseTransform):
     Added keys: imgs, a list of uint8 (H, W, 3), RGB; original_shape, img_shape.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the frames to `results`.
 
         Raises:
@@ -135,7 +136,7 @@ class SampleClips(SampleFrames):
         clip_len: int,
         frame_interval: int = 1,
         out_of_bound_opt: str = 'refuse',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.refuse = out_of_bound_opt == 'refuse'
         if self.refuse:
@@ -144,7 +145,7 @@ class SampleClips(SampleFrames):
             clip_len, frame_interval, out_of_bound_opt=out_of_bound_opt, **kwargs
         )
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the indices of the frames to `results`.
 
         Raises:
@@ -166,7 +167,9 @@ class SampleClips(SampleFrames):
         return super().transform(results)
 
 
-def _with_frames(results: dict, frames: dict[int, np.ndarray], path: str) -> dict:
+def _with_frames(
+    results: dict[str, Any], frames: dict[int, np.ndarray], path: str
+) -> dict[str, Any]:
     first = next(iter(frames.values())).shape[:2]
     for index, image in frames.items():
         height, width = image.shape[:2]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def infer(
     inputs: list[str],
     out_dir: str | None = None,
     top_k: int = 5,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """Classify clips.
 
     Args:
@@ -105,7 +106,7 @@ def predictor(cfg: Config, checkpoint: str) -> Predictor:
     )
 
 
-def example_inputs(cfg: Config) -> dict:
+def example_inputs(cfg: Config) -> dict[str, Any]:
     """A clip of the size that a config tests on, as the network's arguments."""
     size = frames = 1
     for step in cfg.test_dataloader.dataset.pipeline:

@@ -1,6 +1,7 @@
 """Several views of a video to average over when testing."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -29,7 +30,7 @@ class MixedCrops(BaseTransform):
         self.crop_size = crop_size
         self.num_crops = num_crops
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop; all frames of a clip at one place."""
         images, size = results['imgs'], self.crop_size
         free = np.array(images[0].shape[:2]) - size
