@@ -13,11 +13,13 @@ import shlex
 import shutil
 import sys
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
@@ -35,18 +37,21 @@ SHELL = '', 'bash', 'console'
 
 #: Commands that are not run here, and why not. They are checked as all others are.
 NOT_RUN = {
-    'make *': 'installs gigabytes, then runs for minutes; CI runs make',
+    'make demo*': 'installs gigabytes; test_demo of each task runs the rest, shorter',
+    'make evidence*': 'trains for an hour; test_far_cues.py trains a part of it',
+    'make docs': 'CI runs it',
+    'make lint': 'CI runs it',
+    'make test*': 'CI runs it',
     'pip install *': 'installs gigabytes; test_packaging.py installs the wheel',
     'source .venv/bin/activate': 'chooses the Python that runs this',
-    "python -c from torchvision.datasets import ImageNet; *": 'unpacks 150 GB',
-    '*tools/dist_train.sh *': 'several processes; test_tools.py and test_processes.py '
-    'start them',
+    'python -c from torchvision.datasets import ImageNet; *': 'unpacks 150 GB',
+    '*tools/dist_train.sh *': 'is several processes; test_tools.py, test_processes.py',
     'tools/slurm_train.sh *': 'needs Slurm; test_resume.py has a stand-in for it',
-    'python tools/ablate.py *': 'trains for hours; test_ablation.py runs small ones',
-    'python tools/visualize_nodes.py work_dirs/far_cues/*': 'shows a network that '
-    '`make evidence` trains in an hour; nodes.md has the same command',
-    'python benchmarks/*': 'measures for an hour; test_benchmarks.py runs small ones',
-}  # fmt: skip
+    'python tools/ablate.py *': 'trains for hours; test_ablation.py runs it, small',
+    'python tools/visualize_nodes.py work_dirs/far_cues/*': 'takes a network of an '
+    'hour; nodes.md has the same command',
+    'python benchmarks/*': 'measures for long; test_benchmarks.py measures a little',
+}
 
 
 def all_blocks(page: Path) -> list[tuple[str, str]]:
@@ -75,12 +80,13 @@ def why_not_run(words: list[str]) -> list[str]:
     return [pattern for pattern in NOT_RUN if fnmatch(' '.join(words), pattern)]
 
 
-def named(pages, slow=()):
+def named(pages, quick=None):
+    """Pages to parametrize by; all are quick, or those of the names given."""
     return [
         pytest.param(
             page,
             id=str(page.relative_to(ROOT).with_suffix('')),
-            marks=pytest.mark.slow if page.stem in slow else (),
+            marks=() if quick is None or page.stem in quick else pytest.mark.slow,
         )
         for page in pages
     ]
@@ -182,6 +188,8 @@ def test_every_block_is_of_a_language_that_is_known():
     """A command in a block of any other would be neither run nor checked."""
     known = {*SHELL, 'python', 'text', 'bibtex'}
     for page in PAGES + TUTORIALS:
+        hidden = re.search(r'^( +```| *~~~)', page.read_text(), re.MULTILINE)
+        assert not hidden, f'{page}: fences are three backticks at the margin'
         names = {name for name, _ in all_blocks(page) if not name.startswith('{')}
         assert names <= known, page
 
@@ -230,9 +238,8 @@ SIZES = dict(
 )
 
 
-def cuts(path: str) -> dict[str, object]:
+def cuts(cfg: Config) -> dict[str, object]:
     """Options that make a run of a config one of seconds, on the data of `place`."""
-    cfg = load_config(path)
     task = dict(mmseg='seg', mmpretrain='cls', mmaction='video')[cfg.default_scope]
     options = {'default_hooks.logger.interval': 1, 'train_dataloader.batch_size': 2,
                'test_dataloader.batch_size': 1}  # fmt: skip
@@ -279,7 +286,7 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
     for name in ('mini_imagenet', 'imagenet', 'pets', 'ants_bees'):
         (data / name).symlink_to(cls)
     (data / 'mini_kinetics').symlink_to(video)
-    for folder in ('leftImg8bit', 'gtFine'):  # with a split that has no labels to score
+    for folder in ('leftImg8bit', 'gtFine'):  # with the server's split
         (data / 'cityscapes' / folder).mkdir(parents=True)
         for split, source in (('train', 'train'), ('val', 'val'), ('test', 'val')):
             (data / 'cityscapes' / folder / split).symlink_to(seg / folder / source)
@@ -295,12 +302,12 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         (kinetics / f'{split}.csv').write_text('\n'.join(rows))
         shutil.copy(video / f'kinetics400_{split}_list_videos.txt', kinetics)
 
-    image = Image.open(next(seg.rglob('leftImg8bit/val/*/*.png')))
+    image = Image.open(min(seg.glob('leftImg8bit/val/*/*.png')))
     for folder in ('photos', 'more', 'folder'):
         (tmp_path / folder).mkdir()
     for name in ('street.jpg', 'photo.jpg', 'photos/a.png', 'more/b.png'):
         image.save(tmp_path / name)
-    clip = next(video.rglob('*.mp4'))
+    clip = min(video.rglob('*.mp4'))
     for name in ('clip.mp4', 'drive.mp4', 'folder/other.mp4'):
         shutil.copy(clip, tmp_path / name)
 
@@ -336,8 +343,8 @@ def run(words: list[str]) -> str:
             else:
                 patch.setattr(sys, 'argv', args)
                 runpy.run_path(str(ROOT / args[0]), run_name='__main__')
-        except BaseException as error:
-            if not isinstance(error, SystemExit) or error.code:
+        except (Exception, SystemExit) as error:
+            if getattr(error, 'code', True):
                 pytest.fail(f'{shlex.join(words)}\n{told.getvalue()}{error!r}')
     return told.getvalue()
 
@@ -346,8 +353,6 @@ def run_small(words: list[str], page: Path) -> None:
     """Run a command of a page on what `place` holds."""
     words = [CONFIG[page.stem] if word == 'CONFIG' else word for word in words]
     words = [re.sub(r'=/(data|datasets)/', '=data/', word) for word in words]
-    words = [re.sub(r'iter_\d+', 'iter_2', word) for word in words]
-    words = [re.sub(r'epoch_\d+', 'epoch_1', word) for word in words]
     if words[:2] == ['python', '-m']:
         run([*words, *FEW[words[2].rpartition('.')[2]].split()])
         return
@@ -357,15 +362,38 @@ def run_small(words: list[str], page: Path) -> None:
         words[at : at + 1] = sorted(map(str, Path('work_dirs').iterdir()))
     if tool == 'get_flops':  # of the first config that a pattern matches
         words = [str(min(Path().glob(w))) if '*' in w else w for w in words]
-    if tool in ('train', 'test', 'infer', 'visualize_nodes', 'export', 'convert_checkpoint'):
-        options = cuts(words[at])
+    if tool not in ('compare', 'plot_log', 'kinetics_list', 'get_flops'):
+        cfg = load_config(words[at])
+        options = cuts(cfg)
+        if '--views' in words:  # sets the sizes itself
+            options = {key: value for key, value in options.items()
+                       if not key.endswith(('.scale', '.crop_size'))}  # fmt: skip
+            options['test_dataloader.dataset.indices'] = 1  # of the videos
         if '--resume' in words and not [*Path('work_dirs').rglob('*.pth')]:
             end = {key: 1 for key, value in options.items() if value == 2}
             run([*words[: at + 1], *as_words(options | end)])
         if tool != 'train':
+            words[at + 1] = last_of_training(words[at + 1], cfg)
+            if page in TUTORIALS:
+                assert Path(words[at + 1]).is_file(), words[at + 1]
             words[at + 1] = checkpoint(words[at], options, words[at + 1])
         words += as_words(options)
     run(words)
+    for option, path in pairwise(words):
+        if option in ('--out-dir', '--show-dir', '--format-dir', '--dump', '--out'):
+            files = [file for file in (Path(path), *Path(path).rglob('*'))
+                     if file.is_file()]  # fmt: skip
+            assert files, f'{shlex.join(words)} has written nothing'
+
+
+def last_of_training(name: str, cfg: Config) -> str:
+    """A checkpoint that training ends with, as it is called where training is short."""
+    if named := re.fullmatch(r'(work_dirs/\w+)/(iter|epoch)_(\d+)\.pth', name):
+        folder, unit, number = named.groups()
+        if folder == cfg.work_dir:
+            assert int(number) == cfg.train_cfg[f'max_{unit}s'], name
+        return f'{folder}/{unit}_{2 if unit == "iter" else 1}.pth'
+    return name
 
 
 def as_words(options: dict[str, object]) -> list[str]:
@@ -378,11 +406,12 @@ def checkpoint(config: str, options: dict[str, object], name: str) -> str:
     if name == 'CHECKPOINT' or not Path(name).exists():
         if name == 'resnet50-lite.pth':  # the flat twin
             config = 'configs/cls/plain_r50_imagenet.py'
-            options = cuts(config) | {'model.backbone.stem': 'lite'}
+            options = cuts(load_config(config)) | {'model.backbone.stem': 'lite'}
         cfg = load_config(config, options)
-        meta = dict(dataset_meta=dict(classes=metainfo_of(cfg)['classes']))
+        content = dict(state_dict=build_model(cfg).state_dict())
+        content['meta'] = dict(dataset_meta=dict(classes=metainfo_of(cfg)['classes']))
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        write_checkpoint(dict(state_dict=build_model(cfg).state_dict(), meta=meta), name)
+        write_checkpoint(content, name)
         if name.startswith('resnet50-lite_3d'):  # named as released
             convert_checkpoint(cfg, shutil.move(name, 'ours.pth'), name)
     if digest:
@@ -390,10 +419,10 @@ def checkpoint(config: str, options: dict[str, object], name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize(
-    'page',
-    named(p for p in PAGES if any(not why_not_run(words) for words in commands(p))),
-)
+RUN = [p for p in PAGES if any(not why_not_run(words) for words in commands(p))]
+
+
+@pytest.mark.parametrize('page', named(RUN, quick=('evidence', 'performance')))
 def test_commands_run(page, place):
     """Those of a page, one after the other."""
     for words in commands(page):
