@@ -419,9 +419,12 @@ def checkpoint(config: str, options: dict[str, object], name: str) -> str:
     return name
 
 
+# units of pictures so small have more nodes than places
+small = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 RUN = [p for p in PAGES if any(not why_not_run(words) for words in commands(p))]
 
 
+@small
 @pytest.mark.parametrize('page', named(RUN, quick=('evidence', 'performance')))
 def test_commands_run(page, place):
     """Those of a page, one after the other."""
@@ -430,6 +433,7 @@ def test_commands_run(page, place):
             run_small(words, page)
 
 
+@small
 @pytest.mark.parametrize('page', named(TUTORIALS))
 def test_tutorial(page, tmp_path, monkeypatch):
     """All of it, from an empty folder."""
