@@ -11,7 +11,7 @@ import torch
 from mmengine.hub import get_config
 from torch import Tensor, nn
 
-from glore_mm.engine import build_model, load_config, task_of
+from glore_mm.engine import build_model, example_inputs, load_config
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 SLOWONLY_NL = (
@@ -65,7 +65,7 @@ def build(path: str, batch: int) -> tuple[Network, Tensor]:
         cfg.model.backbone.pretrained = None
     else:
         cfg = load_config(str(CONFIGS / path))
-    options = task_of(cfg).example_inputs(cfg)
+    options = example_inputs(cfg)
     x = options.pop('inputs')
     return Network(build_model(cfg), options), torch.randn(batch, *x.shape[1:])
 

@@ -15,7 +15,7 @@ copyright = author
 release = version = glore_mm.__version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-exclude_patterns = ['_build']
+exclude_patterns = ['_build', 'compatibility/*']  # a part of a page
 myst_heading_anchors = 3
 
 html_theme = 'furo'

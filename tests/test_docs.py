@@ -100,7 +100,7 @@ def test_python(page, tmp_path, monkeypatch):
     """The scripts of a page, one after the other, as they are read."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    if page.stem == 'export':
+    if page.stem in ('export', 'huggingface'):
         write_exported()
     variables = {}
     for text in blocks(page, 'python'):
@@ -115,9 +115,11 @@ def test_python(page, tmp_path, monkeypatch):
 
 
 def write_exported() -> None:
-    """The files that the page on exports reads."""
+    """The files that the pages on exports and on the Hub read."""
     cfg = load_config('glore_mm::cls/glore_mini.py', dict(classes=list('abcdefghij')))
-    write_checkpoint(dict(state_dict=build_model(cfg).state_dict()), 'net.pth')
+    about = dict(dataset_meta=dict(classes=cfg.test_dataloader.dataset.classes))
+    state = build_model(cfg).state_dict()
+    write_checkpoint(dict(state_dict=state, meta=about), 'net.pth')
     for kind in SUFFIXES:
         export(cfg, 'net.pth', kind)
     Image.new('RGB', (96, 96)).save('image.png')

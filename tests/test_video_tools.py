@@ -341,6 +341,13 @@ def test_get_flops(tool, tmp_path):
     )
 
 
+def test_get_flops_needs_a_test_set(tool, tmp_path):
+    base = CONFIGS.parent / '_base_' / 'video_runtime.py'
+    done = tool('get_flops', base, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert 'test_dataloader.dataset.pipeline tells the size' in done.stderr
+
+
 def test_get_flops_of_an_order(tool, tmp_path):
     """C 256, S 128, K 64 on 32² positions; released networks have 0.138 G there."""
     config = CONFIGS.parent / 'cls' / 'glore_r18_512_imagenet.py'

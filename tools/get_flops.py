@@ -12,9 +12,9 @@ from glore_mm.analysis import cost_of, units_of
 from glore_mm.engine import (
     add_cfg_options,
     build_model,
+    example_inputs,
     load_config,
     plain_errors,
-    task_of,
 )
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     rows.append('|---|---|---|---|---|---|')
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        inputs = task_of(cfg).example_inputs(cfg)
+        inputs = example_inputs(cfg)
         size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
         model = build_model(cfg)
         if args.order:

@@ -40,7 +40,7 @@ from glore_mm.datasets.writing import record_of
 from glore_mm.engine.building import build_model
 from glore_mm.engine.reporting import message_of, write_text
 from glore_mm.engine.running import train_and_dump
-from glore_mm.engine.setup import device_name, load_config, task_of
+from glore_mm.engine.setup import device_name, example_inputs, load_config
 from glore_mm.errors import Stopped, UserError
 
 #: Trains one variant with one seed; raises where that fails.
@@ -81,7 +81,7 @@ class Ablation:
         """
         cfg = self.config(variant)
         try:
-            return cost_of(build_model(cfg), **task_of(cfg).example_inputs(cfg))
+            return cost_of(build_model(cfg), **example_inputs(cfg))
         except Exception as error:  # of whichever layer it is that does not fit
             raise UserError(f'variant {variant!r}: {message_of(error)}') from error
 

@@ -21,7 +21,7 @@ from glore_mm.drafts import draft_of
 from glore_mm.engine.building import build_model
 from glore_mm.engine.reporting import first_line_of
 from glore_mm.engine.running import check_checkpoint, load_classifier
-from glore_mm.engine.setup import TASKS, task_of
+from glore_mm.engine.setup import TASKS, example_inputs, task_of
 from glore_mm.errors import UserError
 from glore_mm.unit import GloRe
 
@@ -152,7 +152,7 @@ def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
 
     Of half, as units that do not normalise give more the larger a map is.
     """
-    shape = task_of(cfg).example_inputs(cfg)['inputs'].shape
+    shape = example_inputs(cfg)['inputs'].shape
     shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
     shape = (*shape[:-2], *(size or shape[-2:]))
     steps = [_STEPS[axis] for axis in _AXES[len(shape) - 2]]

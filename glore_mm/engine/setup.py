@@ -18,6 +18,7 @@ from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 import glore_mm
 from glore_mm.checkpoints import load_safely
+from glore_mm.engine.building import part_of
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
@@ -203,6 +204,20 @@ def metainfo_of(cfg: Config) -> dict[str, Any]:
 def task_of(cfg: Config) -> ModuleType:
     """The module with what a task adds to the tools: `glore_mm.<task>.tools`."""
     return importlib.import_module(f'glore_mm.{_task(cfg)}.tools')
+
+
+def example_inputs(cfg: Config) -> dict[str, Any]:
+    """One sample of the size that a config tests on, as the network's arguments.
+
+    Raises:
+        UserError: The config has no test set, whose pipeline tells the size.
+    """
+    if part_of(cfg, 'test_dataloader.dataset.pipeline') is None:
+        raise UserError(
+            f'{cfg.filename}: test_dataloader.dataset.pipeline tells the size of the '
+            'input, found none. Give a config that tests.'
+        )
+    return task_of(cfg).example_inputs(cfg)
 
 
 def expand_inputs(inputs: list[str], suffixes: tuple[str, ...]) -> list[str]:
