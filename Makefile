@@ -1,5 +1,5 @@
-# make demo · demo-cls · demo-video · test · test-slow · test-det · soak · fuzz ·
-# matrix · ways-in · evidence · evidence-video · docs · lint: each sets up .venv by itself.
+# make demo · demo-cls · demo-video · test · test-slow · coverage · test-det · soak ·
+# fuzz · matrix · ways-in · evidence · evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow test-det soak fuzz matrix \
+.PHONY: demo demo-cls demo-video test test-slow coverage test-det soak fuzz matrix \
 	ways-in evidence evidence-video docs lint clean
 
 demo: $(READY)
@@ -27,6 +27,11 @@ test: $(READY)
 # The demos as they are, and whatever else takes a minute or so by itself.
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+
+# Which lines the quick tests run; at least 95 % of the package's.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow' --cov \
+		--cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # In a detector, with mmdetection beside the other packages: where it is installed
 # mmsegmentation imports all of it.

@@ -1,7 +1,4 @@
-"""Trained networks on the Hugging Face Hub, by its own mixin.
-
-It needs huggingface_hub: pip install 'glore-mm[hub]'.
-"""
+"""Trained networks on the Hugging Face Hub, by its own mixin."""
 
 import copy
 import json
@@ -10,13 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import (
-    EvalResult,
-    ModelCard,
-    PyTorchModelHubMixin,
-    constants,
-    hf_hub_download,
-)
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -27,6 +17,19 @@ from glore_mm.engine import build_model, load_classifier, load_config, task_of
 from glore_mm.engine.exporting import normalisation_of
 from glore_mm.engine.setup import TASKS
 from glore_mm.errors import UserError
+
+try:
+    from huggingface_hub import (
+        EvalResult,
+        ModelCard,
+        PyTorchModelHubMixin,
+        constants,
+        hf_hub_download,
+    )
+except ImportError as error:
+    raise ImportError(
+        "glore_mm.hub needs huggingface_hub: pip install 'glore-mm[hub]'"
+    ) from error
 
 #: What a config from the Hub may build: the parts of this package's own configs. A name
 #: that no registry knows, mmengine would import and call, whatever it is.

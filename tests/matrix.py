@@ -131,8 +131,10 @@ def run(command: list, folder: Path, limit: float | None = None):
 
 
 def reason(told: str) -> str:
-    """What uv says, in one line."""
-    return re.sub(r'[\s│×╰─▶]+', ' ', told).strip()[:400]
+    """What uv says, in one line, without what follows from it."""
+    line = re.sub(r'[\s│×╰─▶]+', ' ', told).strip()
+    found = re.search(r'Because (.*?) and you require', line)
+    return found[1] if found else line[:400]
 
 
 def failures(told: str) -> str:
