@@ -28,9 +28,9 @@ test: $(READY)
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
-# Which lines the quick tests run; at least 95 % of the package's.
+# Which lines all of these tests run; at least 95 % of the package's.
 coverage: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow' --cov \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov \
 		--cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # In a detector, with mmdetection beside the other packages: where it is installed

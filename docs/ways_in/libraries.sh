@@ -29,7 +29,7 @@ cat > ask.py <<'END'
 import glore_mm  # first, where mmcv is mmcv-lite
 from mmseg.apis import MMSegInferencer
 inferencer = MMSegInferencer('mine.py', 'work_dirs/mine/iter_2.pth', device='cpu')
-inferencer('data/leftImg8bit/val', out_dir='out')
+inferencer('data/leftImg8bit/val/lindau', out_dir='out')
 END
 venv/bin/python ask.py
 
