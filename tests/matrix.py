@@ -52,6 +52,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     kept = out / 'cells.json'
     cells = json.loads(kept.read_text()) if kept.exists() else {}
+    git = ['git', '-C', ROOT, 'rev-parse', '--short', 'HEAD']
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         build = [sys.executable, '-m', 'build', '--wheel', '--outdir', folder, ROOT]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
@@ -62,6 +64,7 @@ def main() -> None:
                 continue
             cells[name] = dict(
                 version=glore_mm.__version__,
+                commit=commit,
                 date=str(date.today()),
                 **run_cell(python, torch, stack, wheel),
             )
@@ -148,7 +151,8 @@ def failures(told: str) -> str:
 
 def table_of(cells: dict) -> str:
     """A table for each stack, and below it why what is not `ok` is not."""
-    lines = []
+    days = sorted({cell['date'] for cell in cells.values()})
+    lines = [f'glore-mm {glore_mm.__version__}, run on {" and ".join(days)}.', '']
     for stack in STACKS:
         head = ['torch', *(f'Python {python}' for python in PYTHONS)]
         lines += [f'### {stack}', '', row_of(head), row_of(['---'] * len(head))]

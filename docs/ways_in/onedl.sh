@@ -2,7 +2,9 @@
 # installed without its dependencies; mmaction2 is OpenMMLab's.
 python3 -m venv venv
 
-venv/bin/pip install --quiet torch torchvision onedl-mmengine onedl-mmcv onedl-mmsegmentation onedl-mmpretrain safetensors av ftfy regex prettytable scipy timm decord einops
+venv/bin/pip install --quiet torch torchvision \
+    onedl-mmengine onedl-mmcv onedl-mmsegmentation onedl-mmpretrain \
+    safetensors av ftfy regex prettytable scipy timm decord einops
 
 venv/bin/pip install --quiet --no-deps ./glore_mm-0.1.0-py3-none-any.whl mmaction2
 
