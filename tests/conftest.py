@@ -83,7 +83,7 @@ def tool():
             env=env,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
