@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from glore_mm.analysis import units_of
 from glore_mm.checkpoints import read_checkpoint, write_checkpoint
 from glore_mm.engine import build_model, load_classifier, load_config, task_of
+from glore_mm.engine.building import nodes_of
 from glore_mm.engine.exporting import normalisation_of
 from glore_mm.engine.setup import TASKS
 from glore_mm.errors import UserError
@@ -106,7 +107,6 @@ class HubNetwork(
     Attributes:
         model (nn.Module): The network itself, of mmsegmentation, mmpretrain or
             mmaction2.
-        classes (list[str]): What it tells apart.
 
     Raises:
         UserError: The network cannot be built.
@@ -118,7 +118,6 @@ class HubNetwork(
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = config
-        self.classes = list(config['classes'])
         network = _with_tuples({key: config[key] for key in _parts(config)})
         cfg = Config(network, json.dumps(network), filename=config['name'])
         self._task = task_of(cfg)
@@ -127,6 +126,11 @@ class HubNetwork(
         self._channels, mean, std = normalisation_of(cfg)
         self.register_buffer('_mean', torch.tensor(mean, dtype=torch.float32), False)
         self.register_buffer('_std', torch.tensor(std, dtype=torch.float32), False)
+
+    @property
+    def classes(self) -> list[str]:
+        """What the network tells apart."""
+        return self.config['classes']
 
     @classmethod
     def from_checkpoint(
@@ -157,13 +161,14 @@ class HubNetwork(
         network = cls(
             dict(
                 name=str(config),
-                classes=load_classifier(cfg, build_model(cfg), str(checkpoint)),
+                classes=[],
                 dataset=cfg.get('test_dataloader', {}).get('dataset', {}).get('type'),
                 results=dict(results or {}),
                 **_plain({key: cfg[key] for key in _parts(cfg)}),
             )
         )
-        load_classifier(cfg, network.model, str(checkpoint))
+        # the list that is in the mixin's copy of the config, too
+        network.classes.extend(load_classifier(cfg, network.model, str(checkpoint)))
         return network.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -312,7 +317,9 @@ def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, A
             f'{where}: default_scope {config["default_scope"]!r} is unknown'
         )
     parts = _plain({key: config[key] for key in _parts(config)})
-    for node in _dicts(parts):
+    for _, node in nodes_of(parts):
+        if not isinstance(node, dict):
+            continue
         kind = node.get('type')
         if kind is not None and (not isinstance(kind, str) or kind not in trusted):
             raise UserError(
@@ -325,16 +332,6 @@ def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, A
                 f'{where} was not built: {hidden[0]!r} is not allowed in it'
             )
     return {**config, **parts}
-
-
-def _dicts(node: Any) -> Iterator[dict[str, Any]]:
-    """All dicts in a tree of dicts and lists."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _dicts(child)
 
 
 def _read_results(path: str | Path) -> dict[str, float]:

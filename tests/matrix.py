@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 import glore_mm
-from glore_mm.drafts import draft_of
+from glore_mm.engine import write_text
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
@@ -49,13 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('out', type=Path, help='folder of cells.json and matrix.md')
     out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
     kept = out / 'cells.json'
     cells = json.loads(kept.read_text()) if kept.exists() else {}
     git = ['git', '-C', ROOT, 'rev-parse', '--short', 'HEAD']
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
-        build = [sys.executable, '-m', 'build', '--wheel', '--outdir', folder, ROOT]
+        # from the sdist: `--wheel` alone would pack what an earlier build has left
+        build = [sys.executable, '-m', 'build', '--outdir', folder, ROOT]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         (wheel,) = Path(folder).glob('*.whl')
         for python, torch, stack in itertools.product(PYTHONS, TORCHES, STACKS):
@@ -69,8 +69,8 @@ def main() -> None:
                 **run_cell(python, torch, stack, wheel),
             )
             print(f'{name}: {cells[name]["result"]}', flush=True)
-            write(kept, json.dumps(cells, indent=1) + '\n')
-            write(out / 'matrix.md', table_of(cells))
+            write_text(kept, json.dumps(cells, indent=1) + '\n')
+            write_text(out / 'matrix.md', table_of(cells))
 
 
 def run_cell(python: str, torch: str, stack: str, wheel: Path) -> dict:
@@ -176,12 +176,6 @@ def table_of(cells: dict) -> str:
 def row_of(words: list[str]) -> str:
     """A row of a table in Markdown."""
     return f'| {" | ".join(words)} |'
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole."""
-    with draft_of(path) as draft:
-        Path(draft).write_text(text)
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from glore_mm.drafts import draft_of
+from glore_mm.engine import write_text
 
 ROOT = Path(__file__).parent.parent
 LINES = 4  # of what a command printed
@@ -35,8 +35,7 @@ def main() -> None:
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         for recipe in parser.parse_args().recipes:
             text, ok = follow(recipe, dist)
-            with draft_of(recipe.with_suffix('.txt')) as draft:
-                Path(draft).write_text(text)
+            write_text(recipe.with_suffix('.txt'), text)
             failed += [] if ok else [recipe.name]
             print(text, flush=True)
     if failed:

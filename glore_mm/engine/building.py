@@ -58,7 +58,7 @@ def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) ->
 
 def part_of(cfg: Config, key: str) -> object | None:
     """What a config has at a dotted key; None where it has nothing."""
-    return dict(_nodes(cfg._cfg_dict)).get(key)
+    return dict(nodes_of(cfg._cfg_dict)).get(key)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _place_of(error: BaseException | None, cfg: Config, key: str | None) -> str 
     """The key of the innermost part that was being built when an error came up."""
     takes = inspect.signature(Runner).parameters  # not the variables of a config
     whole = {k: v for k, v in cfg._cfg_dict.to_dict().items() if k in takes}
-    place, parts = key, dict(_nodes(whole)).get(key or '')
+    place, parts = key, dict(nodes_of(whole)).get(key or '')
     while error is not None:
         for frame, _ in walk_tb(error.__traceback__):
             name, part = _built_in(frame)
@@ -119,7 +119,7 @@ def _most_alike(part: object, name: str, parts: object) -> tuple[str, object] | 
     Of several that are alike, the one that is called as the builder calls it.
     """
     best, most = None, (0,)
-    for path, value in _nodes(parts):
+    for path, value in nodes_of(parts):
         alike = int(part is not None and _equal(part, value))
         if isinstance(part, dict) and isinstance(value, dict):
             if part.get('type') != value.get('type'):
@@ -132,7 +132,7 @@ def _most_alike(part: object, name: str, parts: object) -> tuple[str, object] | 
     return best
 
 
-def _nodes(node: object, path: str = '') -> Iterator[tuple[str, object]]:
+def nodes_of(node: object, path: str = '') -> Iterator[tuple[str, object]]:
     """All values in a tree of dicts and lists, by their paths, the outer ones first."""
     yield path, node
     below = [(path, node)]

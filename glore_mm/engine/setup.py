@@ -6,7 +6,7 @@ import importlib
 import os
 import os.path as osp
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from mmengine.utils import import_modules_from_strings, mkdir_or_exist
 
 import glore_mm
 from glore_mm.checkpoints import load_safely
-from glore_mm.engine.building import part_of
+from glore_mm.engine.building import nodes_of, part_of
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
 from glore_mm.errors import UserError
@@ -317,7 +317,7 @@ def device_name() -> str:
 
 def _move_data(cfg: Config, root: str) -> None:
     """Give all data sets another root, which must have been one and the same."""
-    datasets = list(_with_key(_loaders(cfg), 'data_root'))
+    datasets = _with_key(_loaders(cfg), 'data_root')
     roots = {node['data_root'] for node in datasets}
     if len(roots) != 1:
         raise UserError(
@@ -333,15 +333,11 @@ def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
     return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
 
 
-def _with_key(node: object, key: str) -> Iterator[dict[str, Any]]:
+def _with_key(tree: object, key: str) -> list[dict[str, Any]]:
     """The dicts in a tree of dicts and lists that have `key`."""
-    if isinstance(node, dict):
-        if key in node:
-            yield node
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for value in node:
-            yield from _with_key(value, key)
+    return [
+        node for _, node in nodes_of(tree) if isinstance(node, dict) and key in node
+    ]
 
 
 def _stem(path: str) -> str:
