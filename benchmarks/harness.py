@@ -161,7 +161,10 @@ def measure(
                     raise
                 failed[name] = 'out of memory'
         if baseline in failed:
-            raise SystemExit(f'{labels}: {baseline} is out of memory; raise --memory')
+            where = ', '.join(map(str, labels.values()))
+            raise SystemExit(
+                f'{where}: {baseline} is out of memory; give --only others'
+            )
         running = {name: run for name, run in steps.items() if name not in failed}
         times = interleaved(running, max(args.rounds, 2), args.device)
         for name, (network, inputs) in networks.items():

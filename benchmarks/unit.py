@@ -116,6 +116,8 @@ def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
         run()
         peak = harness.peak(run, 'cpu')
         times = harness.interleaved({name: run}, args.rounds, 'cpu')[name]
+    except MemoryError:
+        return dict(failed='out of memory')
     except RuntimeError as error:
         if 'memory' not in str(error):
             raise
@@ -129,10 +131,13 @@ def points(args: argparse.Namespace) -> Iterator[dict]:
         for side in GROWTH:
             command = [sys.executable, __file__, '--point', name, str(side)]
             command += [f'--threads={args.threads}', f'--memory={args.memory}']
+            command.append(f'--rounds={args.rounds}')
             command += ['--keep-heap'] if args.keep_heap else []
             ran = subprocess.run(command, capture_output=True, text=True)
-            if ran.returncode:
-                found = dict(failed=ran.stderr.strip().rpartition('\n')[2])
+            if ran.returncode > 0:
+                raise SystemExit(ran.stderr)
+            if ran.returncode < 0:  # killed, or aborted where no memory was left
+                found = dict(failed='out of memory')
             else:
                 found = json.loads(ran.stdout.splitlines()[-1])
             print(f'{name}, {side}²: {found}', file=sys.stderr)
@@ -183,6 +188,12 @@ def main() -> None:
     if args.point:
         print(json.dumps(point(args.point[0], int(args.point[1]), args)))
     elif args.growth:
+        if (
+            args.only
+            or args.channels_last
+            or (args.dtype, args.device) != ('float32', 'cpu')
+        ):
+            parser.error('--growth is measured in float32, contiguous, on the CPU')
         growth(args)
     else:
         families = ['units'] if args.units else ['units', 'peers']

@@ -57,8 +57,8 @@ _CARD = """---
 
 # {{ name }}
 
-A network for {{ task }} with global reasoning (GloRe) units, of
-[glore-mm](https://pypi.org/project/glore-mm/). It comes from the config `{{ name }}`.
+A network for {{ task }} with global reasoning (GloRe) units, of glore-mm. It comes from
+the config `{{ name }}`.
 
 | | |
 |---|---|
@@ -314,7 +314,8 @@ def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, A
             )
     if config['default_scope'] not in TASKS:
         raise UserError(
-            f'{where}: default_scope {config["default_scope"]!r} is unknown'
+            f'{where}: default_scope {config["default_scope"]!r} is unknown; expected '
+            f'one of {", ".join(TASKS)}'
         )
     parts = _plain({key: config[key] for key in _parts(config)})
     for _, node in nodes_of(parts):
@@ -329,7 +330,8 @@ def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, A
             )
         if hidden := [key for key in node if key.startswith('_')]:
             raise UserError(
-                f'{where} was not built: {hidden[0]!r} is not allowed in it'
+                f'{where} was not built: {hidden[0]!r} is not allowed in it, as such '
+                'keys change where types are looked up. Remove it.'
             )
     return {**config, **parts}
 

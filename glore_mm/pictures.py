@@ -1,10 +1,47 @@
-"""Pictures that tell something: captions, sheets."""
+"""Pictures that tell something: captions, sheets, the files that they become."""
 
 import os.path as osp
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
+
+from glore_mm.drafts import draft_of
+
+
+def save(picture: Image.Image, path: str | Path) -> None:
+    """Write a picture; the file appears when it is complete.
+
+    Args:
+        picture (Image.Image): Any.
+        path (str | Path): Its end says in which format.
+
+    Raises:
+        UserError: It cannot be written there.
+    """
+    with draft_of(path) as draft:
+        picture.save(draft, Image.registered_extensions()[Path(path).suffix.lower()])
+
+
+def name_of(path: str, dataset: object) -> str:
+    """What a sample's file is called in its data set: with the folders there.
+
+    Args:
+        path (str): The file.
+        dataset (Dataset): One of mmengine's.
+    """
+    for folder in getattr(dataset, 'data_prefix', {}).values():
+        name = osp.relpath(path, folder)
+        if not name.startswith('..'):
+            return name
+    return osp.basename(path)
+
+
+def verdict(found: int, truth: int, classes: Sequence[str]) -> str:
+    """A classifier's answer in words, and whether it is right."""
+    mark = 'right' if found == truth else f'wrong: it is {classes[truth]}'
+    return f'{classes[found]} – {mark}'
 
 
 def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -74,8 +74,8 @@ class GloRe(nn.Module):
             the weights of plain 1×1 convolutions; where a layer is anything else
             (another type, hooked, parametrised, with a norm of its own as in `pre_act`)
             the products that it takes part in stay direct. Default: 'auto'.
-        keep_pooled (bool): In the other order, keep X Bᵀ for the backward pass: 5 %
-            faster, for K / L of the memory of X. It is kept anyway where that is a
+        keep_pooled (bool): In the other order, keep X Bᵀ for the backward pass: some
+            7 % faster, for K / L of the memory of X. It is kept anyway where that is a
             sixteenth or less. Default: False.
 
     Raises:

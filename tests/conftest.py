@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import socket
@@ -90,6 +91,18 @@ def tool():
         return done
 
     return run
+
+
+@pytest.fixture(scope='session')
+def losses():
+    """The losses that the training below a folder has logged."""
+
+    def read(folder: Path) -> list[float]:
+        (log,) = folder.rglob('vis_data/scalars.json')
+        lines = map(json.loads, log.read_text().splitlines())
+        return [line['loss'] for line in lines if 'loss' in line]
+
+    return read
 
 
 @pytest.fixture

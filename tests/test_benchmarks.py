@@ -9,6 +9,8 @@ import pytest
 import torch
 from test_unit import double, error, randomize, transcription
 
+from glore_mm.analysis import units_of
+
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -51,12 +53,20 @@ def test_heads_and_their_blocks(name, monkeypatch):
         part.eval()(*inputs)
 
 
-@pytest.mark.parametrize('place', networks.NETWORKS)
-def test_networks_are_those_of_the_configs(place):
+@pytest.mark.parametrize(
+    ('place', 'name'),
+    [
+        (place, name)
+        for place, (_, paths) in networks.NETWORKS.items()
+        for name in paths
+    ],
+)
+def test_networks_are_those_of_the_configs(place, name):
     batch, paths = networks.NETWORKS[place]
-    network, x = networks.build(next(iter(paths.values())), batch)
+    network, x = networks.build(paths[name], batch)
     assert len(x) == batch
     assert sum(p.numel() for p in network.parameters()) > 25e6
+    assert bool(units_of(network)) == ('GloRe' in name)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Released checkpoints: converted, loaded, and compared with a literal transcription.
 
-The transcription follows ../shared facts of the released network: its names, its shapes
-and its functions, written down a second time without a module of ours.
+The transcription has the names, the shapes and the functions of the released network,
+written down a second time without a module of ours.
 """
 
 import subprocess
@@ -168,13 +168,13 @@ def recognizer(depth=50, classes=400, **backbone):
             type='Recognizer3D',
             backbone=backbone,
             cls_head=dict(
-                type='I3DHead', num_classes=classes, in_channels=CHANNELS(backbone)
+                type='I3DHead', num_classes=classes, in_channels=channels_of(backbone)
             ),
         )
     )
 
 
-def CHANNELS(backbone):  # noqa: N802
+def channels_of(backbone):
     return 32 * backbone.get('backbone', backbone).get('base_channels', 64)
 
 

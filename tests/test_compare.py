@@ -48,8 +48,9 @@ def test_scores_of_images():
 
 def test_the_tool(tool, dumps, tmp_path, opened):
     a, b = dumps
-    for folder in ('shown_a', 'shown_b'):
-        (tmp_path / folder).mkdir()
+    nested = Path('shown_b', tmp_path.name)  # as a data set with folders has it
+    for folder in (Path('shown_a'), nested):
+        (tmp_path / folder).mkdir(parents=True)
         for i in range(4):
             Image.new('RGB', (256, 48)).save(tmp_path / folder / f'street_{i}.png')
     done = tool(
@@ -114,7 +115,7 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
     for path, message in (
         (
             dump(tmp_path / 'c.npz', confusion, names, ('sky', 'road', 'car')),
-            'have different classes: number 0 is road there and sky here',
+            rf'different classes: number 0 is road in {a} and sky in ',
         ),
         (few, f'has 4 samples, {few} has 3'),
         (

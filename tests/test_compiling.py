@@ -13,7 +13,7 @@ CONFIGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_trains_and_tests_alike(tool, small_data, tmp_path, monkeypatch, name):
+def test_trains_and_tests_alike(tool, losses, small_data, tmp_path, monkeypatch, name):
     def run_it(name: str, *arguments) -> bool:
         """Runs a tool with a cache of its own; whether it compiled anything."""
         cache = tmp_path / f'compiled{len(list(tmp_path.glob("compiled*")))}'
@@ -28,15 +28,13 @@ def test_trains_and_tests_alike(tool, small_data, tmp_path, monkeypatch, name):
         'default_hooks.logger.interval': 1,
     }
     options = [f'{key}={value}' for key, value in (values | CONFIGS[name]).items()]
-    config, losses, scores = f'glore_mm::{name}.py', {}, {}
+    config, logged, scores = f'glore_mm::{name}.py', {}, {}
     for how in ([], ['--compile']):
         run = tmp_path / f'run{"".join(how)}'
         compiled = run_it('train', config, '--seed', 0, '--work-dir', run, *how,
                           '--cfg-options', *options)  # fmt: skip
         assert compiled == bool(how)
-        (log,) = run.glob('*/vis_data/scalars.json')
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        losses[run] = [line['loss'] for line in lines if 'loss' in line]
+        logged[run] = losses(run)
         (checkpoint,) = [*run.glob('iter_2.pth'), *run.glob('epoch_1.pth')]
         tested = tmp_path / f'tested{"".join(how)}'
         checkpoint = tmp_path / 'run' / checkpoint.name
@@ -45,7 +43,7 @@ def test_trains_and_tests_alike(tool, small_data, tmp_path, monkeypatch, name):
         assert compiled == bool(how)
         (metrics,) = tested.glob('*/*.json')
         scores[run] = json.loads(metrics.read_text())
-    one, other = losses.values()
+    one, other = logged.values()
     assert len(one) == 2 and other == pytest.approx(one, rel=1e-3)
     one, other = scores.values()
     for each in (one, other):  # what took how long

@@ -224,6 +224,7 @@ def test_what_is_wrong_is_said(network, photograph, tmp_path):
     refused('--unit layer9: no unit of that name; there are backbone.layer2.glore0, ',
             unit='layer9')  # fmt: skip
     refused('--top must be at least 1, got 0', top_k=0)
+    refused('--frames must be at least 1, got 0', frames=0)
     (tmp_path / 'bad.png').write_bytes(photograph.read_bytes()[:300])
     refused('bad.png: cannot be read as an image', path=str(tmp_path / 'bad.png'))
     assert not list(out.iterdir())

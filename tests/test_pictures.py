@@ -1,11 +1,15 @@
-"""Text in pictures."""
+"""Text in pictures, and the files that they become."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from glore_mm.cls.pictures import with_scores
-from glore_mm.pictures import caption, font_for
+from glore_mm.errors import UserError
+from glore_mm.pictures import caption, font_for, name_of, save
 
 
 @pytest.mark.parametrize('text', ['piñata', 'Ἀθήνα', 'муравей'])
@@ -40,3 +44,28 @@ def test_scores_are_as_long_as_their_bars():
         bar = sheet[200 + row * line + line - 3]  # below the letters
         blue = (bar == (170, 200, 235)).all(axis=-1)
         assert blue.sum() == pytest.approx(length, abs=2)
+
+
+def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
+    picture = Image.new('RGB', (4, 4), 'red')
+    save(picture, tmp_path / 'folder' / 'a.png')
+    assert Image.open(tmp_path / 'folder' / 'a.png').size == (4, 4)
+    with pytest.raises(UserError, match='a.png/b.png cannot be written: '):
+        save(picture, tmp_path / 'folder' / 'a.png' / 'b.png')
+
+    def full(picture, path, kind):
+        Path(path).write_bytes(b'a part')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(Image.Image, 'save', full)
+    with pytest.raises(UserError, match='c.png cannot be written: No space left on'):
+        save(picture, tmp_path / 'folder' / 'c.png')
+    assert [path.name for path in (tmp_path / 'folder').iterdir()] == ['a.png']
+
+
+def test_names_keep_the_folders_of_a_data_set():
+    dataset = SimpleNamespace(data_prefix=dict(video='/data/videos', labels='/data/y'))
+    assert name_of('/data/videos/left/1.mp4', dataset) == 'left/1.mp4'
+    assert name_of('/data/y/1.mp4', dataset) == '1.mp4'
+    for other in (dataset, object()):  # a list may name files elsewhere
+        assert name_of('/elsewhere/left/1.mp4', other) == '1.mp4'

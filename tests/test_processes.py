@@ -1,6 +1,7 @@
 """Runs of several processes: the same figures as of one, and one end for all."""
 
 import os
+import runpy
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soak
+from torch.distributed.elastic.multiprocessing.api import SignalException
 
 CONFIG = soak.ROOT / 'configs' / 'seg' / 'glore_mini.py'
 
@@ -49,6 +51,21 @@ def test_every_sample_of_a_test_counts_once(images, tool, tmp_path):
     with np.load(tmp_path / '1.npz') as one, np.load(tmp_path / '2.npz') as two:
         assert one['names'].tolist() == two['names'].tolist()
         np.testing.assert_array_equal(one['confusion'], two['confusion'])
+
+
+@pytest.mark.parametrize(('script', 'code'), [('train.py', 75), ('test.py', 143)])
+def test_a_signal_says_whether_the_run_can_go_on(script, code, monkeypatch):
+    """To the launcher itself, as `scancel` or Ctrl-C sends it; a test starts anew."""
+    main = runpy.run_path(str(soak.ROOT / 'tools' / 'launch.py'))['main']
+
+    def stopped(args):
+        raise SignalException('stopped', signal.SIGTERM)
+
+    monkeypatch.setitem(main.__globals__, 'run', stopped)
+    monkeypatch.setattr('sys.argv', ['launch.py', f'tools/{script}', 'config.py'])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
 
 
 def of_rank(rank, config):

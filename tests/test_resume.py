@@ -192,7 +192,7 @@ def test_a_new_run_in_an_old_folder_deletes_nothing_of_it(run):
     run(
         default_hooks__checkpoint__interval=3, default_hooks__checkpoint__save_best=None
     )
-    assert files() == before | {'iter_3.pth', 'iter_6.pth'} - {'iter_3.pth'}
+    assert files() == before | {'iter_6.pth'}
 
 
 def test_neither_workers_nor_validation_change_training(run):
@@ -250,7 +250,7 @@ def test_a_full_disk(tmp_path):
         pytest.skip(f'this machine makes no file system of one file: {done.stderr}')
     assert 'exit 1' in done.stdout
     (error,) = (line for line in done.stderr.splitlines() if line.startswith('error: '))
-    assert 'iter_8.pth cannot be written: [Errno 28] No space left on device' in error
+    assert 'iter_8.pth cannot be written: No space left on device' in error
     assert 'the checkpoints that were written before are whole' in error
     assert 'Traceback' not in done.stderr and '.part' not in done.stdout
     assert read_checkpoint(str(tmp_path / 'iter_4.pth'))['meta']['iter'] == 4

@@ -61,6 +61,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.seeds < 1 or (args.jobs is not None and args.jobs < 1):
         parser.error('--seeds and --jobs must be 1 or more')
+    if args.gpus and args.jobs:
+        parser.error('--gpus says how many runs go at a time: leave out --jobs')
     ablation = read_ablation(args.config, args.cfg_options, args.work_dir, args.out)
     if args.only:
         variant, seed = args.only

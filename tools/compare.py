@@ -7,21 +7,19 @@ segmentation networks it also writes a page: the IoU of each class, the images o
 the two differ most, the confusion matrices.
 """
 
-import argparse
-
 import numpy as np
 
 from glore_mm.analysis import ConfusionDump, read_dump
 from glore_mm.analysis.comparison_page import comparison_page
 from glore_mm.analysis.dumps import check_same_data
 from glore_mm.analysis.significance import compare_miou, compare_top1, in_words
-from glore_mm.engine import plain_errors, write_text
+from glore_mm.engine import parser_of, plain_errors, write_text
 
 
 @plain_errors
 def main() -> None:
     """Parse, compare, print, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = parser_of(__doc__)
     parser.add_argument('dumps', nargs=2, metavar='DUMP.npz', help='baseline, other')
     parser.add_argument(
         '--names', nargs=2, metavar='NAME', help='(default: the names of the files)'

@@ -3,17 +3,16 @@
 python tools/demo.py seg | cls | video
 """
 
-import argparse
 import importlib
 from pathlib import Path
 
-from glore_mm.engine import add_cfg_options, plain_errors
+from glore_mm.engine import add_cfg_options, parser_of, plain_errors
 
 
 @plain_errors
 def main() -> None:
     """Parse, run the demo of the task."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = parser_of(__doc__)
     parser.add_argument('task', choices=['seg', 'cls', 'video'])
     add_cfg_options(parser)
     args = parser.parse_args()

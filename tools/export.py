@@ -20,7 +20,7 @@ def main() -> None:
     """Parse, export, say what was written."""
     parser = config_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = __doc__.partition('\n\n')[2]
+    parser.epilog = (__doc__ or '').partition('\n\n')[2]
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument('--format', choices=list(SUFFIXES), required=True)
     parser.add_argument(

@@ -6,14 +6,13 @@ Units are counted as they run: in the order of their products that takes fewer
 operations at the size of their input, or in that of --order.
 """
 
-import argparse
-
 from glore_mm.analysis import cost_of, units_of
 from glore_mm.engine import (
     add_cfg_options,
     build_model,
     example_inputs,
     load_config,
+    parser_of,
     plain_errors,
 )
 
@@ -21,7 +20,7 @@ from glore_mm.engine import (
 @plain_errors
 def main() -> None:
     """Parse, count, print a row per config."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = parser_of(__doc__)
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument(
         '--order',

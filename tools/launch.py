@@ -4,6 +4,7 @@ What tools/dist_train.sh and tools/dist_test.sh call; the arguments are torchrun
 """
 
 import sys
+from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -13,11 +14,13 @@ from glore_mm.errors import STOPPED
 
 
 def main() -> None:
-    """Start, wait; exit with 75 where the run was stopped and can go on."""
+    """Start, wait; exit with 75 where training was stopped and can go on."""
+    args = parse_args(sys.argv[1:])
     try:
-        run(parse_args(sys.argv[1:]))
-    except SignalException:  # which all processes got, and had 30 s to save
-        sys.exit(STOPPED)
+        run(args)
+    except SignalException as error:  # which all processes got, and had 30 s to save
+        trained = Path(args.training_script).name == 'train.py'
+        sys.exit(STOPPED if trained else 128 + error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode != STOPPED:

@@ -5,18 +5,16 @@ python tools/plot_log.py work_dirs/fcn_mini work_dirs/glore_mini --out curves.pn
 A panel for each key, a line for each run; of a resumed run what was logged last.
 """
 
-import argparse
-
 from glore_mm.analysis import read_runs
 from glore_mm.analysis.curves import default_keys, draw_curves
 from glore_mm.analysis.figures import write_figure
-from glore_mm.engine import plain_errors
+from glore_mm.engine import parser_of, plain_errors
 
 
 @plain_errors
 def main() -> None:
     """Parse, read, draw, print a line per run."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = parser_of(__doc__)
     parser.add_argument(
         'work_dirs', nargs='+', metavar='WORK_DIR', help='folders that training wrote'
     )

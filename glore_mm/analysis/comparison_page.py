@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,8 +129,7 @@ def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
     """What is shown of an image, embedded."""
     files = [path]
     if show_dirs:
-        name = osp.splitext(osp.basename(path))[0]
-        files = [osp.join(folder, f'{name}.png') for folder in show_dirs]
+        files = [_shown(path, folder) for folder in show_dirs]
     pictures = []
     for file in files:
         try:
@@ -144,3 +144,10 @@ def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
         picture.thumbnail((_WIDTH, _WIDTH))
         pictures.append(embedded(picture, quality=85))
     return pictures
+
+
+def _shown(path: str, folder: str) -> str:
+    """Where a folder of --show-dir, with the folders of the data set, has an image."""
+    *folders, name = Path(path).with_suffix('.png').parts
+    files = [osp.join(folder, *folders[i:], name) for i in range(1, len(folders) + 1)]
+    return next(filter(osp.isfile, files), files[-1])

@@ -85,10 +85,16 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
     Returns:
         np.ndarray: (*, C), from 0 to 1; NaN for a class that neither has.
     """
-    intersection = np.diagonal(confusion, axis1=-2, axis2=-1)
-    union = confusion.sum(axis=-2) + confusion.sum(axis=-1) - intersection
+    intersection, union = iou_parts(confusion)
     with np.errstate(invalid='ignore'):
         return intersection / union
+
+
+def iou_parts(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection and union of each class, (*, C) each; they sum over images."""
+    intersection = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = confusion.sum(axis=-2) + confusion.sum(axis=-1) - intersection
+    return intersection, union
 
 
 def read_dump(path: str) -> ConfusionDump | ScoresDump:
@@ -104,7 +110,9 @@ def read_dump(path: str) -> ConfusionDump | ScoresDump:
         with np.load(path, allow_pickle=False) as content:
             arrays = dict(content)
     except FileNotFoundError as error:
-        raise UserError(f'no dump at {path}') from error
+        raise UserError(
+            f'no dump at {path}: tools/test.py --dump writes one'
+        ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f'{path} cannot be read as a dump: {error}. Write it again, with '
@@ -146,8 +154,8 @@ def check_same_data(
         if len(different):
             i = different[0]
             raise UserError(
-                f'{a.path} and {b.path} have different {what}: number {i} is {ours[i]} '
-                f'there and {theirs[i]} here. Test both networks on the same data.'
+                f'different {what}: number {i} is {ours[i]} in {a.path} and '
+                f'{theirs[i]} in {b.path}. Test both networks on the same data.'
             )
     wrong = np.flatnonzero((a.truth != b.truth).reshape(len(a.names), -1).any(axis=1))
     if len(wrong):

@@ -23,7 +23,7 @@ def write_figure(figure: Figure, path: str) -> None:
     The file appears when it is complete.
 
     Raises:
-        UserError: There is no such format.
+        UserError: There is no such format, or the file cannot be written.
     """
     formats = figure.canvas.get_supported_filetypes()
     file = Path(path)
@@ -32,6 +32,5 @@ def write_figure(figure: Figure, path: str) -> None:
             f'{path} names no format for a picture: end it in one of '
             f'{", ".join(f".{name}" for name in formats)}'
         )
-    file.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(file) as draft:
         figure.savefig(draft, dpi=150, format=file.suffix[1:].lower())

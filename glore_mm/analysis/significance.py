@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from glore_mm.analysis.dumps import iou_parts
 from glore_mm.errors import UserError
 
 CONFIDENCE = 0.95  # of every interval
@@ -300,10 +301,8 @@ def _paired(baseline: ArrayLike, other: ArrayLike) -> np.ndarray:
 
 def _iou_parts(confusion: np.ndarray) -> np.ndarray:
     """Intersections and unions, which sum over images, (n, 2 C)."""
-    confusion = np.asarray(confusion, float)  # exact up to 2⁵³ pixels
-    intersection = np.diagonal(confusion, axis1=-2, axis2=-1)
-    union = confusion.sum(axis=-2) + confusion.sum(axis=-1) - intersection
-    return np.concatenate([intersection, union], axis=-1)
+    # as float, exact up to 2⁵³ pixels
+    return np.concatenate(iou_parts(np.asarray(confusion, float)), axis=-1)
 
 
 def _mean_iou(parts: np.ndarray) -> np.ndarray:

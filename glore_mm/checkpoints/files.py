@@ -104,19 +104,18 @@ def write_checkpoint(content: dict[str, Any], path: str) -> None:
     Raises:
         UserError: It cannot be written there.
     """
-    try:
-        os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-        with draft_of(path) as draft:
+    with draft_of(path) as draft:
+        try:
             if path.endswith(SAFETENSORS):
                 _write_safetensors(content, draft)
             else:
                 with open(draft, 'wb') as file:  # an OSError says what is wrong
                     torch.save(content, file)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        # torch says of a full disk that it is at an unexpected position
-        hidden = isinstance(error.__context__, OSError)
-        reason = error.__context__ if hidden else error
-        raise UserError(f'{path} cannot be written: {reason}') from error
+        except (RuntimeError, safetensors.SafetensorError) as error:
+            # torch says of a full disk that it is at an unexpected position
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise UserError(f'{path} cannot be written: {error}') from error
 
 
 def write_digest(path: str) -> str:
@@ -182,7 +181,9 @@ def _check_is_file(path: str) -> None:
     try:
         found = os.lstat(path)
     except (OSError, ValueError):  # the name itself can be wrong
-        raise UserError(f'no checkpoint at {path}') from None
+        raise UserError(
+            f'no checkpoint at {path}. Give a file that training has written.'
+        ) from None
     if stat.S_ISLNK(found.st_mode):
         raise UserError(
             f'{path} is a symbolic link, to {os.readlink(path)}; expected the '

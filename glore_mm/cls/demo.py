@@ -34,5 +34,5 @@ def _picture(found: Comparison) -> Image.Image:
 
 
 _write = partial(write_mini_imagenet, 'data/mini_imagenet', num_train=2000, scale=0.4)
-#: run(configs, options, seed): the demo, see `glore_mm.engine.comparison.demo`.
+#: run(configs, options): the demo, see `glore_mm.engine.comparison.demo`.
 run = partial(demo, 'cls', _write, _picture)

@@ -5,12 +5,11 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils import mkdir_or_exist
 from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.cls.reading import read_photograph
-from glore_mm.pictures import caption, font_for
+from glore_mm.pictures import caption, font_for, name_of, save, verdict
 
 _BAR = (170, 200, 235)
 
@@ -66,11 +65,8 @@ class SavePhotographs(Hook):
         classes = dataset.metainfo['classes']
         for sample in outputs:
             picture = read_photograph(sample.img_path)
-            truth, found = int(sample.gt_label), int(sample.pred_label)
-            mark = 'right' if truth == found else f'wrong: it is {classes[truth]}'
-            caption(picture, f'{classes[found]} – {mark}')
-            name = osp.relpath(sample.img_path, dataset.img_prefix)
+            found, truth = int(sample.pred_label), int(sample.gt_label)
+            caption(picture, verdict(found, truth, classes))
             # the whole name: a.png and a.jpg may stand side by side
-            file = osp.join(self.folder, f'{name}.jpg')
-            mkdir_or_exist(osp.dirname(file))
-            picture.save(file)
+            name = f'{name_of(sample.img_path, dataset)}.jpg'
+            save(picture, osp.join(self.folder, name))

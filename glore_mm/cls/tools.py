@@ -22,6 +22,7 @@ from glore_mm.engine import (
     output_files,
     ranked,
 )
+from glore_mm.pictures import save
 
 INPUT_SUFFIXES = SUFFIXES
 SUBMISSION = None  # no server takes predictions
@@ -59,7 +60,7 @@ def infer(
     for path in inputs:
         best = ask.ranked(ask.predict(path), top_k)
         if outputs:
-            with_scores(read_photograph(path), best).save(outputs[path][0])
+            save(with_scores(read_photograph(path), best), outputs[path][0])
         yield dict(input=path, classes=best)
 
 

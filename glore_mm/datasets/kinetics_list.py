@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from glore_mm.drafts import draft_of
 from glore_mm.errors import UserError, listed, quoted
 
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
@@ -84,11 +85,8 @@ def write_kinetics_list(
             f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
             + (f'; expected names such as {missing[0]}.mp4' if missing else '')
         )
-    try:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(''.join(lines), encoding='utf-8')
-    except OSError as error:
-        raise UserError(f'{output} cannot be written: {error.strerror}') from error
+    with draft_of(output) as draft:
+        Path(draft).write_text(''.join(lines), encoding='utf-8')
     return len(lines), len(missing)
 
 

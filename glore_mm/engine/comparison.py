@@ -1,7 +1,7 @@
-"""Classifiers, trained and tested alike, side by side: what the demos print."""
+"""Networks trained and tested alike, side by side: what the demos show."""
 
 import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from glore_mm.analysis import ScoresDump, read_dump
 from glore_mm.engine.running import train_and_dump
 from glore_mm.engine.setup import load_config
 from glore_mm.errors import UserError
+from glore_mm.pictures import save
 
 DEMO = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # configs by name in the table
 
@@ -40,17 +41,13 @@ class Comparison:
 
     def table(self) -> PrettyTable:
         """Right answers in per cent, a row a class."""
-        table = PrettyTable(['right in %', *self.predicted])
-        table.align = 'r'
-        table.align['right in %'] = 'l'
-        for label, name in enumerate(self.classes):
-            these = self.labels == label
-            row = (100 * np.mean(p[these] == label) for p in self.predicted.values())
-            table.add_row([name, *(f'{value:.1f}' for value in row)])
-        table.add_divider()
-        rows = (100 * np.mean(p == self.labels) for p in self.predicted.values())
-        table.add_row(['all', *(f'{value:.2f}' for value in rows)])
-        return table
+        right = {name: p == self.labels for name, p in self.predicted.items()}
+        of_class = [self.labels == label for label in range(len(self.classes))]
+        scores = {
+            n: np.array([r[c].mean() for c in of_class]) for n, r in right.items()
+        }
+        total = [r.mean() for r in right.values()]
+        return score_table('right', scores, self.classes, ('all', total))
 
     def summary(self) -> str:
         """The accuracies, and that of guessing, in a line."""
@@ -73,7 +70,7 @@ class Comparison:
 
 
 def compare(
-    configs: dict[str, str], options: dict[str, Any] | None = None, seed: int = 0
+    configs: dict[str, str], options: dict[str, Any] | None = None
 ) -> Comparison:
     """Train and test the networks of several configs, one after another.
 
@@ -84,7 +81,7 @@ def compare(
     """
     predicted = {}
     for name, path in configs.items():
-        done = train_and_dump(partial(load_config, path, options), seed)
+        done = train_and_dump(partial(load_config, path, options))
         dump = read_dump(done.dump)
         assert isinstance(dump, ScoresDump)
         predicted[name] = dump.predicted
@@ -98,7 +95,6 @@ def demo(
     draw: Callable[[Comparison], Image.Image],
     configs: str,
     options: dict[str, Any] | None = None,
-    seed: int = 0,
 ) -> None:
     """Train and test a task's two small networks, print their scores, draw a picture.
 
@@ -110,19 +106,63 @@ def demo(
         draw (Callable): Makes the picture of what the networks were shown.
         configs (str): The folder of this project's configs.
         options (dict, optional): Keys of both configs to override.
-        seed (int): Of the weights and of the order of the samples.
 
     Raises:
         UserError: Something else is in the place of the data set.
     """
+    data = generated(write)
+    paths = {n: osp.join(configs, task, f'{config}.py') for n, config in DEMO.items()}
+    found = compare(paths, options)
+    show(task, data, found.table(), draw(found), found.summary())
+
+
+def generated(write: Callable[[], Path]) -> Path:
+    """Generate a data set, unless it is there.
+
+    Raises:
+        UserError: Something else is in its place.
+    """
     try:
-        data = write()
+        return write()
     except FileExistsError as error:
         raise UserError(str(error)) from error
-    paths = {n: osp.join(configs, task, f'{config}.py') for n, config in DEMO.items()}
-    found = compare(paths, options, seed)
-    print(found.table())
-    picture = f'work_dirs/demo_{task}.png'
-    draw(found).save(picture)
-    print(found.summary())
-    print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')
+
+
+def score_table(
+    what: str,
+    scores: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    total: tuple[str, Sequence[float]],
+) -> PrettyTable:
+    """Scores of several networks in per cent, a row a class.
+
+    Args:
+        what (str): Is scored.
+        scores (Mapping[str, np.ndarray]): By network, from 0 to 1, (classes,).
+        classes (Sequence[str]): Their names.
+        total (tuple[str, Sequence[float]]): Name of the last row; a score of each.
+    """
+    table = PrettyTable([f'{what} in %', *scores])
+    table.align = 'r'
+    table.align[f'{what} in %'] = 'l'
+    for name, *row in zip(classes, *scores.values(), strict=True):
+        table.add_row([name, *(f'{100 * value:.1f}' for value in row)])
+    table.add_divider()
+    name, values = total
+    table.add_row([name, *(f'{100 * value:.2f}' for value in values)])
+    return table
+
+
+def show(
+    task: str, data: Path, table: PrettyTable, picture: Image.Image, summary: str
+) -> None:
+    """Print what came out of a demo, and write its picture."""
+    path = f'work_dirs/demo_{task}.png'
+    save(picture, path)
+    print(table)
+    print(summary)
+    print(
+        'One seed, little training: which network is ahead may be chance. '
+        'docs/evidence.md has more seeds, and a task that takes a unit.'
+    )
+    print(f'picture: {path} | data: {data} | checkpoints: work_dirs/')

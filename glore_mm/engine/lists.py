@@ -128,5 +128,7 @@ def class_names(classes: str | Sequence[str], data_root: str) -> tuple[str, ...]
             raise UserError(f'{where} is empty; expected one class a line')
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
-        raise UserError(f'{where} has {", ".join(map(repr, twice))} more than once')
+        raise UserError(
+            f'{where} has {", ".join(map(repr, twice))} more than once. Name each once.'
+        )
     return tuple(classes)

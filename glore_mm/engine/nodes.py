@@ -15,6 +15,7 @@ from glore_mm.engine.seeing import see
 from glore_mm.engine.setup import output_files, task_of
 from glore_mm.engine.videos import is_video, some_frames
 from glore_mm.errors import UserError
+from glore_mm.pictures import save
 
 
 def visualize_nodes(
@@ -49,8 +50,9 @@ def visualize_nodes(
         UserError: An input cannot be used, there is no such unit, or a result would
             replace a file of the inputs or of another result.
     """
-    if top_k < 1:
-        raise UserError(f'--top must be at least 1, got {top_k}')
+    for option, value in (('--top', top_k), ('--frames', frames)):
+        if value < 1:
+            raise UserError(f'{option} must be at least 1, got {value}')
     # crops of an image, one after another, would have maps of their own
     if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
         cfg.model.test_cfg = dict(mode='whole')
@@ -76,8 +78,8 @@ def visualize_nodes(
         for place in places:
             view = NodeView(seen.maps_of(place), seen.units[place].graph)
             views[place] = view
-            node_sheet(seen.frames, view, top_k).save(pictures.pop(0))
-            all_nodes(seen.frames, view).save(pictures.pop(0))
+            save(node_sheet(seen.frames, view, top_k), pictures.pop(0))
+            save(all_nodes(seen.frames, view), pictures.pop(0))
             best = zip(*(each.tolist() for each in view.told), strict=True)
             units[place] = dict(size=view.maps.shape[1:], nodes=list(best)[:top_k])
         write_text(page, node_page(Path(path).name, about, seen.frames, views))

@@ -11,7 +11,6 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
-from mmengine.utils import mkdir_or_exist
 from torch import distributed
 
 from glore_mm.drafts import draft_of
@@ -95,7 +94,6 @@ def write_json(path: str, records: list[dict[str, Any]]) -> None:
 
 def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
     """Write rows as CSV under a header; the file appears when it is complete."""
-    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     with draft_of(path) as draft, open(draft, 'w', newline='') as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
@@ -104,14 +102,12 @@ def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text in UTF-8; the file appears when it is complete."""
-    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     with draft_of(path) as draft, open(draft, 'w', encoding='utf-8') as file:
         file.write(text)
 
 
 def write_npz(path: str, **arrays: Any) -> None:
     """Write arrays by name as a compressed .npz; it appears when it is complete."""
-    mkdir_or_exist(os.path.dirname(os.path.abspath(path)))
     # savez adds .npz to a bare name
     with draft_of(path) as draft, open(draft, 'wb') as file:
         np.savez_compressed(file, **arrays)

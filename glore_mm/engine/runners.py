@@ -102,8 +102,8 @@ class ExactRunner(QuietRunner):
             super().save_checkpoint(*args, **kwargs)
         except UserError as error:
             raise UserError(
-                f'{error}. Training stopped; the checkpoints that were written before '
-                'are whole. Mend that, and go on with --resume.'
+                f'{str(error).rstrip(".")}. Training stopped; the checkpoints that '
+                'were written before are whole: go on with --resume.'
             ) from error
 
 

@@ -136,7 +136,9 @@ def test(
     if tta:
         if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
             raise UserError(
-                f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the config'
+                f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the '
+                'config, as those of segmentation and classification have them; for '
+                'videos there is --views'
             )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(cfg.tta_model, module=cfg.model)
@@ -378,7 +380,7 @@ def _check_data(cfg: Config, *loops: str) -> dict[str, Sequence[str] | None]:
             key = f'{loop}_dataloader.dataset'
             dataset = build_part(cfg, key, DATASETS)
             classes[key] = getattr(dataset, 'metainfo', {}).get('classes')
-            _check_fit(cfg, key, len(dataset), classes[key])
+            _check_dataset(cfg, key, len(dataset), classes[key])
     _check_same(classes)
     return classes
 
@@ -395,7 +397,7 @@ def _check_same(classes: Mapping[str, Sequence[str] | None]) -> None:
             )
 
 
-def _check_fit(
+def _check_dataset(
     cfg: Config, key: str, samples: int, classes: Sequence[str] | None
 ) -> None:
     """Make sure that a data set fills a batch and fits the head."""

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.utils import import_modules_from_strings, mkdir_or_exist
+from mmengine.utils import import_modules_from_strings
 
 import glore_mm
 from glore_mm.checkpoints import load_safely
+from glore_mm.drafts import make_folder
 from glore_mm.engine.building import nodes_of, part_of
 from glore_mm.engine.processes import is_first_process
 from glore_mm.engine.reporting import message_of
@@ -30,14 +31,19 @@ TASK_NAMES = dict(seg='segmentation', cls='classification', video='video')
 _OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 
-def config_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser of what every tool takes: a config and overrides of its keys.
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """A parser for a tool.
 
     Args:
         doc (str | None): The tool's docstring, which `python -OO` drops; its first line
             becomes the description.
     """
-    parser = argparse.ArgumentParser(description=(doc or '').partition('\n')[0])
+    return argparse.ArgumentParser(description=(doc or '').partition('\n')[0])
+
+
+def config_parser(doc: str | None) -> argparse.ArgumentParser:
+    """`parser_of` a tool that takes a config, and overrides of its keys."""
+    parser = parser_of(doc)
     parser.add_argument('config', help='config file')
     add_cfg_options(parser)
     return parser
@@ -108,7 +114,10 @@ def load_config(
         own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
         path = osp.join(own, path.removeprefix(_OURS))
     if not osp.isfile(path):
-        raise UserError(f'no config at {path}')
+        raise UserError(
+            f'no config at {path}. Give a file, or one of this package, such as '
+            'glore_mm::seg/glore_mini.py'
+        )
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
         cfg.merge_from_dict(options or {})
@@ -273,7 +282,8 @@ def output_files(
         dict[str, list[Path]]: Files by input.
 
     Raises:
-        UserError: A file would replace an input, the file of another or the legend.
+        UserError: A file would replace an input, the file of another or the legend,
+            or the folder cannot be made.
     """
     taken = {Path(path).resolve(): path for path in inputs}
 
@@ -293,7 +303,7 @@ def output_files(
     for path in inputs:
         what = f'the result of {path}'
         outputs[path] = [claim(name, what) for name in names(Path(path))]
-    mkdir_or_exist(out_dir)
+    make_folder(out_dir)
     return outputs
 
 

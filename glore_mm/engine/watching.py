@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from glore_mm.analysis import usage
 from glore_mm.engine.randomness import apart
 from glore_mm.engine.seeing import Seen, see
+from glore_mm.errors import UserError
 from glore_mm.unit import GloRe
 
 
@@ -38,9 +39,15 @@ class WatchNodes(Hook):
         samples (int): How many, evenly chosen from the data of validation, or of
             training where there is no validation. Default: 2.
         top_k (int): Maps in a picture. Default: 4.
+
+    Raises:
+        UserError: `samples` or `top_k` is less than 1.
     """
 
     def __init__(self, interval: int = 1000, samples: int = 2, top_k: int = 4) -> None:
+        for name, value in (('samples', samples), ('top_k', top_k)):
+            if value < 1:
+                raise UserError(f'WatchNodes: {name} must be at least 1, got {value}')
         self.interval = interval
         self.samples = samples
         self.top_k = top_k

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from prettytable import PrettyTable
 
 from glore_mm.analysis import ConfusionDump, read_dump
 from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
 from glore_mm.engine import load_config, train_and_dump
-from glore_mm.errors import UserError
+from glore_mm.engine.comparison import generated, score_table, show
 from glore_mm.pictures import stacked
 from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.seg.pictures import colorize, panels, read_rgb
@@ -22,7 +21,7 @@ NETWORKS = {'FCN': 'fcn_mini', 'GloRe': 'glore_mini'}  # by their name in the ta
 PICTURED = 3  # images
 
 
-def run(configs: str, options: dict[str, Any] | None = None, seed: int = 0) -> None:
+def run(configs: str, options: dict[str, Any] | None = None) -> None:
     """Train and test both, print their scores, draw what they see.
 
     Writes data/mini_cityscapes and work_dirs/ in the current folder.
@@ -30,16 +29,15 @@ def run(configs: str, options: dict[str, Any] | None = None, seed: int = 0) -> N
     Args:
         configs (str): The folder of this project's configs.
         options (dict, optional): Keys of both configs to override.
-        seed (int): Of the weights and of the order of the samples.
+
+    Raises:
+        UserError: Something else is in the place of the data set.
     """
-    try:
-        data = write_mini_cityscapes('data/mini_cityscapes')
-    except FileExistsError as error:
-        raise UserError(str(error)) from error
+    data = generated(partial(write_mini_cityscapes, 'data/mini_cityscapes'))
     scores, segmented = {}, {}
     for name, config in NETWORKS.items():
         load = partial(load_config, osp.join(configs, 'seg', f'{config}.py'), options)
-        done = train_and_dump(load, seed)
+        done = train_and_dump(load)
         masks = osp.join(done.cfg.work_dir, 'masks')
         found = read_dump(done.dump)
         assert isinstance(found, ConfusionDump)
@@ -48,23 +46,11 @@ def run(configs: str, options: dict[str, Any] | None = None, seed: int = 0) -> N
             pass
         segmented[name] = masks
 
-    print(_table(scores))
-    picture = 'work_dirs/demo_seg.png'
-    _picture(images, segmented).save(picture)
-    print(f'mIoU: {", ".join(f"{n} {np.nanmean(s):.2%}" for n, s in scores.items())}')
-    print(f'picture: {picture} | data: {data} | checkpoints: work_dirs/')
-
-
-def _table(scores: dict[str, np.ndarray]) -> PrettyTable:
-    table = PrettyTable(['IoU in %', *scores])
-    table.align = 'r'
-    table.align['IoU in %'] = 'l'
-    rows = zip(CityscapesFolders.METAINFO['classes'], *scores.values(), strict=True)
-    for label, *values in rows:
-        table.add_row([label, *(f'{100 * value:.1f}' for value in values)])
-    table.add_divider()
-    table.add_row(['mean', *(f'{100 * np.nanmean(s):.2f}' for s in scores.values())])
-    return table
+    means = {name: float(np.nanmean(iou)) for name, iou in scores.items()}
+    classes = CityscapesFolders.METAINFO['classes']
+    table = score_table('IoU', scores, classes, ('mean', [*means.values()]))
+    summary = f'mIoU: {", ".join(f"{n} {mean:.2%}" for n, mean in means.items())}'
+    show('seg', data, table, _picture(images, segmented), summary)
 
 
 def _picture(images: list[str], segmented: dict[str, str]) -> Image.Image:

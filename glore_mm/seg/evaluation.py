@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.utils import mkdir_or_exist
 from mmseg.registry import METRICS
 from PIL import Image
 
 from glore_mm.datasets.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
 from glore_mm.engine import write_npz
+from glore_mm.pictures import save
 from glore_mm.seg.datasets import CityscapesFolders
 
 
@@ -77,8 +76,6 @@ class CityscapesSubmission(BaseMetric):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.folder = folder
-        if is_main_process():
-            mkdir_or_exist(folder)
 
     def process(
         self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
@@ -91,7 +88,7 @@ class CityscapesSubmission(BaseMetric):
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
             name = osp.splitext(osp.basename(sample['img_path']))[0]
-            Image.fromarray(ids[predicted]).save(osp.join(self.folder, f'{name}.png'))
+            save(Image.fromarray(ids[predicted]), osp.join(self.folder, f'{name}.png'))
             self.results.append(name)
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils import mkdir_or_exist
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw, ImageOps
 
-from glore_mm.pictures import beside, font_for, titled
+from glore_mm.pictures import beside, font_for, name_of, save, titled
 
 _LEGEND_LINE = 28  # pixels
 _LEGEND_ROWS = 20  # at the most
@@ -102,14 +101,14 @@ class SavePictures(Hook):
     Errors are white, what is right is black, what is not scored is grey.
 
     Args:
-        folder (str): Where to write; one PNG per image, with the image's name.
+        folder (str): Where to write: a PNG for each image, in the folders that the data
+            set has.
         ignore_index (int): The label that is not scored. Default: 255.
     """
 
     def __init__(self, folder: str, ignore_index: int = 255) -> None:
         self.folder = folder
         self.ignore_index = ignore_index
-        mkdir_or_exist(folder)
 
     def after_test_iter(
         self,
@@ -119,7 +118,8 @@ class SavePictures(Hook):
         outputs: Any = None,
     ) -> None:
         """Write the pictures of a batch."""
-        palette = runner.test_dataloader.dataset.metainfo['palette']
+        dataset = runner.test_dataloader.dataset
+        palette = dataset.metainfo['palette']
         for sample in outputs:
             truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
             predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
@@ -133,5 +133,5 @@ class SavePictures(Hook):
                     'errors': np.repeat(errors[..., None], 3, axis=2),
                 }
             )
-            name = osp.splitext(osp.basename(sample.img_path))[0]
-            sheet.save(osp.join(self.folder, f'{name}.png'))
+            name, _ = osp.splitext(name_of(sample.img_path, dataset))
+            save(sheet, osp.join(self.folder, f'{name}.png'))

@@ -18,6 +18,7 @@ from PIL import Image
 from glore_mm.engine import (
     VIDEO_SUFFIXES,
     Predictor,
+    bad_image,
     frames_of,
     is_video,
     load_weights,
@@ -28,6 +29,7 @@ from glore_mm.engine import (
     rewrite_video,
 )
 from glore_mm.errors import UserError
+from glore_mm.pictures import save
 from glore_mm.seg.pictures import legend, overlay, read_rgb
 
 INPUT_SUFFIXES = ('.png', '.jpg', '.jpeg', *VIDEO_SUFFIXES)
@@ -79,7 +81,7 @@ def infer(
         segment = _segment_video if is_video(path) else _segment_image
         pixels = segment(model, path, palette, *outputs.get(path, ()))
         if out_dir and index == 0:  # there is something that it explains
-            legend(classes, palette).save(Path(out_dir, _LEGEND))
+            save(legend(classes, palette), Path(out_dir, _LEGEND))
         yield dict(input=path, classes=_largest(pixels, classes, top_k))
 
 
@@ -126,8 +128,8 @@ def _load(cfg: Config, checkpoint: str) -> BaseSegmentor:
 def _read(path: str) -> np.ndarray:
     try:
         return read_rgb(path)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f'{path} cannot be read as an image: {error}') from error
+    except Exception as error:  # each format has its own
+        raise bad_image(path, error) from error
 
 
 def _segment_image(
@@ -141,8 +143,8 @@ def _segment_image(
     image = _read(path)
     labels = _labels_of(model, image)
     if mask and coloured:
-        _save(labels, palette, mask)
-        Image.fromarray(overlay(image, labels, palette)).save(coloured)
+        _save_mask(labels, palette, mask)
+        save(Image.fromarray(overlay(image, labels, palette)), coloured)
     return _pixels(labels, palette)
 
 
@@ -167,7 +169,7 @@ def _segment_video(
         def colour(frame: np.ndarray) -> np.ndarray:
             labels = _labels_of(model, frame)
             pixels[:] += _pixels(labels, palette)
-            _save(labels, palette, next(files))
+            _save_mask(labels, palette, next(files))
             return overlay(frame, labels, palette)
 
         rewrite_video(path, coloured, colour)
@@ -193,10 +195,12 @@ def _largest(
     return [each for each in found if each['score'] > 0]
 
 
-def _save(labels: np.ndarray, palette: Sequence[Sequence[int]], file: Path) -> None:
+def _save_mask(
+    labels: np.ndarray, palette: Sequence[Sequence[int]], file: Path
+) -> None:
     mask = Image.fromarray(labels, mode='P')
     mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
-    mask.save(file)
+    save(mask, file)
 
 
 def _names(path: Path) -> list[str]:

@@ -23,5 +23,5 @@ def _picture(found: Comparison) -> Image.Image:
 
 
 _write = partial(write_mini_kinetics, 'data/mini_kinetics', num_train=1280, scale=0.3)
-#: run(configs, options, seed): the demo, see `glore_mm.engine.comparison.demo`.
+#: run(configs, options): the demo, see `glore_mm.engine.comparison.demo`.
 run = partial(demo, 'video', _write, _picture)

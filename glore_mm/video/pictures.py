@@ -8,11 +8,10 @@ import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw
 
 from glore_mm.engine import rewrite_video
-from glore_mm.pictures import caption, font_for
+from glore_mm.pictures import caption, font_for, name_of, save, verdict
 
 
 def write_captioned(source: str, target: str, text: str) -> None:
@@ -62,12 +61,12 @@ class SaveStrips(Hook):
     """While testing, write the frames that were seen, with prediction and truth.
 
     Args:
-        folder (str): Where to write; one PNG per clip, with the clip's name.
+        folder (str): Where to write: a PNG for each clip, in the folders that the data
+            set has.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        mkdir_or_exist(folder)
 
     def after_test_iter(
         self,
@@ -77,13 +76,12 @@ class SaveStrips(Hook):
         outputs: Any = None,
     ) -> None:
         """Write the strips of a batch."""
-        classes = runner.test_dataloader.dataset.metainfo['classes']
+        dataset = runner.test_dataloader.dataset
+        classes = dataset.metainfo['classes']
         for views, sample in zip(data_batch['inputs'], outputs, strict=True):
             frames = views[0].permute(1, 2, 3, 0)  # the first view, (T, H, W, 3)
             frames = frames.clamp(0, 255).byte().cpu().numpy()
-            truth, found = int(sample.gt_label), int(sample.pred_label)
-            mark = 'right' if truth == found else f'wrong: it is {classes[truth]}'
-            name = osp.splitext(osp.basename(sample.filename))[0]
-            strip(frames, f'{classes[found]} – {mark}').save(
-                osp.join(self.folder, f'{name}.png')
-            )
+            found, truth = int(sample.pred_label), int(sample.gt_label)
+            name, _ = osp.splitext(name_of(sample.filename, dataset))
+            sheet = strip(frames, verdict(found, truth, classes))
+            save(sheet, osp.join(self.folder, f'{name}.png'))
