@@ -21,17 +21,18 @@ demo-video: $(READY)
 	$(BIN)/python tools/demo.py video
 
 # Two processes of one thread each: faster than two threads on the many small networks.
+# The one that is done first takes tests from the other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 # The demos as they are, and whatever else takes a minute or so by itself.
 test-slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+	$(PYTEST) -m slow
 
 # Which lines all of these tests run; at least 95 % of the package's.
 coverage: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov \
-		--cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # In a detector, with mmdetection beside the other packages: where it is installed
 # mmsegmentation imports all of it.
@@ -48,7 +49,7 @@ soak: $(READY)
 # Bad input, N times as many cases as the suite tries, others each time.
 N ?= 10
 fuzz: $(READY)
-	OMP_NUM_THREADS=1 GLORE_FUZZ=$(N) $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
+	GLORE_FUZZ=$(N) $(PYTEST) tests/test_fuzz_*.py
 
 # Pythons, versions of torch and both stacks, an environment for each, those that
 # docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour or two.

@@ -198,7 +198,6 @@ def test_flips_are_averaged(tool, photographs, checkpoint, tmp_path):
         with np.load(dump) as arrays:
             scores[name] = arrays['scores']
     difference = np.abs(scores['plain'] - scores['mirrored']).max()
-    print(difference, np.ptp(scores['plain'], axis=0))
     assert difference < 1e-3 * np.ptp(scores['plain'], axis=0).max()
 
 

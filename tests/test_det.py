@@ -37,9 +37,8 @@ def batch():
 
 def network(cfg: Config):
     register_all_modules()
-    cfg.model.backbone.get(
-        'backbone', cfg.model.backbone
-    ).init_cfg = None  # no download
+    backbone = cfg.model.backbone
+    backbone.get('backbone', backbone).init_cfg = None  # no download
     model = MODELS.build(cfg.model)
     model.init_weights()
     return model

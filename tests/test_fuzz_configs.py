@@ -173,6 +173,7 @@ def outcome(edit: Edit, run) -> str | None:
     return message
 
 
+@pytest.mark.slow
 @fuzz(20, edit=edits(MINI, TRAINING))
 def test_training_by_edited_configs(edit):
     return outcome(edit, engine.train)
