@@ -52,11 +52,11 @@ fuzz: $(READY)
 	GLORE_FUZZ=$(N) $(PYTEST) tests/test_fuzz_*.py
 
 # Pythons, versions of torch and both stacks, an environment for each, those that
-# docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour or two.
+# docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour.
 matrix: $(READY)
 	$(BIN)/python tests/matrix.py docs/compatibility
 
-# What a new user sees of each way in, for docs/compatibility.md; half an hour.
+# What a new user sees of each way in, for docs/compatibility.md; a quarter of an hour.
 ways-in: $(READY)
 	$(BIN)/python tests/transcribe.py docs/ways_in/*.sh
 
