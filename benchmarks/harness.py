@@ -163,7 +163,7 @@ def measure(
         if baseline in failed:
             where = ', '.join(map(str, labels.values()))
             raise SystemExit(
-                f'{where}: {baseline} is out of memory; give --only others'
+                f'{where}: {baseline} is out of memory. Measure other places: --only'
             )
         running = {name: run for name, run in steps.items() if name not in failed}
         times = interleaved(running, max(args.rounds, 2), args.device)

@@ -34,7 +34,7 @@ def draft_of(path: str | os.PathLike[str]) -> Iterator[str]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        with suppress(OSError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.remove(draft)
 
 

@@ -193,6 +193,9 @@ def test_leaves_nothing_of_a_network_that_became_another(
     monkeypatch.setattr(task, 'logits', logits)
     with pytest.raises(UserError, match='gives something else than eager: '):
         export(cfg, checkpoint, 'torchscript', file)
+    monkeypatch.setattr(task, 'logits', lambda model, images: images.tolist()[0])
+    with pytest.raises((UserError, AttributeError)):
+        export(cfg, checkpoint, 'torchscript', file)
     assert not list(tmp_path.iterdir())
 
 

@@ -143,7 +143,7 @@ def _segment_image(
     image = _read(path)
     labels = _labels_of(model, image)
     if mask and coloured:
-        _save_mask(labels, palette, mask)
+        save(_mask(labels, palette), mask)
         save(Image.fromarray(overlay(image, labels, palette)), coloured)
     return _pixels(labels, palette)
 
@@ -169,7 +169,7 @@ def _segment_video(
         def colour(frame: np.ndarray) -> np.ndarray:
             labels = _labels_of(model, frame)
             pixels[:] += _pixels(labels, palette)
-            _save_mask(labels, palette, next(files))
+            _mask(labels, palette).save(next(files))  # the folder is a draft itself
             return overlay(frame, labels, palette)
 
         rewrite_video(path, coloured, colour)
@@ -195,12 +195,10 @@ def _largest(
     return [each for each in found if each['score'] > 0]
 
 
-def _save_mask(
-    labels: np.ndarray, palette: Sequence[Sequence[int]], file: Path
-) -> None:
+def _mask(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> Image.Image:
     mask = Image.fromarray(labels, mode='P')
     mask.putpalette(np.array(palette, np.uint8).ravel().tolist())
-    save(mask, file)
+    return mask
 
 
 def _names(path: Path) -> list[str]:
