@@ -315,7 +315,8 @@ def write(
 
 def _table(rows: list[dict]) -> list[str]:
     head = ['', 'parameters', 'GMACs']
-    head += [f'{mode}: {key}' for mode in MODES for key in ('ms', 'ratio', 'peak MB')]
+    keys = ('ms', 'ratio', '÷ its products', 'peak MB')
+    head += [f'{mode}: {key}' for mode in MODES for key in keys]
     head.append('kept MB')
     lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
     names = {}
@@ -328,10 +329,11 @@ def _table(rows: list[dict]) -> list[str]:
         for mode in MODES:
             row = modes[mode]
             if 'failed' in row:
-                cells += [row['failed'], '', '']
+                cells += [row['failed'], '', '', '']
                 continue
             spread = f'{row["ratio"]:.2f} ({row["low"]:.2f}–{row["high"]:.2f})'
-            cells += [f'{row["ms"]:.1f}', spread, f'{row["peak_mb"]:.0f}']
+            limit = f'{row["per_products"]:.2f}' if 'per_products' in row else ''
+            cells += [f'{row["ms"]:.1f}', spread, limit, f'{row["peak_mb"]:.0f}']
         cells.append(f'{row["kept_mb"]:.1f}' if 'kept_mb' in row else '')
         lines.append('| ' + ' | '.join(cells) + ' |')
     return lines

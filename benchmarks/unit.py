@@ -30,6 +30,7 @@ PLACES = {
     '2D 512/256/128, 28×28, batch 8': (8, 512, 256, 128, (28, 28)),
     '2D 1024/512/256, 14×14, batch 8': (8, 1024, 512, 256, (14, 14)),
 }
+PRODUCTS = 'its three products alone'
 GROWTH = [32, 45, 64, 91, 128, 181, 256, 362, 512]
 
 
@@ -40,13 +41,27 @@ def units(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Modu
     found = {
         'GloRe, as released': ReferenceGloRe(dim, *sizes, normalize=True),
         'GloRe, ours': unit(*sizes, normalize=True),
-        'ours, keep_pooled': unit(*sizes, normalize=True, keep_pooled=True),
         "ours, order='direct'": unit(*sizes, normalize=True, order='direct'),
     }
     state = weights(found['GloRe, ours'])
     for network in found.values():
         network.load_state_dict(state)
     return found
+
+
+class Products(nn.Module):
+    """The three products along the positions of a reassociated unit, and no more."""
+
+    def __init__(self, unit: nn.Module) -> None:
+        super().__init__()
+        self.proj = nn.Parameter(unit.conv_proj.weight.detach().flatten(1))
+        self.back = nn.Parameter(torch.randn(unit.in_channels, unit.num_nodes))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """W X = B, X Bᵀ and M B."""
+        x = x.flatten(2)
+        b = self.proj.expand(len(x), -1, -1) @ x
+        return x @ b.transpose(1, 2), self.back.expand(len(x), -1, -1) @ b
 
 
 def peers(dim: int, channels: int) -> dict[str, nn.Module]:
@@ -99,9 +114,14 @@ def rows_of(place: str, args: argparse.Namespace, family: str) -> list[dict]:
     check(found, x)
     if family == 'peers':
         found = {baseline: found[baseline], **peers(len(size), channels)}
+    else:
+        found[PRODUCTS] = Products(found['GloRe, ours'])
     networks = {name: (net.to(x.device, x.dtype), (x,)) for name, net in found.items()}
-    rows = harness.measure(networks, args, baseline, place=place)
-    return [row for row in rows if family == 'units' or row['name'] != baseline]
+    rows = list(harness.measure(networks, args, baseline, place=place))
+    if family == 'peers':
+        return [row for row in rows if row['name'] != baseline]
+    alone = {row['mode']: row['ms'] for row in rows if row['name'] == PRODUCTS}
+    return [dict(row, per_products=row['ms'] / alone[row['mode']]) for row in rows]
 
 
 def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:

@@ -1,363 +1,216 @@
-"""Units between the blocks of a backbone, by config (`WithGloRe`) or in Python.
+"""Units behind blocks of any network.
 
-A unit becomes one more named child of its stage, right behind its block (`layer3.0`,
-`layer3.glore0`, `layer3.1`), so that every key of the backbone's checkpoint keeps its
-name and `print(model)` shows the unit where it works.
+A unit is a child `glore` of the block that it follows, and a forward hook of the block
+applies it: `layer3.2.glore` works on the output of `layer3.2`. Blocks keep their
+places, so that every key of a checkpoint keeps its name.
 """
 
-import copy
-import re
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
-from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
+from torch.fx import Proxy, wrap
 
-INPUT = 'input'  # in a placement: in front of a stage's first block
-_UNIT_NAME = re.compile(r'glore(\d+|_.+)')
+from glore_mm.block_info import (
+    LAYOUTS,
+    find_channels,
+    find_channels_last,
+    find_dim,
+    find_prefix_tokens,
+)
+from glore_mm.placement import UNIT_NAMES, describe_place, find_places
+from glore_mm.unit import GloRe1d, GloRe2d, GloRe3d
 
-
-@MODELS.register_module()
-def WithGloRe(  # noqa: N802, reads as a type in a config
-    backbone: dict[str, Any],
-    placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict[str, Any] | None = None,
-    freeze_units: bool = False,
-    stages: Mapping[str, str] | None = None,
-    **kwargs: Any,
-) -> nn.Module:
-    """Build a backbone with global reasoning units between its blocks.
-
-    Example::
-
-        backbone=dict(
-            type='WithGloRe',
-            backbone=dict(type='ResNet', depth=50),
-            placement=dict(layer2=2, layer3=3))     # R50 (2, 3) of the paper
-
-    Args:
-        backbone (dict): Config of the backbone, of any library.
-        placement: As for `insert_glore`.
-        unit: As for `insert_glore`.
-        freeze_units: As for `insert_glore`.
-        stages: As for `insert_glore`.
-        kwargs: What a model adds to the config of its backbone, as mmsegmentation does
-            with `pretrained`: given to the backbone.
-
-    Returns:
-        nn.Module: The backbone itself.
-
-    Raises:
-        TypeError: `backbone` is no config.
-        ValueError: As `insert_glore`.
-    """
-    if not isinstance(backbone, Mapping) or 'type' not in backbone:
-        raise TypeError(
-            f"WithGloRe: backbone must be a config with a 'type', got {backbone!r}"
-        )
-    built = MODELS.build({**backbone, **kwargs})
-    return insert_glore(built, placement, unit, freeze_units, stages)
+_UNITS = {1: GloRe1d, 2: GloRe2d, 3: GloRe3d}
 
 
 def insert_glore(
     model: nn.Module,
-    placement: Mapping[str, int | Sequence[int | str]],
-    unit: dict[str, Any] | None = None,
-    freeze_units: bool = False,
-    stages: Mapping[str, str] | None = None,
+    placement: Mapping[str, int | Sequence[int | str]] | Sequence[str],
+    unit: Mapping[str, Any] | None = None,
+    layout: str | None = None,
+    num_prefix_tokens: int | None = None,
+    build: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
     """Insert units behind blocks of a network, in place.
 
-    A unit is named after its block: `glore0` behind `0`, `glore_conv4_3` behind
-    `conv4_3`; `glore_input` in front of a stage's first block.
+    A fresh unit is the identity: the network gives what it gave. `remove_glore` takes
+    the units out again.
 
     Args:
-        model (nn.Module): A network whose stages are `nn.Sequential`s of blocks. Units
-            keep their own initialisation when its `init_weights` is called.
-        placement (Mapping[str, int | Sequence[int | str]]): For each stage, by the path
-            of its module ('layer3', 'slow_path.layer3'): the blocks that a unit
-            follows, counted from 0, as a sequence, in which 'input' stands for the
-            place in front of the first block, so that dict(layer1=('input',)) is on the
-            stem; or how many units to spread over the stage, as a number. The i-th of n
-            units in a stage of b blocks follows block floor(i (b + 1) / (n + 1)),
-            counted from 1: three units in the six blocks of a ResNet-50's layer3 follow
-            the first, third and fifth.
-        unit (dict, optional): Config of the units, less `in_channels`, which is that of
-            the block. Default type: GloRe1d, GloRe2d or GloRe3d, as the block's maps
-            need.
-        freeze_units (bool): Whether units in stages that the backbone freezes
-            (`frozen_stages`) are frozen with them. Default: False, they train.
-        stages (Mapping[str, str], optional): Names for stages that have no module of
-            their own, as where all blocks of a network stand in one `nn.Sequential`: a
-            path whose last part is a pattern of the names of their blocks, `*`, `?` and
-            `[0-9]` as in file names. With dict(res4='features.conv4_*') `placement`
-            knows a stage 'res4'.
+        model (nn.Module): A network: of convolutions, with maps (N, C, *spatial), or a
+            transformer, with tokens (N, L, C) or maps (N, *spatial, C).
+        placement: A mapping or a sequence.
+
+            - A mapping from the path of a container of blocks ('layer3',
+              'encoder.layers') to the blocks that a unit follows, counted from 0, such
+              as (0, 2); or to how many units are spread over them, as a number: the
+              i-th of n units in b blocks follows block floor(i (b + 1) / (n + 1)),
+              counted from 1, so that three in the six blocks of a ResNet-50's layer3
+              follow the first, third and fifth. 'input' among the blocks is the place
+              in front of the first: dict(layer1=('input',)) is on the stem. The last
+              part of a path may be a pattern, as of file names, for some of the blocks
+              in a container: 'features.conv4_*'.
+            - A sequence of the paths of modules: ['blocks.5', 'blocks.8'].
+        unit (Mapping, optional): Arguments of the units. `in_channels` is found in the
+            block unless it is among them.
+        layout (str, optional): Of the maps that the blocks give: NCL, NLC, NCHW, NHWC,
+            NCTHW or NTHWC. Default: channels come last where a block is made of linear
+            layers, without a convolution over the dimensions of its map.
+        num_prefix_tokens (int, optional): How many class, register or distillation
+            tokens are in front of the others; they are left out of the reasoning.
+            Default: what the network says.
+        build (Callable, optional): Makes another block in place of a unit: it is called
+            with the number of spatial dimensions and, by keyword, `in_channels` and the
+            arguments in `unit`.
 
     Returns:
         nn.Module: `model`.
 
     Raises:
-        TypeError: `placement` is no mapping of paths to numbers or sequences, or
-            `stages` none of names to patterns.
-        ValueError: A stage or a block does not exist, or has its unit already.
+        TypeError: `placement` is of another form.
+        ValueError: A module or a block does not exist or has a unit already, or its
+            channels cannot be told.
     """
-    if not isinstance(placement, Mapping) or not placement:
-        raise TypeError(
-            'placement must say which stages get units, such as dict(layer3=3) or '
-            f'dict(layer3=(0, 2, 4)); got {placement!r}'
-        )
-    stages = stages or {}
-    if not isinstance(stages, Mapping):
-        raise TypeError(f'stages must give names to patterns; got {stages!r}')
-    for name, pattern in stages.items():
-        if not isinstance(pattern, str) or '.' not in pattern:
-            raise TypeError(
-                f'stages must give {name!r} the path of a sequence and a pattern of '
-                f"names in it, such as 'features.conv4_*'; got {pattern!r}"
-            )
-        if name not in placement:
-            raise ValueError(
-                f'stages names {name!r}, but placement does not: it has '
-                f'{", ".join(map(repr, placement))}'
-            )
-    # All of the placement is read before the first unit goes in.
-    places = [_place(model, path, where, stages) for path, where in placement.items()]
-    chosen = [f'{path}.{block}' for _, path, blocks in places for block in blocks]
-    for block in chosen:
-        if chosen.count(block) > 1:
-            raise ValueError(f'placement asks for two units behind {block}')
-    for sequence, path, blocks in places:
-        _insert(sequence, path, blocks, unit or {})
-    for method in (_init_weights, _get_layer_depth):
-        name = method.__name__.lstrip('_')
-        if hasattr(type(model), name):
-            setattr(model, name, partial(method, model))
-    model.train = partial(_train, model, freeze_units)  # type: ignore[method-assign]
-    model.train(model.training)  # in here a backbone freezes its stages
+    if layout not in (None, *LAYOUTS):
+        raise ValueError(f'layout must be one of {", ".join(LAYOUTS)}; got {layout!r}')
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError('a scripted or traced module takes no unit: insert it before')
+    inserted = []  # into the network only when all of them are made
+    for path, before in find_places(model, placement):
+        block = model.get_submodule(path)
+        settings = dict(unit or {})
+        if 'in_channels' not in settings:
+            settings['in_channels'] = find_channels(model, path, before)
+        prefix = num_prefix_tokens
+        if prefix is None:
+            prefix = find_prefix_tokens(model, path)
+        dim = find_dim(model, path)
+        last = find_channels_last(block, layout)
+        hook = _ApplyUnit(path, before, dim, settings['in_channels'], last, prefix)
+        made = _UNITS[dim](**settings) if build is None else build(dim, **settings)
+        like = next(chain(block.parameters(), model.parameters()), None)
+        own = next(made.parameters(), None)
+        if like is not None and own is not None and _kind(own) != _kind(like):
+            made.to(device=like.device, dtype=like.dtype)
+        inserted.append((block, hook, made.train(block.training)))
+    for block, hook, made in inserted:
+        block.add_module(hook.name, made)
+        if hook.before:
+            block.register_forward_pre_hook(hook)
+        else:
+            block.register_forward_hook(hook)
     return model
 
 
-def _place(
-    model: nn.Module,
-    path: str,
-    where: int | Sequence[int | str],
-    stages: Mapping[str, str],
-) -> tuple[nn.Sequential, str, list[str]]:
-    """The sequence that holds a stage, its path, and the blocks that get a unit."""
-    name = type(model).__name__
-    pattern = stages.get(path, f'{path}.*')
-    parent, _, names = pattern.rpartition('.')
-    try:
-        sequence = model.get_submodule(parent)
-    except AttributeError:
-        sequence = None
-    if not isinstance(sequence, nn.Sequential) or sequence is model:
-        said = f'placement names {path!r}'
-        if path in stages:
-            said = f'stages has {path!r} in {parent!r}'
-        known = [*stages, *_sequences(model)]
-        raise ValueError(
-            f'{said}, which is no stage of {name}; '
-            f'its stages are: {", ".join(known) or "none"}'
-        )
-    blocks = [block for block in _names(sequence) if fnmatchcase(block, names)]
-    if not blocks:
-        raise ValueError(
-            f'stages has {path!r} as {pattern!r}, but no block of {parent!r} in '
-            f'{name} is so named; they are: {", ".join(_names(sequence))}'
-        )
-    chosen = [
-        i if isinstance(i, str) else blocks[i]
-        for i in _indices(where, len(blocks), path, name)
-    ]
-    if INPUT in chosen and blocks[0] != _names(sequence)[0]:
-        raise ValueError(
-            f"placement asks for a unit at the 'input' of {path!r} of {name}, which "
-            f'stands in the middle of {parent!r}: put it behind the block before'
-        )
-    for block in chosen:
-        if _unit_name(block) in sequence._modules:
-            place = 'at the input'
-            if block != INPUT:
-                place = f'behind block {blocks.index(block)}'
-            raise ValueError(
-                f'placement asks for a second unit {place} of {path!r} of {name}; '
-                'there is room for one'
-            )
-    return sequence, parent, chosen
+def remove_glore(model: nn.Module) -> nn.Module:
+    """Take out all units that `insert_glore` put into a network, in place.
+
+    Args:
+        model (nn.Module): The network.
+
+    Returns:
+        nn.Module: `model`, as it was before.
+    """
+    for module, hooks, key in list(_find_hooks(model)):
+        delattr(module, hooks.pop(key).name)
+    return model
 
 
-def _indices(
-    where: int | Sequence[int | str], count: int, path: str, name: str
-) -> Sequence[int | str]:
-    """The blocks, from 0, behind which a stage of so many gets its units, or INPUT."""
-    if isinstance(where, int) and not isinstance(where, bool):
-        if not 0 <= where <= count:
-            raise ValueError(
-                f'placement asks for {where} units in {path!r} of {name}, '
-                f'which has {count} blocks: 0 to {count} units fit'
-            )
-        return [i * (count + 1) // (where + 1) - 1 for i in range(1, where + 1)]
-    if (
-        isinstance(where, str)
-        or not isinstance(where, Sequence)
-        or not all(type(i) is int or i == INPUT for i in where)
-    ):
-        raise TypeError(
-            f'placement of {path!r} must be a number of units or a sequence of blocks, '
-            f"counted from 0, or 'input', such as (0, 2) or ('input',); got {where!r}"
-        )
-    for block in where:
-        if isinstance(block, int) and not 0 <= block < count:
-            raise ValueError(
-                f'placement asks for a unit behind block {block} of {path!r} of '
-                f'{name}, whose blocks are 0 to {count - 1}'
-            )
-    return where
-
-
-def _sequences(model: nn.Module) -> list[str]:
-    """The paths of what may be a stage: it holds blocks, and a block holds layers."""
+def find_inserted(model: nn.Module) -> list[nn.Module]:
+    """The units that `insert_glore` put into a network."""
     return [
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Sequential)
-        and module is not model
-        and _names(module)
-        and any(True for _ in module[0].children())
+        getattr(module, hooks[key].name) for module, hooks, key in _find_hooks(model)
     ]
 
 
-def _names(stage: nn.Sequential) -> list[str]:
-    """The children of a stage that are its blocks."""
-    return [name for name in stage._modules if not _UNIT_NAME.fullmatch(name)]
+@dataclass
+class _ApplyUnit:
+    """A forward hook, or pre-hook, that applies the unit of a block.
 
-
-def _unit_name(block: str) -> str:
-    return f'glore{block}' if block.isdigit() else f'glore_{block}'
-
-
-def _insert(
-    stage: nn.Sequential, path: str, blocks: list[str], cfg: dict[str, Any]
-) -> None:
-    def unit_for(shape: Sequence[int], block: nn.Module) -> nn.Module:
-        default = dict(type=f'GloRe{len(shape) - 2}d', in_channels=shape[1])
-        unit = MODELS.build({**default, **cfg})
-        weight = next(block.parameters())
-        return unit.to(device=weight.device, dtype=weight.dtype).train(stage.training)
-
-    children: dict[str, nn.Module] = OrderedDict()
-    for name, module in stage._modules.items():
-        if INPUT in blocks and not children:
-            shape = _input_shape(module, f'{path}.{name}')
-            children[_unit_name(INPUT)] = unit_for(shape, module)
-        children[name] = module
-        if name in blocks:
-            shape = _output_shape(module, f'{path}.{name}')
-            children[_unit_name(name)] = unit_for(shape, module)
-    stage._modules = children
-
-
-def _input_shape(block: nn.Module, path: str) -> tuple[int, ...]:
-    """The shape of a small input that a block takes."""
-    convs = [m for m in block.modules() if isinstance(m, nn.modules.conv._ConvNd)]
-    if not convs:
-        raise ValueError(
-            f'{path} ({type(block).__name__}) has no convolution: a unit cannot tell '
-            'its channels'
-        )
-    # blocks that shift along time (TSM) take the frames of a clip as a batch
-    frames = next(filter(None, map(_shifted, block.modules())), 1)
-    return (frames, convs[0].in_channels, *(8 for _ in convs[0].kernel_size))
-
-
-def _output_shape(block: nn.Module, path: str) -> torch.Size:
-    """The shape that a block gives, seen by running a copy of it on a small input."""
-    size = _input_shape(block, path)
-    try:
-        with torch.no_grad():
-            out = copy.deepcopy(block).eval()(next(block.parameters()).new_zeros(size))
-    except Exception as error:
-        raise ValueError(
-            f'{path} ({type(block).__name__}) cannot be run on an input {size} to see '
-            f'its channels: {error}'
-        ) from error
-    if not isinstance(out, torch.Tensor):
-        raise ValueError(
-            f'{path} ({type(block).__name__}) returns {type(out).__name__}: a unit can '
-            'follow only a block that returns one tensor'
-        )
-    return out.shape
-
-
-def _shifted(module: nn.Module) -> int | None:
-    found = getattr(module, 'num_segments', None)
-    return found if isinstance(found, int) else None
-
-
-# What a network with units does otherwise. The functions are bound by `partial` to the
-# instance: its class stays what it is, and copies and pickles of it work.
-
-
-def _units(model: nn.Module) -> Iterator[Any]:
-    for path, module in model.named_modules():
-        if _UNIT_NAME.fullmatch(path.rpartition('.')[2]):
-            yield module
-
-
-def _init_weights(model: Any, *args: Any, **kwargs: Any) -> None:
-    """Initialise; the libraries set every norm to 1, which would undo the identity."""
-    if getattr(model, 'is_init', False):
-        return type(model).init_weights(model, *args, **kwargs)
-    loaded = set()  # units whose weights came with a pretrained checkpoint
-
-    def note(unit: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-        if any(key.startswith(prefix) for key in state_dict):
-            loaded.add(unit)
-
-    units = list(_units(model))
-    hooks = [  # public from torch 2.5 on
-        unit._register_load_state_dict_pre_hook(note, with_module=True)
-        for unit in units
-    ]
-    try:
-        type(model).init_weights(model, *args, **kwargs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for unit in units:
-        if unit not in loaded and hasattr(unit, 'init_weights'):
-            unit.init_weights()
-
-
-def _train(model: nn.Module, freeze_units: bool, mode: bool = True) -> nn.Module:
-    """Switch mode; units stay out of the backbone's `norm_eval` and `frozen_stages`."""
-    flags = {
-        unit: [parameter.requires_grad for parameter in unit.parameters()]
-        for unit in _units(model)
-    }
-    type(model).train(model, mode)
-    for unit, before in flags.items():
-        frozen = not any(parameter.requires_grad for parameter in unit.parameters())
-        if freeze_units and frozen:
-            continue
-        unit.train(mode)
-        for parameter, flag in zip(unit.parameters(), before, strict=True):
-            parameter.requires_grad_(flag)
-    return model
-
-
-def _get_layer_depth(
-    model: Any, param_name: str, *args: Any, **kwargs: Any
-) -> tuple[int, int]:
-    """Depth for layer-wise learning-rate decay: a unit counts as its block.
-
-    One in front of a stage counts as the first block.
+    It holds no module, as it is copied and pickled with the block.
     """
-    param_name = re.sub(rf'\.glore_{INPUT}\.', '.0.', param_name)
-    param_name = re.sub(r'\.glore_?([^.]+)\.', r'.\1.', param_name)
-    return type(model).get_layer_depth(model, param_name, *args, **kwargs)
+
+    path: str  # of the block
+    before: bool  # on the input of the block, in a pre-hook
+    dim: int  # spatial dimensions of what the unit takes
+    channels: int
+    channels_last: tuple[int, ...]  # numbers of dimensions of the tensors (…, C)
+    num_prefix_tokens: int
+
+    @property
+    def name(self) -> str:
+        """Of the unit, a child of the block."""
+        return UNIT_NAMES[self.before]
+
+    def __call__(self, block: nn.Module, args: Any, output: Any = None) -> Any:
+        """Apply the unit to the block's output, or to its first argument."""
+        values = args if self.before else output
+        x, *others = values if isinstance(values, tuple | list) else (values,)
+        two = any(isinstance(value, Tensor) for value in others) and not self.before
+        if two or not isinstance(x, Tensor | Proxy):
+            kinds = ', '.join(type(value).__name__ for value in (x, *others))
+            raise TypeError(
+                f'{describe_place(self.path, self.before)} is no single tensor, but '
+                f'{type(values).__name__} of {kinds}: a unit can follow a block that '
+                'returns a tensor, or a tuple of a tensor and its shape'
+            )
+        last, prefix = self.channels_last, self.num_prefix_tokens
+        view = _view(x, self.path, self.channels, self.dim, last, prefix)
+        y = _undo_view(getattr(block, self.name)(view), x, last, prefix)
+        return type(values)([y, *others]) if isinstance(values, tuple | list) else y
+
+
+@wrap  # one call for torch.fx, as it depends on the shape
+def _view(
+    x: Any,
+    path: str,
+    channels: int,
+    dim: int,
+    channels_last: tuple[int, ...],
+    num_prefix_tokens: int,
+) -> Any:
+    """What the unit is given: (N, C, *spatial), of `dim` spatial dimensions."""
+    last = x.dim() in channels_last
+    if not torch.jit.is_tracing() and x.shape[-1 if last else 1] != channels:
+        other = 'channels-first, such as NCHW' if last else 'channels-last, NLC or NHWC'
+        raise ValueError(
+            f'{path} gives {tuple(x.shape)}; its unit was made for {channels} channels '
+            f'in dimension {x.dim() - 1 if last else 1}. If this map is {other}, give '
+            'layout=…; else give unit=dict(in_channels=…)'
+        )
+    if last:
+        x = x[:, num_prefix_tokens:] if x.dim() == 3 else x
+        x = x.movedim(-1, 1)
+    if x.dim() == dim + 2:
+        return x
+    return x.flatten(2).reshape(x.shape[0], x.shape[1], -1, *(1,) * (dim - 1))
+
+
+@wrap
+def _undo_view(
+    y: Any, x: Any, channels_last: tuple[int, ...], num_prefix_tokens: int
+) -> Any:
+    """The output of the unit in the shape of `x`, with its prefix tokens."""
+    if x.dim() not in channels_last:
+        return y.reshape(x.shape)
+    y = y.flatten(2).transpose(1, 2)  # (N, L, C)
+    if x.dim() == 3:
+        return torch.cat([x[:, :num_prefix_tokens], y], 1) if num_prefix_tokens else y
+    return y.reshape(x.shape)
+
+
+def _find_hooks(model: nn.Module) -> Iterator[tuple[nn.Module, dict[int, Any], int]]:
+    """Each of our hooks: its module, and the dictionary and key that hold it."""
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key, hook in hooks.items():
+                if isinstance(hook, _ApplyUnit):
+                    yield module, hooks, key
+
+
+def _kind(tensor: Tensor) -> tuple[torch.device, torch.dtype]:
+    return tensor.device, tensor.dtype

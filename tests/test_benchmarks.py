@@ -17,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import heads  # noqa: E402
 import networks  # noqa: E402
 from reference import ReferenceGloRe  # noqa: E402
+from unit import PRODUCTS  # noqa: E402
 
 
 @pytest.mark.parametrize('training', [False, True])
@@ -82,6 +83,7 @@ def test_the_unit_is_measured(tmp_path):
         ours = found['GloRe, ours', mode]
         assert ours['macs'] == found['GloRe, as released', mode]['macs'] > 3e9
         assert ours['ms'] > 0 < ours['peak_mb']
+        assert ours['per_products'] == ours['ms'] / found[PRODUCTS, mode]['ms']
     assert found['GloRe, ours', 'training']['kept_mb'] > 20
     assert 'GloRe, ours' in (tmp_path / 'unit.md').read_text()
     assert (tmp_path / 'unit.png').stat().st_size > 10_000

@@ -231,7 +231,7 @@ def test_every_form_of_a_released_file_converts_and_comes_back(form, tmp_path):
     done = convert(read_checkpoint(path), model.state_dict(), path)
     assert done.dropped == (['epoch', 'optimizer'] if form == 'training' else [])
     model.load_state_dict(done.state_dict)
-    unit = model.backbone.layer2.glore0
+    unit = model.backbone.layer2[0].glore
     assert torch.equal(unit.gcn.conv1.weight, state['conv3.B01_extra.gcn.conv1.weight'])
 
     back = convert(dict(state_dict=done.state_dict), model.state_dict(), 'ours.pth')
@@ -290,7 +290,7 @@ def test_2d_weights_are_inflated():
     assert done.kind == 'released 2D'
     assert done.dropped == ['classifier.weight', 'classifier.bias']
     assert ' '.join(done.untouched) == (
-        'backbone.layer2.glore0 backbone.layer3.glore1 cls_head'
+        'backbone.layer2.0.glore backbone.layer3.1.glore cls_head'
     )
     missing, unexpected = model.load_state_dict(done.state_dict, strict=False)
     assert not unexpected
@@ -331,13 +331,13 @@ def test_every_key_is_accounted_for():
     del state['tail.bn.bias']
     message = refused(state)
     assert '2 missing: ' in message
-    assert 'backbone.layer3.glore1.blocker.running_mean' in message
+    assert 'backbone.layer3.1.glore.blocker.running_mean' in message
     assert 'backbone.tail.bn.bias' in message
 
     state = small_state()
     for name in [name for name in state if 'B02_extra' in name]:  # a whole unit
         del state[name]
-    assert '12 missing: backbone.layer3.glore1.conv_state.weight' in refused(state)
+    assert '12 missing: backbone.layer3.1.glore.conv_state.weight' in refused(state)
 
     state = small_state()
     state['classifier.bias'] = torch.zeros(7)

@@ -12,8 +12,11 @@ from glore_mm.cls import PreActResNet
 from glore_mm.errors import UserError
 
 
+TINY = dict(base_channels=8, stage_blocks=(2, 1, 1, 1))
+
+
 def tiny(**more) -> PreActResNet:
-    return PreActResNet(**{'base_channels': 8, 'stage_blocks': (2, 1, 1, 1), **more})
+    return PreActResNet(**{**TINY, **more})
 
 
 def randomised(net: nn.Module) -> nn.Module:
@@ -142,14 +145,15 @@ def test_dilations_keep_the_map_large():
 
 
 def test_frozen_stages_do_not_learn_and_units_in_them_do():
-    net = glore_mm.insert_glore(tiny(frozen_stages=2, norm_eval=True), dict(layer2=1))
+    backbone = dict(type=PreActResNet, **TINY, frozen_stages=2, norm_eval=True)
+    net = glore_mm.WithGloRe(backbone=backbone, placement=dict(layer2=1))
     net.train()
     learning = {n.split('.')[0] for n, p in net.named_parameters() if p.requires_grad}
     assert learning == {'layer2', 'layer3', 'layer4', 'tail'}
     plain = tiny(frozen_stages=2)  # frozen as it is built, which DDP looks at
     assert not any(p.requires_grad for p in plain.layer2.parameters())
-    assert all(p.requires_grad for p in net.layer2.glore0.parameters())
-    assert not any(p.requires_grad for p in net.layer2[0].parameters())
+    assert all(p.requires_grad for p in net.layer2[0].glore.parameters())
+    assert not any(p.requires_grad for p in net.layer2[0].conv_m1.parameters())
     assert (
         not net.layer1[0].conv_m1.bn.training and not net.layer4[0].conv_m1.bn.training
     )
@@ -224,7 +228,7 @@ def test_segments_in_mmseg_with_output_stride_8():
     assert features[-1].shape == (2, 256, 8, 8)
     losses = model.loss(torch.randn(2, 3, 64, 64), [sample, sample])
     losses['decode.loss_ce'].backward()
-    assert model.backbone.layer3.glore0.blocker.weight.grad.any()
+    assert model.backbone.layer3[0].glore.blocker.weight.grad.any()
 
 
 def test_2d_weights_trained_here_start_the_3d_network(tmp_path):
@@ -253,7 +257,7 @@ def test_2d_weights_trained_here_start_the_3d_network(tmp_path):
     )
     done = convert(dict(state_dict=state), recognizer.state_dict(), 'flat.pth')
     assert done.kind == 'ours 2D'
-    assert done.untouched == ['backbone.layer3.glore0', 'cls_head']
+    assert done.untouched == ['backbone.layer3.0.glore', 'cls_head']
     assert 'head.fc.weight' in done.dropped
     missing, unexpected = recognizer.load_state_dict(done.state_dict, strict=False)
     assert not unexpected

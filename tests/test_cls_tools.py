@@ -292,7 +292,7 @@ def test_recipe_of_mixed_images_trains(tool, photographs, tmp_path):
     losses = re.findall(r'loss: (\S+)', done.stdout)
     assert len(losses) == 5 and all(0 < float(loss) < 100 for loss in losses)
     state = torch.load(tmp_path / 'work_dirs/mixed/epoch_1.pth', weights_only=True)
-    assert state['state_dict']['backbone.layer3.glore0.blocker.weight'].any()
+    assert state['state_dict']['backbone.layer3.0.glore.blocker.weight'].any()
 
 
 @pytest.mark.slow

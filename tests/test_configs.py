@@ -17,8 +17,10 @@ from mmengine.registry import (
 from mmengine.utils import import_modules_from_strings
 
 import glore_mm
-from glore_mm.analysis import cost_of
+from glore_mm.analysis import cost_of, units_of
 from glore_mm.cls.tools import example_inputs
+from glore_mm.engine import build_model, load_config, train
+from glore_mm.engine import example_inputs as any_inputs
 from glore_mm.engine.ablation import read_ablation
 
 ROOT = Path(__file__).parent.parent
@@ -57,14 +59,16 @@ def test_builds(path):
     cfg = Config.fromfile(path)
     model = build(cfg)
     units = [m for m in model.modules() if isinstance(m, glore_mm.unit.GloRe)]
-    glore = path.stem.startswith('glore')
-    assert len(units) == (5 if 'backbone' in path.stem else 1 if glore else 0)
+    glore, upernet = path.stem.startswith('glore'), 'upernet' in path.stem
+    in_backbone = 5 if 'backbone' in path.stem else 3 if upernet and glore else 0
+    assert len(units) == (in_backbone or glore)
     assert all(unit.normalize for unit in units)
     crop = next(t for t in cfg.train_pipeline if t.type == 'RandomCrop').crop_size
     resize = next(t for t in cfg.train_pipeline if t.type == 'RandomResize').scale
     assert crop == cfg.model.data_preprocessor.size
     assert cfg.test_pipeline[1] == dict(type='Resize', scale=resize, keep_ratio=True)
-    classes = 21 if 'voc' in path.stem else 11 if 'camvid' in path.stem else 19
+    numbers = dict(voc12aug=21, camvid=11, ade20k=150)
+    classes = numbers.get(path.stem.rpartition('_')[2], 19)
     assert model.decode_head.num_classes == model.auxiliary_head.num_classes == classes
 
 
@@ -112,7 +116,7 @@ def test_units_in_the_backbone_are_where_the_paper_has_them():
         n for n, _ in model.backbone.named_modules() if n.split('.')[-1][:5] == 'glore'
     ]
     assert ' '.join(units) == (
-        'layer2.glore0 layer2.glore2 layer3.glore0 layer3.glore2 layer3.glore4'
+        'layer2.0.glore layer2.2.glore layer3.0.glore layer3.2.glore layer3.4.glore'
     )
 
 
@@ -126,7 +130,7 @@ def test_video_builds(path):
     glore = path.stem.startswith('glore')
     early = 'stem' in path.stem or 'res2' in path.stem
     assert bool(units) == glore
-    assert mini or len(units) in (0, 1 if early else 5)
+    assert mini or len(units) in (0, 1 if early else 3 if 'swin' in path.stem else 5)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         if mini:
             assert loader.dataset.classes == 'label_map.txt'
@@ -193,8 +197,8 @@ def test_the_main_video_config_is_the_release_s():
     model = build(cfg)
     names = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
     assert ' '.join(names) == (
-        'backbone.layer2.glore0 backbone.layer2.glore2 '
-        'backbone.layer3.glore0 backbone.layer3.glore2 backbone.layer3.glore4'
+        'backbone.layer2.0.glore backbone.layer2.2.glore '
+        'backbone.layer3.0.glore backbone.layer3.2.glore backbone.layer3.4.glore'
     )
     names = [
         n
@@ -202,7 +206,7 @@ def test_the_main_video_config_is_the_release_s():
         if isinstance(m, glore_mm.GloRe3d) and 'layer3' in n
     ]
     assert ' '.join(names) == (
-        'backbone.layer3.glore5 backbone.layer3.glore11 backbone.layer3.glore17'
+        'backbone.layer3.5.glore backbone.layer3.11.glore backbone.layer3.17.glore'
     )
     preprocessor = model.data_preprocessor
     assert preprocessor.mean.flatten().tolist() == [124, 117, 104]
@@ -347,7 +351,7 @@ def test_units_stand_where_the_release_has_them():
         'glore_r101_2-3_imagenet': '2.0 2.2 3.5 3.11 3.17',
         'glore_r200_2-3_imagenet': '2.7 2.15 3.8 3.17 3.26',
         'glore_r18_512_imagenet': '3.0',
-        'glore_r50_stem_imagenet': '1._input',
+        'glore_r50_stem_imagenet': '1.0_input',
         'glore_r50_res2_imagenet': '1.1',
     }
     for name, expected in places.items():
@@ -356,13 +360,13 @@ def test_units_stand_where_the_release_has_them():
         with torch.device('meta'):
             net = MODELS.build(cfg.model.backbone)
         units = [n for n, m in net.named_modules() if isinstance(m, glore_mm.GloRe2d)]
-        found = ' '.join(units).replace('layer', '').replace('glore', '')
+        found = ' '.join(units).replace('layer', '').replace('.glore', '')
         assert found == expected, name
 
 
 def test_the_network_of_the_paper_s_figure():
     cfg, model = built('glore_r18_512_imagenet')
-    unit = model.backbone.layer3.glore0
+    unit = model.backbone.layer3[0].glore
     assert (unit.num_nodes, unit.pre_act) == (128, True)
     sizes = []
     unit.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape[2:]))
@@ -449,26 +453,31 @@ def test_a_classification_config_differs_in_nothing_else(name, baseline, keys):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
 
 
+def theirs(path: str) -> Config:
+    """A config of a library."""
+    return Config.fromfile(Config._get_cfg_path(path, '')[0])
+
+
+def stripped(node):
+    """A part of a config, less the marks of the library that it comes from."""
+    if isinstance(node, dict):
+        return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
+    return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
+
+
 @pytest.mark.parametrize(
-    ('name', 'theirs'),
+    ('name', 'path'),
     [
-        ('postact_r50_8xb32_imagenet', 'resnet50_8xb32_in1k'),
-        ('postact_r50_rsb-a3_imagenet', 'resnet50_8xb256-rsb-a3-100e_in1k'),
+        ('postact_r50_8xb32', 'resnet/resnet50_8xb32_in1k'),
+        ('postact_r50_rsb-a3', 'resnet/resnet50_8xb256-rsb-a3-100e_in1k'),
+        ('plain_swin-t', 'swin_transformer/swin-tiny_16xb64_in1k'),
+        ('plain_deit-s', 'deit/deit-small_4xb256_in1k'),
     ],
 )
-def test_recipes_of_mmpretrain_are_its_own(name, theirs):
+def test_recipes_of_mmpretrain_are_its_own(name, path):
     """But for who reads the photographs."""
-    a = read(name, 'cls')._cfg_dict.to_dict()
-    path = f'mmpretrain::resnet/{theirs}.py'
-    b = Config._get_cfg_path(path, '')[0]
-    b = Config.fromfile(b)._cfg_dict.to_dict()
-
-    def stripped(node):
-        if isinstance(node, dict):
-            return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
-        return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
-
-    a, b = stripped(a), stripped(b)
+    a = stripped(read(f'{name}_imagenet', 'cls')._cfg_dict.to_dict())
+    b = stripped(theirs(f'mmpretrain::{path}.py')._cfg_dict.to_dict())
     for key in ('custom_imports', 'custom_hooks'):
         del a[key]
     for cfg in (a, b):
@@ -478,6 +487,42 @@ def test_recipes_of_mmpretrain_are_its_own(name, theirs):
         for pipeline in ('train_pipeline', 'test_pipeline'):
             del cfg[pipeline][0]
     assert differences(a, b) == set()
+
+
+SWIN = 'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512'
+CONVNEXT = 'mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512'
+VIDEO_SWIN = (
+    'mmaction::recognition/swin/'
+    'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb'
+)
+AMP = {'optim_wrapper.type', 'optim_wrapper.loss_scale'}  # left to --amp
+OTHER_DATA = {'model.data_preprocessor.size', 'model.decode_head.num_classes',
+              'model.auxiliary_head.num_classes', 'param_scheduler',
+              'train_cfg.max_iters', 'train_cfg.val_interval'}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('task', 'name', 'path', 'keys'),
+    [
+        ('seg', 'swin-t_upernet_ade20k', SWIN, set()),
+        ('seg', 'convnext-t_upernet_ade20k', CONVNEXT, AMP),
+        ('seg', 'swin-t_upernet_cityscapes', SWIN, OTHER_DATA),
+        (
+            'seg',
+            'convnext-t_upernet_cityscapes',
+            CONVNEXT,
+            AMP | OTHER_DATA | {f'model.test_cfg.{k}' for k in ('crop_size', 'stride')},
+        ),
+        ('video', 'swin-t_32x2_kinetics400', VIDEO_SWIN, AMP),
+    ],
+)
+def test_networks_and_recipes_of_the_libraries_are_their_own(task, name, path, keys):
+    a, b = read(name, task), theirs(f'{path}.py')
+    parts = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
+    a, b = ({key: stripped(cfg[key].copy()) for key in parts} for cfg in (a, b))
+    different = differences(a, b) - {'model.test_cfg.mode', 'optim_wrapper.clip_grad'}
+    assert different <= keys
+    assert a['train_cfg'].get('max_iters') in (None, 80000, 160000)
 
 
 @pytest.mark.slow

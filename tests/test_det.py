@@ -49,8 +49,8 @@ def test_the_config_trains_and_detects(batch):
     model = network(cfg)
     assert list(units_of(model)) == [
         f'backbone.{place}'
-        for place in ('layer2.glore0', 'layer2.glore2', 'layer3.glore0',
-                      'layer3.glore2', 'layer3.glore4')
+        for place in ('layer2.0.glore', 'layer2.2.glore', 'layer3.0.glore',
+                      'layer3.2.glore', 'layer3.4.glore')
     ]  # fmt: skip
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     closing = [unit.closing_weight for unit in units_of(model).values()]

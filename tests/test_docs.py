@@ -15,6 +15,7 @@ import sys
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pytest
@@ -96,6 +97,12 @@ def named(pages, quick=None):
 
 
 # ----------------------------------------------------------------------- Python
+
+
+def test_the_readme_shows_the_lines_of_the_unit():
+    (shown,) = blocks(ROOT / 'README.md', 'py')
+    source = (ROOT / 'glore_mm' / 'unit.py').read_text()
+    assert indent(shown, ' ' * 8) in source
 
 
 @pytest.mark.parametrize('page', named(p for p in PAGES if blocks(p, 'python')))
@@ -192,7 +199,7 @@ def check_tool(tool: str, words: list[str]) -> None:
 
 def test_every_block_is_of_a_language_that_is_known():
     """A command in a block of any other would be neither run nor checked."""
-    known = {*SHELL, 'python', 'text', 'bibtex'}
+    known = {*SHELL, 'python', 'py', 'text', 'bibtex'}  # py: lines of the package
     for page in PAGES + TUTORIALS:
         hidden = re.search(r'^( +```| *~~~)', page.read_text(), re.MULTILINE)
         assert not hidden, f'{page}: fences are three backticks at the margin'

@@ -1,7 +1,10 @@
 """Units in the backbones of every library, through configs and real Runners."""
 
 import copy
+import functools
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -30,29 +33,29 @@ SLOW_FAST = dict(
 )
 # library, backbone, placement, size of an input, paths of the units
 BACKBONES = [
-    ('mmseg', dict(type='ResNet', depth=18), dict(layer3=1), IMAGE, 'layer3.glore0'),
+    ('mmseg', dict(type='ResNet', depth=18), dict(layer3=1), IMAGE, 'layer3.0.glore'),
     (
         'mmseg',
         dict(type='ResNetV1c', depth=50, dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1)),
         dict(layer2=2, layer3=3),
         IMAGE,
-        'layer2.glore0 layer2.glore2 layer3.glore0 layer3.glore2 layer3.glore4',
+        'layer2.0.glore layer2.2.glore layer3.0.glore layer3.2.glore layer3.4.glore',
     ),
     (
         'mmseg',
         dict(type='ResNetV1d', depth=50),
         dict(layer2=(3,)),
         IMAGE,
-        'layer2.glore3',
+        'layer2.3.glore',
     ),
-    ('mmseg', dict(type='ResNeXt', depth=50), dict(layer4=1), IMAGE, 'layer4.glore1'),
+    ('mmseg', dict(type='ResNeXt', depth=50), dict(layer4=1), IMAGE, 'layer4.1.glore'),
     *(
         (
             'mmpretrain',
             dict(type=kind, depth=50),
             dict(layer3=1),
             IMAGE,
-            'layer3.glore2',
+            'layer3.2.glore',
         )
         for kind in ('ResNet', 'ResNeXt', 'SEResNet')
     ),
@@ -61,56 +64,56 @@ BACKBONES = [
         dict(type='PreActResNet', depth=50, stage_blocks=(1, 2, 3, 1)),
         dict(layer2=1, layer3=3),
         IMAGE,
-        'layer2.glore0 layer3.glore0 layer3.glore1 layer3.glore2',
+        'layer2.0.glore layer3.0.glore layer3.1.glore layer3.2.glore',
     ),
     (
         'mmpretrain',
         dict(type='ResNet', depth=18),
         dict(layer1=1),
         IMAGE,
-        'layer1.glore0',
+        'layer1.0.glore',
     ),
     (  # on the stem and on Res2
         'mmpretrain',
         dict(type='PreActResNet', depth=50, stage_blocks=(2, 1, 1, 1)),
         dict(layer1=('input', 0)),
         IMAGE,
-        'layer1.glore0 layer1.glore_input',
+        'layer1.0.glore layer1.0.glore_input',
     ),
     (
         'mmseg',
         dict(type='ResNetV1c', depth=18),
         dict(layer1=('input',), layer4=(1,)),
         IMAGE,
-        'layer1.glore_input layer4.glore1',
+        'layer1.0.glore_input layer4.1.glore',
     ),
     (
         'mmaction',
         dict(type='ResNet3d', depth=50, pretrained=None),
         dict(layer2=(0, 2)),
         CLIP,
-        'layer2.glore0 layer2.glore2',
+        'layer2.0.glore layer2.2.glore',
     ),
     (
         'mmaction',
         dict(type='ResNet3d', depth=18, pretrained=None),
         dict(layer1=('input',)),
         CLIP,
-        'layer1.glore_input',
+        'layer1.0.glore_input',
     ),
     (
         'mmaction',
         dict(type='ResNet3dSlowOnly', depth=50, pretrained=None, lateral=False),
         dict(layer3=1),
         CLIP,
-        'layer3.glore2',
+        'layer3.2.glore',
     ),
     (
         'mmaction',
         SLOW_FAST,
         {'slow_path.layer3': 1, 'fast_path.layer2': (1,)},
         (1, 3, 32, 64, 64),
-        'fast_path.layer2.glore1 slow_path.layer3.glore2',
+        'fast_path.layer2.1.glore slow_path.layer3.2.glore',
     ),
 ]
 IDS = [
@@ -150,7 +153,8 @@ def test_every_backbone(library, backbone, placement, size, paths):
     init_default_scope(library)
     plain = MODELS.build(backbone)
     net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=placement))
-    assert type(net) is type(plain)
+    assert isinstance(net, type(plain))
+    assert type(net).__name__ == type(plain).__name__
     assert sorted(units(net)) == paths.split()
     assert {type(unit).dim for unit in units(net).values()} == {len(size) - 2}
 
@@ -170,47 +174,43 @@ def test_every_backbone(library, backbone, placement, size, paths):
 
 
 @pytest.mark.parametrize(
-    ('library', 'backbone', 'stages', 'placement', 'names'),
+    ('library', 'backbone', 'placement', 'names'),
     [
         (  # channels grow from block to block
             'mmpretrain',
             dict(type='TIMMBackbone', model_name='dpn68'),
-            dict(
-                res3='timm_model.features.conv3_*', res4='timm_model.features.conv4_*'
-            ),
-            dict(res3=2, res4=3),
+            {
+                'timm_model.features.conv3_*': 2,
+                'timm_model.features.conv4_*': 3,
+            },
             'conv3_1 conv3_3 conv4_3 conv4_6 conv4_9',
         ),
         (  # torchvision's, numbered through
             None,
             'mobilenet_v2',
-            dict(middle='features.1[1-3]', last='features.1[4-6]'),
-            dict(middle=1, last=(0, 2)),
+            {'features.1[1-3]': 1, 'features.1[4-6]': (0, 2)},
             '12 14 16',
         ),
     ],
     ids=['dpn', 'mobilenet'],
 )
-def test_stages_named_by_a_pattern(library, backbone, stages, placement, names):
+def test_blocks_named_by_a_pattern(library, backbone, placement, names):
     """Where all blocks of a network stand in one sequence."""
     if library:
         init_default_scope(library)
-        cfg = dict(backbone=backbone, stages=stages, placement=placement)
+        cfg = dict(backbone=backbone, placement=placement)
         plain, net = MODELS.build(backbone), MODELS.build(dict(type='WithGloRe', **cfg))
         sequence = net.timm_model.features
     else:
         from torchvision.models import get_model
 
         plain = get_model(backbone)
-        net = glore_mm.insert_glore(
-            copy.deepcopy(plain), placement, dict(num_nodes=4), stages=stages
-        )
+        net = glore_mm.insert_glore(copy.deepcopy(plain), placement, dict(num_nodes=4))
         sequence = net.features
-    children = [name for name, _ in sequence.named_children()]
-    for block in names.split():  # right behind its block, and named after it
-        unit = children[children.index(block) + 1]
-        assert unit == (f'glore{block}' if block.isdigit() else f'glore_{block}')
-    assert len(units(net)) == len(names.split())
+    with_units = [
+        name for name, child in sequence.named_children() if hasattr(child, 'glore')
+    ]
+    assert with_units == names.split()
     _, unexpected = net.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected
     assert_same(net, plain, IMAGE)
@@ -218,48 +218,36 @@ def test_stages_named_by_a_pattern(library, backbone, stages, placement, names):
         net.init_weights()
         plain.load_state_dict(net.state_dict(), strict=False)
         assert_same(net, plain, IMAGE)
-    with pytest.raises(ValueError, match='a second unit behind block [012] of'):
-        glore_mm.insert_glore(net, placement, stages=stages)
+    with pytest.raises(ValueError, match='a second unit behind .*features'):
+        glore_mm.insert_glore(net, placement)
 
 
 @pytest.mark.parametrize(
-    ('stages', 'message'),
+    ('placement', 'message'),
     [
         (
-            dict(res3='features.conv*'),
-            "stages has 'res3' as 'features.conv.', but no block of 'features' in "
-            'MobileNetV2 is so named; they are: 0, 1, 2',
+            {'features.conv*': 1},
+            "names 'features.conv.', but no block of 'features' in MobileNetV2 is so "
+            'named; it has: 0, 1, 2',
         ),
         (
-            dict(res3='layers.conv*'),
-            "stages has 'res3' in 'layers', which is no stage of MobileNetV2; its "
-            'stages are: res3, features',
+            {'layers.1*': 1},
+            "names 'layers', which is no module of MobileNetV2; it has: features, cl",
         ),
+        ({'features.1[0-1]': 3}, "3 units in 'features.1.0-1.' of MobileNetV2, which "
+                                 'has 2 blocks'),
         (
-            dict(res9='features.1*'),
-            "stages names 'res9', but placement does not: it has 'res3'",
+            {'features.1[0-3]': (3,), 'features.1[3-5]': (0,)},
+            r'two units behind features\.13',
         ),
-        (dict(res3='features.1[0-1]'), "3 units in 'res3' of MobileNetV2, which has 2"),
-        (dict(res3='1*'), "names in it, such as 'features.conv4_.*'; got '1.*'"),
-        ('features.1*', "stages must give names to patterns; got 'features.1.*'"),
     ],
-)
-def test_wrong_stages(stages, message):
+)  # fmt: skip
+def test_wrong_patterns(placement, message):
     from torchvision.models import get_model
 
     net = get_model('mobilenet_v2')
-    with pytest.raises((TypeError, ValueError), match=message):
-        glore_mm.insert_glore(net, dict(res3=3), stages=stages)
-    assert not units(net)
-
-
-def test_stages_that_share_a_block():
-    from torchvision.models import get_model
-
-    net = get_model('mobilenet_v2')
-    stages = dict(a='features.1[0-3]', b='features.1[3-5]')
-    with pytest.raises(ValueError, match=r'two units behind features\.13'):
-        glore_mm.insert_glore(net, dict(a=(3,), b=(0,)), stages=stages)
+    with pytest.raises(ValueError, match=message):
+        glore_mm.insert_glore(net, placement)
     assert not units(net)
 
 
@@ -415,7 +403,7 @@ def test_pretrained_units_are_not_reset(tmp_path):
         placement=dict(layer3=1),
     )
     trained = MODELS.build(cfg)
-    nn.init.uniform_(trained.layer3.glore0.blocker.weight)
+    nn.init.uniform_(trained.layer3[0].glore.blocker.weight)
     torch.save(trained.state_dict(), tmp_path / 'trained.pth')
     cfg['backbone']['init_cfg'] = dict(
         type='Pretrained', checkpoint=str(tmp_path / 'trained.pth')
@@ -443,8 +431,7 @@ def test_mmseg_pretrained_reaches_the_backbone(tmp_path):
 
 
 @pytest.mark.parametrize('library', ['mmseg', 'mmpretrain', 'mmaction'])
-@pytest.mark.parametrize('freeze_units', [False, True])
-def test_units_in_frozen_stages(library, freeze_units):
+def test_units_in_frozen_stages(library):
     init_default_scope(library)
     backbone = dict(type='ResNet', depth=18, frozen_stages=3, norm_eval=True)
     if library == 'mmaction':
@@ -454,16 +441,14 @@ def test_units_in_frozen_stages(library, freeze_units):
             type='WithGloRe',
             backbone=backbone,
             placement=dict(layer2=1, layer4=1),
-            freeze_units=freeze_units,
         )
     )
     net.train()
-    frozen, free = units(net).values()
-    assert not any(p.requires_grad for p in net.layer2[0].parameters())
-    assert {p.requires_grad for p in frozen.parameters()} == {not freeze_units}
-    assert frozen.blocker.training is not freeze_units
-    assert all(p.requires_grad for p in free.parameters())
-    assert free.blocker.training  # norm_eval is for norms that came with statistics
+    in_frozen, free = units(net).values()
+    assert not any(p.requires_grad for p in net.layer2[0].conv1.parameters())
+    for unit in (in_frozen, free):
+        assert all(p.requires_grad for p in unit.parameters())
+        assert unit.blocker.training  # norm_eval is for norms that came with statistics
     free.requires_grad_(False)  # what the user froze stays frozen
     net.train()
     assert not any(p.requires_grad for p in free.parameters())
@@ -483,8 +468,8 @@ def test_layer_wise_decay_counts_a_unit_as_its_block():
             head=dict(type='LinearClsHead', num_classes=2, in_channels=2048),
         )
     )
-    behind = {f'layer{s}.glore{b}': f'layer{s}.{b}' for s in (2, 3) for b in (0, 2)}
-    for unit, block in {'layer1.glore_input': 'layer1.0', **behind}.items():
+    behind = {f'layer{s}.{b}.glore': f'layer{s}.{b}' for s in (2, 3) for b in (0, 2)}
+    for unit, block in {'layer1.0.glore_input': 'layer1.0', **behind}.items():
         depth = net.get_layer_depth(f'backbone.{unit}.conv_proj.weight')
         assert depth == net.get_layer_depth(f'backbone.{block}.conv1.weight')
 
@@ -503,8 +488,7 @@ def test_layer_wise_decay_counts_a_unit_as_its_block():
     }
     layer3 = net.backbone.layer3
     assert (
-        rates[id(layer3.glore4.conv_proj.weight)]
-        == (rates[id(layer3.get_submodule('4').conv1.weight)])
+        rates[id(layer3[4].glore.conv_proj.weight)] == rates[id(layer3[4].conv1.weight)]
     )
 
 
@@ -520,12 +504,12 @@ def test_copies_and_pickles_keep_their_units_apart():
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         net.eval()
         other.train()
-        assert other.layer3.glore0.blocker.training
-        assert not net.layer3.glore0.blocker.training
-        nn.init.ones_(net.layer3.glore0.blocker.weight)
+        assert other.layer3[0].glore.blocker.training
+        assert not net.layer3[0].glore.blocker.training
+        nn.init.ones_(net.layer3[0].glore.blocker.weight)
         other.init_weights()
-        assert not other.layer3.glore0.blocker.weight.any()
-        assert net.layer3.glore0.blocker.weight.all()
+        assert not other.layer3[0].glore.blocker.weight.any()
+        assert net.layer3[0].glore.blocker.weight.all()
 
 
 @pytest.mark.parametrize(
@@ -542,14 +526,8 @@ def test_a_number_spreads_units_as_the_paper_does(depth, placement, expected):
 
     net = glore_mm.insert_glore(get_model(f'resnet{depth}'), placement)
     for stage, blocks in expected.items():
-        children = [
-            name for name, _ in net.get_submodule(f'layer{stage}').named_children()
-        ]
-        assert [
-            int(name[5:]) for name in children if name.startswith('glore')
-        ] == blocks
-        for block in blocks:  # right behind its block
-            assert children[children.index(f'glore{block}') - 1] == str(block)
+        stage = net.get_submodule(f'layer{stage}')
+        assert [i for i, block in enumerate(stage) if hasattr(block, 'glore')] == blocks
 
 
 @pytest.mark.parametrize(
@@ -563,8 +541,8 @@ def test_any_registered_block_with_channels_can_be_the_unit(unit):
     net = MODELS.build(
         dict(type='WithGloRe', backbone=backbone, unit=unit, placement=dict(layer3=1))
     )
-    assert type(net.layer3.glore0).__name__ == unit['type']
-    assert net.layer3.glore0.in_channels == 256
+    assert type(net.layer3[0].glore).__name__ == unit['type']
+    assert net.layer3[0].glore.in_channels == 256
     net.init_weights()
     assert net(torch.randn(IMAGE))[-1].shape == (1, 512, 2, 2)
 
@@ -581,7 +559,7 @@ def test_blocks_that_shift_along_time():
         )
     )
     net.init_weights()
-    assert net.layer3.glore0.in_channels == 256
+    assert net.layer3[0].glore.in_channels == 256
     assert net(torch.randn(8, 3, 64, 64)).shape == (8, 512, 2, 2)
 
 
@@ -589,7 +567,7 @@ def test_unit_takes_device_and_dtype_of_its_stage():
     from torchvision.models import get_model
 
     net = glore_mm.insert_glore(get_model('resnet18').double(), dict(layer3=1))
-    assert net.layer3.glore0.conv_proj.weight.dtype == torch.float64
+    assert net.layer3[0].glore.conv_proj.weight.dtype == torch.float64
     assert net(torch.randn(2, 3, 64, 64, dtype=torch.float64)).dtype == torch.float64
 
 
@@ -603,9 +581,9 @@ def test_sync_bn_in_units_reverts_with_the_rest():
             placement=dict(layer3=1),
         )
     )
-    assert type(net.layer3.glore0.blocker) is nn.SyncBatchNorm
+    assert type(net.layer3[0].glore.blocker) is nn.SyncBatchNorm
     net = revert_sync_batchnorm(net)
-    assert not isinstance(net.layer3.glore0.blocker, nn.SyncBatchNorm)
+    assert not isinstance(net.layer3[0].glore.blocker, nn.SyncBatchNorm)
     net.train()
     net(torch.randn(2, 3, 64, 64))
 
@@ -613,18 +591,25 @@ def test_sync_bn_in_units_reverts_with_the_rest():
 @pytest.mark.parametrize(
     ('placement', 'message'),
     [
-        ({}, 'placement must say which stages get units'),
-        (dict(layer9=1), "'layer9', which is no stage of ResNet; its stages are: "
-                         'layer1, layer2, layer3, layer4$'),
-        (dict(conv1=1), "'conv1', which is no stage"),
+        ({}, 'placement must say where units go'),
+        ([], 'placement must say where units go'),
+        ('layer3', "placement must say where units go.*got 'layer3'"),
+        (dict(layer9=1), "'layer9', which is no module of ResNet; it has: conv1, bn1, "
+                         'relu, maxpool, layer1, layer2, layer3, layer4, avgpool, fc$'),
+        (['layer3.7'], "'layer3.7', which is no module of ResNet; layer3 has: 0, 1$"),
+        (dict(conv1=1), "'conv1', which holds no blocks in ResNet: Conv2d has no chil"),
+        ({'layer3.0': 1}, "'layer3.0', which holds no blocks in ResNet: BasicBlock has "
+                          r"conv1, .* or the module itself: placement=\['layer3.0'\]"),
         (dict(layer3=3), "3 units in 'layer3' of ResNet, which has 2 blocks: 0 to 2"),
         (dict(layer3=-1), '-1 units'),
         (dict(layer3=(2,)), "block 2 of 'layer3' of ResNet, whose blocks are 0 to 1"),
         (dict(layer3=(0, 0)), 'two units behind layer3.0'),
-        (dict(layer1=('input', 'input')), 'two units behind layer1.input'),
+        (['layer3.0', 'layer3.0'], 'two units behind layer3.0'),
+        (dict(layer1=('input', 'input')), 'two units at the input of layer1.0'),
         (dict(layer1='input'), r"such as \(0, 2\) or \('input',\); got 'input'"),
         (dict(layer1=('stem',)), r"or 'input', .* got \('stem',\)"),
         (dict(layer3='all'), "a number of units or a sequence of blocks.* got 'all'"),
+        (['maxpool'], r'behind maxpool \(MaxPool2d\) cannot be told.*in_channels='),
     ],
 )  # fmt: skip
 def test_wrong_placements(placement, message):
@@ -636,21 +621,96 @@ def test_wrong_placements(placement, message):
     assert not units(net)
 
 
-def test_a_second_insertion_keeps_the_first():
+class Pair(nn.Conv2d):
+    """A block that returns two tensors."""
+
+    def forward(self, x):
+        return super().forward(x), x
+
+
+@pytest.mark.parametrize(
+    ('blocks', 'options', 'message'),
+    [
+        ([Pair(8, 8, 1)], {}, 'behind 0 is no single tensor, but tuple of Tensor, Te'),
+        ([nn.Conv2d(8, 8, 1)], dict(unit=dict(in_channels=4, num_nodes=1)),
+         r'0 gives \(1, 8, 9, 9\); its unit was made for 4 channels .*in_channels='),
+        ([nn.Conv2d(8, 8, 1)], dict(layout='NHWC'), 'channels-first, .*give layout='),
+        ([nn.Conv2d(8, 8, 1)], dict(layout='HWC'), "must be one of NCL, .* got 'HWC'"),
+        ([nn.ModuleList([nn.Conv2d(8, 8, 1)])], {}, r'0 \(ModuleList\) is a container'),
+        ([torch.jit.script(nn.Conv2d(8, 8, 1))], {}, '0 is scripted or traced'),
+    ],
+)  # fmt: skip
+def test_blocks_that_take_no_unit(blocks, options, message):
+    net = nn.Sequential(*blocks)
+    with pytest.raises((TypeError, ValueError), match=message):
+        glore_mm.insert_glore(net, ['0'], **options)(torch.randn(1, 8, 9, 9))
+
+
+def test_a_scripted_network_takes_no_unit():
+    net = torch.jit.script(nn.Sequential(nn.Conv2d(8, 8, 1)))
+    with pytest.raises(TypeError, match='a scripted or traced module takes no unit'):
+        glore_mm.insert_glore(net, ['0'])
+
+
+def test_how_many_tokens_are_in_front_must_be_known():
+    """A CaiT has a class token, but not in all of its blocks."""
+    import timm
+
+    net = timm.create_model('cait_xxs24_224', depth=2, img_size=32)
+    with pytest.raises(ValueError, match='has cls_token: .* Give num_prefix_tokens='):
+        glore_mm.insert_glore(net, ['blocks.0'])
+    glore_mm.insert_glore(net, ['blocks.0'], num_prefix_tokens=0)
+    assert net(torch.randn(1, 3, 32, 32)).shape == (1, 1000)
+
+
+def test_a_second_insertion_adds():
     from torchvision.models import get_model
 
     net = glore_mm.insert_glore(get_model('resnet18'), dict(layer3=(0,)))
-    first = net.layer3.glore0
+    first = net.layer3[0].glore
     glore_mm.insert_glore(net, dict(layer3=(1,)))
-    assert [name for name, _ in net.layer3.named_children()] == [
-        '0', 'glore0', '1', 'glore1',
-    ]  # fmt: skip
-    assert net.layer3.glore0 is first
-    with pytest.raises(ValueError, match='a second unit behind block 0'):
+    assert len(units(net)) == 2
+    assert net.layer3[0].glore is first
+    with pytest.raises(ValueError, match=r'a second unit behind layer3\.0'):
         glore_mm.insert_glore(net, dict(layer3=(0,)))
     glore_mm.insert_glore(net, dict(layer1=('input',)))
-    with pytest.raises(ValueError, match="a second unit at the input of 'layer1'"):
+    with pytest.raises(ValueError, match=r'a second unit at the input of layer1\.0'):
         glore_mm.insert_glore(net, dict(layer1=(0, 'input')))
+    assert len(units(net)) == 3
+
+
+def test_a_block_of_ones_own_in_place_of_a_unit():
+    net = glore_mm.insert_glore(
+        nn.Sequential(nn.Conv2d(3, 8, 1)),
+        ['0'],
+        dict(kernel_size=3, padding=1),
+        build=lambda dim, in_channels, **options: nn.Conv2d(
+            in_channels, in_channels, **options
+        ),
+    )
+    x = torch.randn(1, 3, 9, 9)
+    expected = net[0].glore(nn.functional.conv2d(x, net[0].weight, net[0].bias))
+    assert torch.equal(net(x), expected)
+    assert list(glore_mm.remove_glore(net).state_dict()) == ['0.weight', '0.bias']
+
+
+def test_the_network_is_its_own_and_is_freed():
+    """No method of the network is replaced, and nothing refers to it."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
+    own_train = net.train
+    net.train = functools.partial(own_train, False)  # as to freeze batch norm
+    glore_mm.insert_glore(net, ['0'])
+    assert not net.train().training
+    del net.train, own_train
+    assert copy.copy(net).eval() is not net and net.train().training
+    net(torch.randn(1, 3, 9, 9))
+    unit = weakref.ref(net[0].glore)
+    gc.disable()
+    try:
+        del net
+        assert unit() is None
+    finally:
+        gc.enable()
 
 
 def test_with_glore_needs_a_config():

@@ -82,7 +82,7 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
     done = tool('visualize_nodes', CONFIGS / 'cls' / 'glore_mini.py', checkpoint,
                 photograph, '--out-dir', 'out', '--top', 3, '--cfg-options', *options,
                 cwd=tmp_path)  # fmt: skip
-    units = ['backbone.layer2.glore0', 'backbone.layer3.glore0']
+    units = ['backbone.layer2.0.glore', 'backbone.layer3.0.glore']
     stem = photograph.stem
     written = [f'{stem}.html']
     written += [f'{stem}_{unit}{end}.png' for unit in units for end in ('', '_all')]
@@ -143,7 +143,8 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
     assert 'node' in page.locator('#legend').inner_text()
     page.locator('#unit').select_option(index=1)
     page.wait_for_function('unit.name.includes("layer3")')
-    assert page.locator('#all button').count() == model.backbone.layer3.glore0.num_nodes
+    unit = model.backbone.layer3[0].glore
+    assert page.locator('#all button').count() == unit.num_nodes
 
 
 def test_the_page_fits_a_phone(network, photograph, tmp_path, opened):
@@ -192,7 +193,7 @@ def test_video(network, clip, tmp_path, opened):
     cfg, checkpoint, _ = network('video/glore_mini.py')
     out = tmp_path / 'out'
     (found,) = visualize_nodes(
-        cfg, checkpoint, [str(clip)], str(out), unit='layer3.glore0'
+        cfg, checkpoint, [str(clip)], str(out), unit='layer3.0.glore'
     )
     (size,) = [unit['size'] for unit in found['units'].values()]
     assert len(size) == 3
@@ -221,7 +222,7 @@ def test_what_is_wrong_is_said(network, photograph, tmp_path):
         with pytest.raises(UserError, match=message):
             list(visualize_nodes(cfg, checkpoint, [path], str(out), **more))
 
-    refused('--unit layer9: no unit of that name; there are backbone.layer2.glore0, ',
+    refused('--unit layer9: no unit of that name; there are backbone.layer2.0.glore, ',
             unit='layer9')  # fmt: skip
     refused('--top must be at least 1, got 0', top_k=0)
     refused('--frames must be at least 1, got 0', frames=0)

@@ -48,7 +48,7 @@ def test_maps_are_the_units_own_projections(order, pre_act):
                 lambda m, args, path=path: inputs.__setitem__(path, args[0].clone())
             )
     found = projection_maps(net, torch.randn(2, 3, 96, 64))
-    assert list(found) == ['layer2.glore0', 'layer3.glore0', 'layer3.glore1']
+    assert list(found) == ['layer2.0.glore', 'layer3.0.glore', 'layer3.1.glore']
     for path, unit in found.items():
         module = net.get_submodule(path)
         b = expected(module, inputs[path])
@@ -113,7 +113,7 @@ def test_several_runs_are_joined():
     for path, unit in whole.items():
         assert np.allclose(parts[path].maps, unit.maps, atol=1e-5)
     with (
-        pytest.raises(UserError, match=r'layer2\.glore0 ran on inputs of different'),
+        pytest.raises(UserError, match=r'layer2\.0\.glore ran on inputs of different'),
         watching(net),
     ):
         net(x)
@@ -124,7 +124,7 @@ def test_networks_that_have_nothing_to_show():
     with pytest.raises(UserError, match='ResNet holds no GloRe unit.*insert_glore'):
         projection_maps(torchvision.models.resnet18(), torch.randn(1, 3, 32, 32))
     with (
-        pytest.raises(UserError, match=r'ran none of its units \(layer2\.glore0, '),
+        pytest.raises(UserError, match=r'ran none of its units \(layer2\.0\.glore, '),
         watching(resnet()),
     ):
         pass

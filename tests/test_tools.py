@@ -450,13 +450,13 @@ def with_glore(unit: str, placement: str) -> str:
 @pytest.mark.parametrize(
     ('unit', 'placement', 'key', 'text'),
     [
-        ('dict()', 'dict(layer9=1)', '', 'its stages are: layer1, layer2, layer3, '
-                                         'layer4'),
+        ('dict()', 'dict(layer9=1)', '', "'layer9', which is no module of ResNetV1c; "
+                                         'it has: stem, maxpool, layer1, layer2'),
         ('dict()', 'dict(layer3=3)', '', "asks for 3 units in 'layer3' of ResNetV1c, "
                                          'which has 2 blocks'),
         ("dict(type='GloRe4d')", 'dict(layer3=1)', '.unit', 'GloRe4d is not in the'),
-        ('dict(num_nodes=0)', 'dict(layer3=1)', '', 'num_nodes must be at least 1, '
-                                                    'got 0'),
+        ('dict(num_nodes=0)', 'dict(layer3=1)', '', 'num_nodes must be an integer of '
+                                                    'at least 1, got 0'),
         ('dict(nodes=4)', 'dict(layer3=1)', '', "unexpected keyword argument 'nodes'"),
     ],
 )  # fmt: skip

@@ -3,10 +3,10 @@
 import copy
 import itertools
 import warnings
+from functools import partial
 
 import pytest
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from glore_mm import GloRe1d, GloRe2d, GloRe3d
@@ -133,17 +133,18 @@ def test_fresh_unit_is_the_identity(dim, normalize, pre_act):
 
 
 @pytest.mark.parametrize(
-    'norm_cfg',
+    'norm_layer',
     [
-        None,
-        dict(type='IN'),
-        dict(type='GN', num_groups=4),
-        dict(type='BN', requires_grad=False),
+        nn.Identity,
+        nn.InstanceNorm2d,
+        partial(nn.GroupNorm, 4),
+        lambda channels: nn.BatchNorm2d(channels).requires_grad_(False),
     ],
+    ids=['none', 'instance', 'group', 'frozen batch'],
 )
-def test_identity_whatever_norm_closes(norm_cfg):
+def test_identity_whatever_norm_closes(norm_layer):
     """And something is left that can learn to be more."""
-    unit = GloRe2d(16, norm_cfg=norm_cfg)
+    unit = GloRe2d(16, norm_layer=norm_layer)
     x = torch.randn(2, 16, 5, 5)
     y = unit(x)
     assert torch.equal(y, x)
@@ -181,24 +182,6 @@ def test_size_is_the_published_one(channels, states, nodes, parameters):
     )
 
 
-@pytest.mark.parametrize('size', [(8, 6), (7, 5)])
-def test_pool_gathers_from_a_coarser_grid(size):
-    """As if V came from the pooled input, and the way back from the whole one."""
-    torch.manual_seed(0)
-    unit = randomize(GloRe2d(16, 10, 6, normalize=True, pool=2)).double().eval()
-    plain = GloRe2d(16, 10, 6, normalize=True).double().eval()
-    plain.load_state_dict(unit.state_dict())
-    x = torch.randn(2, 16, *size, dtype=torch.float64)
-    pooled = nn.functional.avg_pool2d(x, 2, ceil_mode=True)
-    nodes = torch.einsum(
-        'nshw,nkhw->nsk', plain.conv_state(pooled), plain.project(pooled)
-    )
-    z = plain.gcn(nodes / pooled[0, 0].numel())
-    back = torch.einsum('nsk,nkhw->nshw', z, plain.project(x))
-    expected = x + plain.blocker(plain.conv_extend(back))
-    torch.testing.assert_close(unit(x), expected)
-
-
 @pytest.mark.parametrize('normalize', [False, True])
 @pytest.mark.parametrize(
     ('dtype', 'pre_act'),
@@ -209,10 +192,14 @@ def test_half_precision_is_safe(dtype, pre_act, normalize):
     torch.manual_seed(0)
     unit = randomize(GloRe2d(16, 8, 4, normalize=normalize, pre_act=pre_act)).eval()
     x = torch.randn(1, 16, 512, 1024).abs()
+    received = []  # V, by the graph of a unit in the direct order
+    direct = copy.deepcopy(unit)
+    direct.order = 'direct'
+    direct.gcn.register_forward_pre_hook(lambda gcn, args: received.append(args[0]))
     with torch.no_grad():
-        nodes = unit._gather(x, unit.project(x))
+        direct(x)
         if not normalize:
-            assert nodes.abs().max() > torch.finfo(torch.float16).max
+            assert received[0].abs().max() > torch.finfo(torch.float16).max
         with torch.autocast('cpu', dtype):
             y = unit(x) - x
         expected = transcription(
@@ -231,32 +218,39 @@ def test_half_precision_weights():
     assert torch.isfinite(y).all()
 
 
-def test_norm_and_conv_types():
-    assert type(GloRe3d(16, norm_cfg=dict(type='BN3d')).blocker) is nn.BatchNorm3d
-    assert type(GloRe3d(16, norm_cfg=dict(type='BN')).blocker) is nn.BatchNorm3d
-    assert type(GloRe2d(16, norm_cfg=dict(type=nn.SyncBatchNorm)).blocker) is (
-        nn.SyncBatchNorm
-    )
-    pre_act = GloRe2d(16, pre_act=True, norm_cfg=dict(type='BN2d'))
-    assert type(pre_act.gcn.conv1.norm) is nn.BatchNorm1d
+def test_norm_and_conv_layers():
+    unit = GloRe3d(16, norm_layer=nn.BatchNorm3d)
+    assert (type(unit.blocker), unit.blocker.eps) == (nn.BatchNorm3d, 1e-5)
+    pre_act = GloRe2d(16, pre_act=True, norm_layer=nn.BatchNorm2d)
+    assert type(pre_act.gcn.conv1.norm) is nn.BatchNorm2d
     assert type(pre_act.blocker) is nn.Identity
-    standardised = GloRe2d(16, conv_cfg=dict(type='ConvWS'))  # mmcv's
-    assert type(standardised.conv_state).__name__ == 'ConvWS2d'
-    assert type(standardised.gcn.conv1) is nn.Conv1d
+    assert pre_act(torch.randn(2, 16, 5, 5)).shape == (2, 16, 5, 5)
+    own = GloRe2d(16, conv_layer=Doubled)
+    assert type(own.conv_state) is type(own.conv_extend) is Doubled
+    assert type(own.gcn.conv1) is nn.Conv1d
+
+
+class Doubled(nn.Conv2d):
+    """A convolution of a user's own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
 
 
 @pytest.mark.parametrize(
     ('build', 'message'),
     [
-        (lambda: GloRe2d(3), 'num_nodes must be at least 1, got 0'),
-        (lambda: GloRe2d(16, num_nodes=0), 'num_nodes must be at least 1, got 0'),
-        (lambda: GloRe2d('16'), "in_channels must be an integer, got '16'"),
-        (lambda: GloRe2d(16, num_states=2.5), 'num_states must be an integer, got 2.5'),
-        (lambda: GloRe2d(16, pool=(2, 2, 2)), 'pools over 2 dimensions'),
-        (lambda: GloRe2d(16, pool=1.5), 'pool must be an integer, got 1.5'),
-        (lambda: GloRe2d(16, norm_cfg='BN'), "norm_cfg must be a dict .* got 'BN'"),
-        (lambda: GloRe2d(16, norm_cfg=dict(type='BN3d')), "use type='BN'"),
-        (lambda: GloRe3d(16, conv_cfg=dict(type='Conv2d')), "use type='Conv'"),
+        (lambda: GloRe2d(3), 'num_nodes must be an integer of at least 1, got 0'),
+        (
+            lambda: GloRe2d(16, num_nodes=0),
+            'num_nodes must be an integer of at least 1, got 0',
+        ),
+        (
+            lambda: GloRe2d('16'),
+            "in_channels must be an integer of at least 1, got '16'",
+        ),
+        (lambda: GloRe2d(16, num_states=2.5), 'num_states must be an .* got 2.5'),
+        (lambda: GloRe2d(16, order='fast'), "'direct' or 'reassociated', got 'f"),
         (
             lambda: GloRe2d(16)(torch.zeros(1, 16, 2, 5, 5)),
             r'takes an input \(N, 16, H, W\), but was given \(1, 16, 2, 5, 5\)',
@@ -283,28 +277,3 @@ def test_more_nodes_than_positions_is_one_warning():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         GloRe2d(64, num_nodes=9)(torch.zeros(1, 64, 3, 3))
-
-
-def test_is_a_stock_plugin_of_mmseg():
-    import mmseg.models  # noqa: F401
-
-    plugin = dict(
-        cfg=dict(type='GloRe2d', normalize=True, num_nodes=8),
-        stages=(False, False, True, False),
-        position='after_conv3',
-    )
-    cfg = dict(type='mmseg.ResNet', depth=50, norm_eval=False)
-    torch.manual_seed(0)
-    net = MODELS.build(dict(cfg, plugins=[plugin]))
-    plain = MODELS.build(cfg)
-    missing, unexpected = plain.load_state_dict(net.state_dict(), strict=False)
-    assert not missing
-    assert all('.glore.' in key for key in unexpected)
-    assert len({key.split('.glore.')[0] for key in unexpected}) == 6
-    net.init_weights()
-    plain.load_state_dict(net.state_dict(), strict=False)
-    x = torch.randn(1, 3, 64, 64)
-    net.eval()
-    plain.eval()
-    for found, expected in zip(net(x), plain(x), strict=True):
-        assert torch.equal(found, expected)

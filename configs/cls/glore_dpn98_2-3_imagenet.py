@@ -8,10 +8,10 @@ model = dict(
         type='WithGloRe',
         backbone=_base_.model.backbone,
         unit=dict(pre_act=True),
-        # no ResNet: timm has all blocks of a DPN in one sequence
-        stages=dict(
-            res3='timm_model.features.conv3_*', res4='timm_model.features.conv4_*'
-        ),
-        placement=dict(res3=2, res4=3),
+        # timm has all blocks of a DPN in one sequence
+        placement={
+            'timm_model.features.conv3_*': 2,
+            'timm_model.features.conv4_*': 3,
+        },
     )
 )

@@ -43,7 +43,7 @@ def projection_maps(
     Example::
 
         found = projection_maps(net, images)
-        found['layer3.glore0'].maps[0, 17]    # of node 17 over the first image
+        found['layer3.0.glore'].maps[0, 17]    # of node 17 over the first image
 
     The network is run in evaluation and left as it was. For another way to run it than
     to call it, see `watching`.

@@ -8,7 +8,7 @@ released                        here
 ``conv1.*``                     ``backbone.conv1.*``
 ``conv2`` … ``conv5``           ``backbone.layer1`` … ``layer4``
 ``conv3.B01.*``                 ``backbone.layer2.0.*``
-``conv3.B01_extra.*``           ``backbone.layer2.glore0.*``
+``conv3.B01_extra.*``           ``backbone.layer2.0.glore.*``
 ``tail.*``                      ``backbone.tail.*``
 ``classifier.*``                ``cls_head.fc_cls.*``
 ==============================  ====================================
@@ -137,24 +137,24 @@ def _our_name(name: str) -> str:
     if match is None:
         return ''
     stage, block, unit, rest = match.groups()
-    child = f'{"glore" if unit else ""}{int(block) - 1}'
-    return f'backbone.layer{int(stage) - 1}.{child}.{rest}'
+    child = 'glore.' if unit else ''
+    return f'backbone.layer{int(stage) - 1}.{int(block) - 1}.{child}{rest}'
 
 
 def _released_name(name: str) -> str:
     """The inverse of `_our_name`."""
     name = name.replace('cls_head.fc_cls', 'classifier').removeprefix('backbone.')
-    match = re.fullmatch(r'layer([1-4])\.(glore)?(\d+)\.(.+)', name)
+    match = re.fullmatch(r'layer([1-4])\.(\d+)\.(glore\.)?(.+)', name)
     if match is None:
         return name
-    stage, unit, block, rest = match.groups()
+    stage, block, unit, rest = match.groups()
     extra = '_extra' if unit else ''
     return f'conv{int(stage) + 1}.B{int(block) + 1:02d}{extra}.{rest}'
 
 
 def _unit_of(name: str) -> str:
     """The unit that a parameter is of; the whole of the network that is no unit: ''."""
-    match = re.match(r'.*\.glore\d+(?=\.)', name)
+    match = re.match(r'.*\.glore(?=\.)', name)
     return match[0] if match else ''
 
 

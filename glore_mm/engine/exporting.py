@@ -169,7 +169,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     """What the network gives; its units keep the order that they took."""
 
     def settle(unit: GloRe, args: tuple[Tensor]) -> None:
-        unit.order = 'reassociated' if unit.reassociates(*args) else 'direct'
+        unit.order = unit.chosen_order(*args)
 
     units = units_of(network).values()
     handles = [unit.register_forward_pre_hook(settle) for unit in units]

@@ -12,7 +12,7 @@ from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from glore_mm.unit import GloRe2d
+from glore_mm.registry import GloRe2d
 
 
 @MODELS.register_module()

@@ -1,28 +1,21 @@
-"""The two orders of a unit's products: the same function at different cost."""
+"""`order='reassociated'`: the same function as the equations, at another cost."""
 
 import copy
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
-from mmcv.cnn import fuse_conv_bn
+from mmcv.cnn import ConvWS2d, fuse_conv_bn
 from test_unit import SIZES, UNITS, error, randomize
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glore_mm import GloRe2d, GloRe3d, products
+from glore_mm import GloRe2d, GloRe3d
 from glore_mm.analysis import cost_of
 from glore_mm.unit import GraphConv
-
-BN = dict(type='BN', eps=1e-4)
-
-
-@pytest.fixture(params=[False, True], ids=['matrix products', 'convolutions'])
-def either_way(request, monkeypatch):
-    """What is faster on this processor, and what is on others."""
-    monkeypatch.setattr(products, '_CONVOLVE', request.param)
 
 
 def pair(dim=2, channels=16, states=10, nodes=6, **options):
@@ -53,7 +46,6 @@ def assert_same_step(direct, other, x, limit):
         torch.testing.assert_close(a, b, rtol=limit, atol=limit)
 
 
-@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('normalize', [False, True])
 @pytest.mark.parametrize('dim', [1, 2, 3])
@@ -71,25 +63,20 @@ def test_orders_agree(dim, normalize, training):
         assert error(other(x.double()) - x, direct(x.double()) - x) < 1e-12
 
 
-@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize(
     'options',
     [
-        dict(norm_cfg=None),
-        dict(norm_cfg=dict(type='GN', num_groups=4)),
-        dict(norm_cfg=dict(type='IN')),
-        dict(norm_cfg=dict(type='SyncBN')),
-        dict(norm_cfg=dict(type='BN', affine=False)),
-        dict(norm_cfg=dict(type='BN', momentum=None)),
-        dict(norm_cfg=dict(type='BN', track_running_stats=False)),
-        dict(norm_cfg=dict(type='BN', requires_grad=False)),
-        dict(pool=2),
-        dict(pool=2, norm_cfg=dict(type='IN')),
+        dict(norm_layer=nn.Identity),
+        dict(norm_layer=partial(nn.GroupNorm, 4)),
+        dict(norm_layer=nn.InstanceNorm2d),
+        dict(norm_layer=nn.SyncBatchNorm),
+        dict(norm_layer=partial(nn.BatchNorm2d, affine=False)),
+        dict(norm_layer=partial(nn.BatchNorm2d, momentum=None)),
+        dict(norm_layer=partial(nn.BatchNorm2d, track_running_stats=False)),
+        dict(norm_layer=lambda c: nn.BatchNorm2d(c).requires_grad_(False)),
         dict(pre_act=True),
-        dict(pre_act=True, pool=(2, 1)),
-        dict(keep_pooled=True),
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 @pytest.mark.parametrize('training', [False, True])
 def test_orders_agree_in_every_form(options, training):
@@ -107,7 +94,6 @@ def macs(unit, x):
     return cost_of(unit, x).macs
 
 
-@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize(
     ('size', 'cheaper'),
     [
@@ -125,11 +111,6 @@ def test_auto_takes_the_cheaper_order(size, cheaper):
     }
     assert min(found, key=found.get) == cheaper
     assert macs(GloRe2d(64).eval(), x) == found[cheaper]
-
-
-def test_unknown_order():
-    with pytest.raises(ValueError, match="'auto', 'direct' or 'reassociated', got 'f"):
-        GloRe2d(16, order='fast')
 
 
 class Doubled(nn.Conv2d):
@@ -241,11 +222,10 @@ def test_changed_layers_do_what_they_do(change, training):
 
 def test_weight_standardisation_takes_the_direct_order():
     torch.manual_seed(0)
-    direct, other = pair(conv_cfg=dict(type='ConvWS'))
+    direct, other = pair(conv_layer=ConvWS2d)
     assert_same_step(direct, other, torch.randn(2, 16, 7, 6), 1e-5)
 
 
-@pytest.mark.usefixtures('either_way')
 def test_variance_where_the_mean_is_large():
     """B with a mean of 100 deviations: a Gram matrix of B itself loses four digits."""
     torch.manual_seed(0)
@@ -281,7 +261,7 @@ def kept_bytes(unit, x):
     return sum(size for place, size in storages.items() if place not in known)
 
 
-@pytest.mark.parametrize('norm_cfg', [BN, dict(type='SyncBN')], ids=str)
+@pytest.mark.parametrize('norm', ['batch', 'sync'])
 @pytest.mark.parametrize(
     ('unit', 'size', 'bound'),
     [
@@ -289,34 +269,26 @@ def kept_bytes(unit, x):
         ((GloRe3d, 1024, 512, 256), (1, 1024, 8, 14, 14), 0.35),
     ],
 )
-def test_what_is_kept_for_the_backward_pass(unit, size, bound, norm_cfg):
+def test_what_is_kept_for_the_backward_pass(unit, size, bound, norm):
     kind, *sizes = unit
     x = torch.randn(size).requires_grad_()
-    kept = kept_bytes(kind(*sizes, norm_cfg=norm_cfg), x)
+    norm_layer = None if norm == 'batch' else nn.SyncBatchNorm
+    kept = kept_bytes(kind(*sizes, norm_layer=norm_layer), x)
     assert x.numel() * 4 * 0.1 < kept <= bound * x.numel() * 4
-    more = kept_bytes(kind(*sizes, norm_cfg=norm_cfg, order='direct'), x)
+    more = kept_bytes(kind(*sizes, norm_layer=norm_layer, order='direct'), x)
     assert more > 1.5 * x.numel() * 4
-
-
-def test_pooled_is_kept_on_demand():
-    x = torch.randn(1, 64, 8, 8).requires_grad_()
-    less, more = (
-        kept_bytes(GloRe2d(64, 32, 16, keep_pooled=keep), x) for keep in (False, True)
-    )
-    assert more - less == 64 * 16 * 4
 
 
 PEAK = """
 import sys, torch
-from glore_mm import GloRe2d, products
+from glore_mm import GloRe2d
 torch.set_num_threads(2)
-products._CONVOLVE = sys.argv[1] == 'convolutions'
 def peak():
     lines = open('/proc/self/status').read().splitlines()
     return next(int(l.split()[1]) for l in lines if l.startswith('VmHWM')) * 1024
 unit = GloRe2d(512, 128, 64).eval()
 x = torch.randn(1, 512, 128, 256)
-if sys.argv[2] == 'last':
+if sys.argv[1] == 'last':
     x = x.contiguous(memory_format=torch.channels_last)
 with torch.no_grad():
     unit(x[..., :8, :64].contiguous())
@@ -329,10 +301,9 @@ print((peak() - before) / (x.numel() * 4))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 @pytest.mark.parametrize('layout', ['first', 'last'])
-@pytest.mark.parametrize('way', ['products', 'convolutions'])
-def test_inference_allocates_its_output_and_little_else(way, layout):
+def test_inference_allocates_its_output_and_little_else(layout):
     """Peak memory of the process over what X takes: 1 is the output."""
-    command = [sys.executable, '-c', PEAK, way, layout]
+    command = [sys.executable, '-c', PEAK, layout]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 1 < float(ran.stdout) < 1.75
 
@@ -355,7 +326,6 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.usefixtures('either_way')
 @pytest.mark.parametrize('order', ['direct', 'reassociated'])
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('dim', [2, 3])
@@ -468,7 +438,6 @@ def test_only_what_is_asked_for_gets_a_gradient():
     assert error(found, expected.double()) < 1e-5
 
 
-@pytest.mark.usefixtures('either_way')
 def test_gradients_accumulate():
     torch.manual_seed(0)
     direct, other = pair()
@@ -540,25 +509,28 @@ def test_compiles_as_one_graph(order, training):
 
 RANKS = """
 import os, sys, torch, torch.distributed as dist
+from functools import partial
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from glore_mm import GloRe2d
 folder, rank = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
 dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
 case = torch.load(f'{folder}/case.pt')
-unit = GloRe2d(16, 10, 6, order='reassociated', norm_cfg=dict(type='SyncBN', eps=1e-4))
+norm = partial(nn.SyncBatchNorm, eps=1e-4)
+unit = GloRe2d(16, 10, 6, order='reassociated', norm_layer=norm)
 unit.double().load_state_dict(case['state'])
 x = case['x'].split(case['split'])[rank].requires_grad_()
 grad = case['grad'].split(case['split'])[rank]
 out = unit(x)
 out.backward(grad)
-bare = GloRe2d(16, 10, 6, order='reassociated', norm_cfg=None).double()
+bare = GloRe2d(16, 10, 6, order='reassociated', norm_layer=nn.Identity).double()
 bare.load_state_dict(case['bare'])
 net = DistributedDataParallel(bare)
 net(x.detach()).backward(grad)
 # inputs for which one process alone would take the direct order, the other not
-norm = dict(type='SyncBN')
-alike = [GloRe2d(16, norm_cfg=norm, order=o) for o in ('auto', 'reassociated')]
+norm = nn.SyncBatchNorm
+alike = [GloRe2d(16, norm_layer=norm, order=o) for o in ('auto', 'reassociated')]
 alike[1].load_state_dict(alike[0].state_dict())
 size = (2, 2) if rank else (9, 9)
 with torch.no_grad():
@@ -577,8 +549,10 @@ dist.destroy_process_group()  # else gloo's threads abort the exit now and then
 def test_two_processes_equal_one_with_the_whole_batch(split, tmp_path):
     """With sync batch norm; and without, in DDP, which has it on GPUs only."""
     torch.manual_seed(0)
-    bare = randomize(GloRe2d(16, 10, 6, norm_cfg=None, order='direct')).double()
-    unit = randomize(GloRe2d(16, 10, 6, norm_cfg=BN, order='direct')).double()
+    bare = randomize(
+        GloRe2d(16, 10, 6, norm_layer=nn.Identity, order='direct')
+    ).double()
+    unit = randomize(GloRe2d(16, 10, 6, order='direct')).double()
     x = torch.randn(4, 16, 7, 6, dtype=torch.float64)
     grad = torch.randn_like(x)
     case = dict(x=x, grad=grad, split=split, bare=bare.state_dict())

@@ -1,0 +1,141 @@
+"""What a block of a network gives to a unit: channels, dimensions, layout, tokens."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glore_mm.placement import child_names, describe_place
+
+LAYOUTS = ('NCL', 'NLC', 'NCHW', 'NHWC', 'NCTHW', 'NTHWC')
+
+_CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+# networks of timm whose first blocks run without the class token that they count
+_LATE_CLASS_TOKEN = ('Cait', 'ConVit', 'Xcit')
+
+
+def find_channels(model: nn.Module, path: str, before: bool) -> int:
+    """The channels of what a block gives, or with `before` takes.
+
+    Those that a convolutional block gives are seen by running it on a small input. Else
+    they are those of its last layer, or of the layers in front of it in an
+    `nn.Sequential`.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    block = model.get_submodule(path)
+    found = _layer_channels(block, outputs=not before)
+    if found:
+        return found[0] if before else _run(block) or found[-1]
+    parent, _, name = path.rpartition('.')
+    siblings = model.get_submodule(parent)
+    if isinstance(siblings, nn.Sequential):
+        names = child_names(siblings)
+        for sibling in names[: names.index(name)]:
+            found += _layer_channels(siblings.get_submodule(sibling), outputs=True)
+    if not found:
+        raise ValueError(
+            f'the channels {describe_place(path, before)} ({type(block).__name__}) '
+            'cannot be told: it has no layer with weights. Give '
+            'unit=dict(in_channels=…)'
+        )
+    return found[-1]
+
+
+def find_dim(model: nn.Module, path: str) -> int:
+    """The spatial dimensions of a block, by its convolutions or by the network's."""
+    for module in (model.get_submodule(path), model):
+        for dim in (3, 2, 1):
+            if any(isinstance(layer, _CONVS[dim]) for layer in module.modules()):
+                return dim
+    return 1
+
+
+def find_channels_last(block: nn.Module, layout: str | None) -> tuple[int, ...]:
+    """The numbers of dimensions of the tensors of a block whose channels come last.
+
+    They do where a block is made of linear layers, without a convolution or a batch
+    norm over the spatial dimensions of its tensor.
+    """
+    if layout is not None:
+        return (len(layout),) if layout.endswith('C') else ()
+    layers = list(block.modules())
+    if not any(isinstance(layer, nn.Linear | nn.LayerNorm) for layer in layers):
+        return ()
+    return tuple(
+        dim + 2
+        for dim in (1, 2, 3)
+        if not any(isinstance(layer, (_CONVS[dim], _NORMS[dim])) for layer in layers)
+    )
+
+
+def find_prefix_tokens(model: nn.Module, path: str) -> int:
+    """How many class, register and distillation tokens are in front at a block.
+
+    Raises:
+        ValueError: The network has such tokens, but does not say how many.
+    """
+    names = path.split('.')
+    for i in range(len(names), -1, -1):  # the block's own network first
+        module = model.get_submodule('.'.join(names[:i]))
+        if type(module).__name__ in _LATE_CLASS_TOKEN:
+            continue
+        for name in ('num_prefix_tokens', 'num_extra_tokens', 'with_cls_token'):
+            number = getattr(module, name, None)
+            if isinstance(number, int):  # timm, mmpretrain; mmsegmentation, mmaction2
+                return int(number)
+    tokens = [
+        name
+        for name, _ in model.named_parameters()
+        if name.rpartition('.')[2] in ('class_token', 'cls_token', 'dist_token')
+    ]
+    if [name.rpartition('.')[2] for name in tokens] == ['class_token']:
+        return 1  # torchvision
+    if tokens:
+        raise ValueError(
+            f'{type(model).__name__} has {", ".join(tokens)}: how many such tokens are '
+            f'in front of the others at {path} cannot be told. Give num_prefix_tokens=…'
+        )
+    return 0
+
+
+def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
+    """The channels that the layers of a block give, or take, in the block's order."""
+    names = ('out_channels', 'out_features')
+    names = names if outputs else ('in_channels', 'in_features')
+    found = []
+    for layer in block.modules():
+        for name in (*names, 'num_features', 'num_channels', 'normalized_shape'):
+            size = getattr(layer, name, None)
+            if isinstance(size, tuple) and size:  # of a LayerNorm
+                size = size[-1]
+            if type(size) is int and next(layer.parameters(), None) is not None:
+                found.append(size)
+                break
+    return found
+
+
+def _run(block: nn.Module) -> int | None:
+    """The channels that a block gives for a small map; None where it takes no map."""
+    convs = (m for m in block.modules() if isinstance(m, tuple(_CONVS.values())))
+    conv: Any = next(convs, None)
+    if conv is None:
+        return None
+    # blocks that shift along time (TSM) take the frames of a clip as a batch
+    frames = [getattr(module, 'num_segments', None) for module in block.modules()]
+    batch = next((number for number in frames if type(number) is int), 1)
+    x: Tensor = conv.weight.new_zeros(
+        batch, conv.in_channels, *(8 for _ in conv.kernel_size)
+    )
+    modes = {module: module.training for module in block.modules()}
+    try:
+        with torch.no_grad():
+            out = block.eval()(x)
+        return int(out.shape[1]) if out.dim() == x.dim() else None
+    except Exception:
+        return None
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

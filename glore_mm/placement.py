@@ -1,0 +1,170 @@
+"""Where units go: a placement, read for a network.
+
+A place is the path of a module, and whether the unit is in front of it or behind it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+Place: TypeAlias = tuple[str, bool]  # path, in front
+
+INPUT = 'input'  # in a placement: in front of the first block
+UNIT_NAMES = ('glore', 'glore_input')  # children of a block: behind and in front of it
+
+
+def find_places(model: nn.Module, placement: Any) -> list[Place]:
+    """The places that a placement names, as `insert_glore` takes it.
+
+    Raises:
+        TypeError: It is of another form.
+        ValueError: A module or a block does not exist, has a unit already, or cannot
+            have one.
+    """
+    if isinstance(placement, Mapping) and placement:
+        found = [
+            place
+            for path, where in placement.items()
+            for place in _places_in(model, path, where)
+        ]
+    elif (
+        isinstance(placement, Sequence)
+        and placement
+        and not isinstance(placement, str)
+        and all(isinstance(path, str) for path in placement)
+    ):
+        found = [(path, False) for path in placement]
+    else:
+        raise TypeError(
+            'placement must say where units go, such as dict(layer3=3), '
+            "dict(layer3=(0, 2, 4)) or ['layer3.0', 'layer3.2']; "
+            f'got {placement!r}'
+        )
+    places = [_host(model, *place) for place in found]
+    for place in places:
+        if places.count(place) > 1:
+            raise ValueError(f'placement asks for two units {describe_place(*place)}')
+        _check_host(model, *place)
+    return places
+
+
+def child_names(module: nn.Module) -> list[str]:
+    """The names of a module's children, units aside."""
+    return [name for name, _ in module.named_children() if name not in UNIT_NAMES]
+
+
+def describe_place(path: str, before: bool) -> str:
+    """A place, in messages."""
+    return f'at the input of {path}' if before else f'behind {path}'
+
+
+def _places_in(model: nn.Module, path: str, where: Any) -> Iterator[Place]:
+    """The places that a placement gives in one container of blocks."""
+    blocks = _find_blocks(model, path)
+    name, count = type(model).__name__, len(blocks)
+    if type(where) is int:
+        if not 0 <= where <= count:
+            raise ValueError(
+                f'placement asks for {where} units in {path!r} of {name}, '
+                f'which has {count} blocks: 0 to {count} units fit'
+            )
+        where = [i * (count + 1) // (where + 1) - 1 for i in range(1, where + 1)]
+    if (
+        isinstance(where, str)
+        or not isinstance(where, Sequence)
+        or not all(type(i) is int or i == INPUT for i in where)
+    ):
+        raise TypeError(
+            f'placement of {path!r} must be a number of units or a sequence of blocks, '
+            f"counted from 0, or 'input', such as (0, 2) or ('input',); got {where!r}"
+        )
+    for i in where:
+        if i == INPUT:
+            yield blocks[0], True
+        elif 0 <= i < count:
+            yield blocks[i], False
+        else:
+            raise ValueError(
+                f'placement asks for a unit behind block {i} of {path!r} of '
+                f'{name}, whose blocks are 0 to {count - 1}'
+            )
+
+
+def _find_blocks(model: nn.Module, path: str) -> list[str]:
+    """The paths of the blocks in a container, or of those that a pattern names."""
+    name = type(model).__name__
+    parent, _, pattern = path.rpartition('.')
+    if any(character in pattern for character in '*?['):
+        container = _get_module(model, parent)
+        names = [name for name in child_names(container) if fnmatchcase(name, pattern)]
+        if not names:
+            raise ValueError(
+                f'placement names {path!r}, but no block of {parent!r} in {name} is so '
+                f'named; it has: {_list_children(container)}'
+            )
+    else:
+        parent, container = path, _get_module(model, path)
+        names = child_names(container)
+        lists = isinstance(container, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        alike = len({type(container.get_submodule(name)) for name in names}) == 1
+        if not names or not (lists or alike):
+            raise ValueError(
+                f'placement names {path!r}, which holds no blocks in {name}: '
+                f'{type(container).__name__} has {_list_children(container)}. Name a '
+                f'container of blocks, or the module itself: placement=[{path!r}]'
+            )
+    return [f'{parent}.{name}'.lstrip('.') for name in names]
+
+
+def _get_module(model: nn.Module, path: str) -> nn.Module:
+    module, known = model, ''
+    for name in filter(None, path.split('.')):
+        children = dict(module.named_children())
+        if name not in children:
+            raise ValueError(
+                f'placement names {path!r}, which is no module of '
+                f'{type(model).__name__}; {known or "it"} has: {_list_children(module)}'
+            )
+        module, known = children[name], f'{known}.{name}'.lstrip('.')
+    return module
+
+
+def _host(model: nn.Module, path: str, before: bool) -> Place:
+    """The place of the module that the unit becomes a child of.
+
+    An `nn.Sequential` would run a child of its own. What it gives is what its last
+    child gives.
+    """
+    module = _get_module(model, path)
+    names = child_names(module)
+    runs_children = (
+        isinstance(module, nn.Sequential)
+        and type(module).forward is nn.Sequential.forward
+    )
+    if runs_children and names:
+        return _host(model, f'{path}.{names[0 if before else -1]}', before)
+    return path, before
+
+
+def _check_host(model: nn.Module, path: str, before: bool) -> None:
+    block = _get_module(model, path)
+    if isinstance(block, torch.jit.ScriptModule):
+        raise TypeError(f'{path} is scripted or traced and takes no unit')
+    if isinstance(block, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        raise ValueError(
+            f'{path} ({type(block).__name__}) is a container that runs or lists its '
+            'children: a unit cannot be one of them. Name another module; it has: '
+            f'{_list_children(block)}'
+        )
+    if hasattr(block, UNIT_NAMES[before]):
+        raise ValueError(
+            f'placement asks for a second unit {describe_place(path, before)}; '
+            'there is room for one'
+        )
+
+
+def _list_children(module: nn.Module) -> str:
+    return ', '.join(child_names(module)) or 'no children'

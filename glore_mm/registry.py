@@ -1,0 +1,209 @@
+"""What configs of OpenMMLab say, for mmengine: units by name, WithGloRe."""
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from mmengine.registry import MODELS
+from torch import nn
+
+import glore_mm.unit as core
+from glore_mm.insertion import find_inserted, insert_glore
+
+
+class _Configured:
+    """A unit whose layers are given as in mmcv.
+
+    Args:
+        in_channels (int): As for `glore_mm.core.GloRe`, like `kwargs`.
+        conv_cfg (dict, optional): Type of the convolutions over positions. Default:
+            None, torch's own.
+        norm_cfg (dict, optional): The norm; 'BN' and 'IN' are those for the dimensions
+            of the unit. None leaves the norm out. Default: batch norm with the
+            release's eps.
+    """
+
+    _abbr_ = 'glore'  # name of the layer where mmcv's build_plugin_layer makes it
+    dim: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        *args: Any,
+        conv_cfg: Mapping[str, Any] | None = None,
+        norm_cfg: Mapping[str, Any] | None = dict(type='BN', eps=1e-4),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault('conv_layer', _conv_layer(conv_cfg, self.dim))
+        kwargs.setdefault('norm_layer', _norm_layer(norm_cfg, self.dim))
+        super().__init__(in_channels, *args, **kwargs)  # type: ignore[call-arg]
+
+
+@MODELS.register_module()
+class GloRe1d(_Configured, core.GloRe1d):
+    """`glore_mm.GloRe1d` by config."""
+
+
+@MODELS.register_module()
+class GloRe2d(_Configured, core.GloRe2d):
+    """`glore_mm.GloRe2d` by config."""
+
+
+@MODELS.register_module()
+class GloRe3d(_Configured, core.GloRe3d):
+    """`glore_mm.GloRe3d` by config."""
+
+
+@MODELS.register_module()
+def WithGloRe(  # noqa: N802, reads as a type in a config
+    backbone: Mapping[str, Any],
+    placement: Mapping[str, int | Sequence[int | str]] | Sequence[str],
+    unit: Mapping[str, Any] | None = None,
+    layout: str | None = None,
+    num_prefix_tokens: int | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Build a backbone with global reasoning units behind its blocks.
+
+    Units keep their own initialisation when the backbone's `init_weights` is called,
+    and are trained in frozen stages, too: `frozen_stages` and `norm_eval` are for what
+    came with a checkpoint.
+
+    Example::
+
+        backbone=dict(
+            type='WithGloRe',
+            backbone=dict(type='ResNet', depth=50),
+            placement=dict(layer2=2, layer3=3))     # R50 (2, 3) of the paper
+
+    Args:
+        backbone (dict): Config of the backbone, of any library.
+        placement: As for `insert_glore`.
+        unit (dict, optional): Config of the units, less `in_channels`. Any registered
+            block with `in_channels` can be one. Default type: GloRe1d, GloRe2d or
+            GloRe3d, as the network needs.
+        layout: As for `insert_glore`.
+        num_prefix_tokens: As for `insert_glore`.
+        kwargs: What a model adds to the config of its backbone, as mmsegmentation does
+            with `pretrained`: given to the backbone.
+
+    Returns:
+        nn.Module: The backbone itself.
+
+    Raises:
+        TypeError: `backbone` is no config.
+        ValueError: As `insert_glore`.
+    """
+    if not isinstance(backbone, Mapping) or 'type' not in backbone:
+        raise TypeError(
+            f"WithGloRe: backbone must be a config with a 'type', got {backbone!r}"
+        )
+
+    def make_unit(dim: int, **cfg: Any) -> nn.Module:
+        return MODELS.build(dict(dict(type=f'GloRe{dim}d'), **cfg))
+
+    net = MODELS.build({**backbone, **kwargs})
+    insert_glore(net, placement, unit, layout, num_prefix_tokens, make_unit)
+    net.__class__ = _with_units(type(net))  # type: ignore[arg-type]
+    net.train(net.training)  # in here a backbone freezes its stages
+    return net
+
+
+class _WithUnits(nn.Module):
+    """What a backbone with units does otherwise."""
+
+    plain_class: type
+
+    def init_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Initialise; a library sets all norms to 1, which would undo the identity."""
+        if getattr(self, 'is_init', False):
+            return super().init_weights(*args, **kwargs)  # type: ignore[misc]
+        loaded = set()  # units whose weights came with a pretrained checkpoint
+
+        def note(unit: Any, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+            if any(key.startswith(prefix) for key in state):
+                loaded.add(unit)
+
+        units: list[Any] = find_inserted(self)
+        hooks = [  # public from torch 2.5 on
+            unit._register_load_state_dict_pre_hook(note, with_module=True)
+            for unit in units
+        ]
+        try:
+            super().init_weights(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for unit in units:
+            if unit not in loaded and hasattr(unit, 'init_weights'):
+                unit.init_weights()
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch mode; units stay out of `norm_eval` and `frozen_stages`."""
+        units = find_inserted(self)
+        flags = {p: p.requires_grad for unit in units for p in unit.parameters()}
+        super().train(mode)
+        for unit in units:
+            unit.train(mode)
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        _, _, *state = cast(Any, super().__reduce_ex__(protocol))
+        return _new, (self.plain_class,), *state
+
+
+@functools.cache
+def _with_units(plain: Any) -> Any:
+    """The class of a backbone, with `_WithUnits` in front."""
+    names = dict(__module__=plain.__module__, __qualname__=plain.__qualname__)
+    bases = (_WithUnits, plain)
+    return type(plain)(plain.__name__, bases, dict(names, plain_class=plain))
+
+
+def _new(plain: type) -> Any:
+    cls = _with_units(plain)
+    return cls.__new__(cls)
+
+
+def _norm_layer(
+    cfg: Mapping[str, Any] | None, dim: int
+) -> Callable[[int], nn.Module] | type[nn.Module]:
+    if cfg is None:
+        return nn.Identity
+    from mmcv.cnn import build_norm_layer
+
+    checked = _check_dim('norm_cfg', cfg, dim)
+    return lambda features: build_norm_layer(checked, features)[1]
+
+
+def _conv_layer(
+    cfg: Mapping[str, Any] | None, dim: int
+) -> Callable[..., nn.Module] | None:
+    if cfg is None:
+        return None
+    from mmcv.cnn import build_conv_layer
+
+    checked = _check_dim('conv_cfg', cfg, dim)
+    return functools.partial(build_conv_layer, checked)
+
+
+def _check_dim(key: str, cfg: Mapping[str, Any], dim: int) -> dict[str, Any]:
+    """A config whose type is one for the dimensions of a unit."""
+    if not isinstance(cfg, Mapping) or 'type' not in cfg:
+        raise TypeError(f"GloRe{dim}d: {key} must be a dict with a 'type', got {cfg!r}")
+    kind = cfg['type']
+    name = kind if isinstance(kind, str) else kind.__name__
+    own = re.search(r'([123])d$', name)
+    if own and int(own[1]) != dim:
+        raise ValueError(
+            f'GloRe{dim}d: the type in {key}={cfg!r} is made for {own[1]} '
+            f'dimension(s), the unit has {dim}; use type={name[:-2]!r}'
+        )
+    if name in ('BN', 'IN', 'Conv'):
+        kind = f'{name}{dim}d'
+    elif name == 'SyncBN':
+        kind = nn.SyncBatchNorm  # mmengine has a subclass, which a unit cannot fuse
+    return dict(cfg, type=kind)
