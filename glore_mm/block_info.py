@@ -1,5 +1,7 @@
 """What a block of a network gives to a unit: channels, dimensions, layout, tokens."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,11 +13,12 @@ LAYOUTS = ('NCL', 'NLC', 'NCHW', 'NHWC', 'NCTHW', 'NTHWC')
 
 _CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_TOKENS = re.compile(r'(class|cls|dist|reg|register|storage)_?tokens?\d*')
 # networks of timm whose first blocks run without the class token that they count
 _LATE_CLASS_TOKEN = ('Cait', 'ConVit', 'Xcit')
 
 
-def find_channels(model: nn.Module, path: str, before: bool) -> int:
+def find_channels(model: nn.Module, path: str, before: bool, layout: str | None) -> int:
     """The channels of what a block gives, or with `before` takes.
 
     Those that a convolutional block gives are seen by running it on a small input. Else
@@ -28,7 +31,7 @@ def find_channels(model: nn.Module, path: str, before: bool) -> int:
     block = model.get_submodule(path)
     found = _layer_channels(block, outputs=not before)
     if found:
-        return found[0] if before else _run(block) or found[-1]
+        return found[0] if before else _run(block, layout) or found[-1]
     parent, _, name = path.rpartition('.')
     siblings = model.get_submodule(parent)
     if isinstance(siblings, nn.Sequential):
@@ -48,7 +51,7 @@ def find_dim(model: nn.Module, path: str) -> int:
     """The spatial dimensions of a block, by its convolutions or by the network's."""
     for module in (model.get_submodule(path), model):
         for dim in (3, 2, 1):
-            if any(isinstance(layer, _CONVS[dim]) for layer in module.modules()):
+            if any(isinstance(layer, _CONVS[dim]) for layer in _layers(module)):
                 return dim
     return 1
 
@@ -61,7 +64,7 @@ def find_channels_last(block: nn.Module, layout: str | None) -> tuple[int, ...]:
     """
     if layout is not None:
         return (len(layout),) if layout.endswith('C') else ()
-    layers = list(block.modules())
+    layers = list(_layers(block))
     if not any(isinstance(layer, nn.Linear | nn.LayerNorm) for layer in layers):
         return ()
     return tuple(
@@ -89,7 +92,7 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
     tokens = [
         name
         for name, _ in model.named_parameters()
-        if name.rpartition('.')[2] in ('class_token', 'cls_token', 'dist_token')
+        if _TOKENS.fullmatch(name.rpartition('.')[2])
     ]
     if [name.rpartition('.')[2] for name in tokens] == ['class_token']:
         return 1  # torchvision
@@ -102,24 +105,35 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
 
 
 def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
-    """The channels that the layers of a block give, or take, in the block's order."""
-    names = ('out_channels', 'out_features')
-    names = names if outputs else ('in_channels', 'in_features')
-    found = []
-    for layer in block.modules():
-        for name in (*names, 'num_features', 'num_channels', 'normalized_shape'):
-            size = getattr(layer, name, None)
-            if isinstance(size, tuple) and size:  # of a LayerNorm
-                size = size[-1]
-            if type(size) is int and next(layer.parameters(), None) is not None:
-                found.append(size)
-                break
-    return found
+    """The channels that the layers of a block give, or take, in the block's order.
+
+    Those of its norms where it has no other layers.
+    """
+    maps = ('out_channels', 'out_features')
+    maps = maps if outputs else ('in_channels', 'in_features')
+    for names in (maps, ('num_features', 'num_channels', 'normalized_shape')):
+        found = []
+        for layer in _layers(block):
+            sizes = [getattr(layer, name, None) for name in names]
+            # of a LayerNorm the last
+            sizes = [s[-1] if isinstance(s, tuple) and s else s for s in sizes]
+            if next(layer.parameters(), None) is not None:
+                found += [size for size in sizes if type(size) is int]
+        if found:
+            return found
+    return []
 
 
-def _run(block: nn.Module) -> int | None:
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """A module and all in it, units aside."""
+    yield module
+    for name in child_names(module):
+        yield from _layers(module.get_submodule(name))
+
+
+def _run(block: nn.Module, layout: str | None) -> int | None:
     """The channels that a block gives for a small map; None where it takes no map."""
-    convs = (m for m in block.modules() if isinstance(m, tuple(_CONVS.values())))
+    convs = (m for m in _layers(block) if isinstance(m, tuple(_CONVS.values())))
     conv: Any = next(convs, None)
     if conv is None:
         return None
@@ -133,7 +147,8 @@ def _run(block: nn.Module) -> int | None:
     try:
         with torch.no_grad():
             out = block.eval()(x)
-        return int(out.shape[1]) if out.dim() == x.dim() else None
+        last = out.dim() in find_channels_last(block, layout)
+        return int(out.shape[-1 if last else 1]) if out.dim() == x.dim() else None
     except Exception:
         return None
     finally:

@@ -126,6 +126,19 @@ def glore(
     return out.reshape(x.shape)
 
 
+def is_supported() -> bool:
+    """Whether PyTorch can follow here.
+
+    A trace is to be the same with gradients and without. Transforms of torch.func and
+    forward-mode derivatives take plain operators only.
+    """
+    return not (
+        torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
+
+
 def product_dtype(x: Tensor) -> torch.dtype:
     """The dtype of the products along the positions of x."""
     if is_autocast(x) and x.dtype != torch.float64:

@@ -77,6 +77,12 @@ def insert_glore(
     """
     if layout not in (None, *LAYOUTS):
         raise ValueError(f'layout must be one of {", ".join(LAYOUTS)}; got {layout!r}')
+    if num_prefix_tokens is not None and (
+        type(num_prefix_tokens) is not int or num_prefix_tokens < 0
+    ):
+        raise ValueError(
+            f'num_prefix_tokens must be an integer from 0 on; got {num_prefix_tokens!r}'
+        )
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError('a scripted or traced module takes no unit: insert it before')
     inserted = []  # into the network only when all of them are made
@@ -84,13 +90,14 @@ def insert_glore(
         block = model.get_submodule(path)
         settings = dict(unit or {})
         if 'in_channels' not in settings:
-            settings['in_channels'] = find_channels(model, path, before)
+            settings['in_channels'] = find_channels(model, path, before, layout)
         prefix = num_prefix_tokens
         if prefix is None:
             prefix = find_prefix_tokens(model, path)
         dim = find_dim(model, path)
         last = find_channels_last(block, layout)
-        hook = _ApplyUnit(path, before, dim, settings['in_channels'], last, prefix)
+        channels = settings['in_channels']
+        hook = _ApplyUnit(path, before, dim, channels, layout, last, prefix)
         made = _UNITS[dim](**settings) if build is None else build(dim, **settings)
         like = next(chain(block.parameters(), model.parameters()), None)
         own = next(made.parameters(), None)
@@ -115,6 +122,10 @@ def remove_glore(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: `model`, as it was before.
     """
+    for module in model.modules():
+        plain = getattr(module, 'plain_class', None)  # of a backbone by WithGloRe
+        if isinstance(plain, type):
+            module.__class__ = plain
     for module, hooks, key in list(_find_hooks(model)):
         delattr(module, hooks.pop(key).name)
     return model
@@ -138,6 +149,7 @@ class _ApplyUnit:
     before: bool  # on the input of the block, in a pre-hook
     dim: int  # spatial dimensions of what the unit takes
     channels: int
+    layout: str | None
     channels_last: tuple[int, ...]  # numbers of dimensions of the tensors (…, C)
     num_prefix_tokens: int
 
@@ -149,19 +161,23 @@ class _ApplyUnit:
     def __call__(self, block: nn.Module, args: Any, output: Any = None) -> Any:
         """Apply the unit to the block's output, or to its first argument."""
         values = args if self.before else output
-        x, *others = values if isinstance(values, tuple | list) else (values,)
+        several = isinstance(values, tuple | list)
+        x, *others = (values or (None,)) if several else (values,)
         two = any(isinstance(value, Tensor) for value in others) and not self.before
         if two or not isinstance(x, Tensor | Proxy):
             kinds = ', '.join(type(value).__name__ for value in (x, *others))
             raise TypeError(
                 f'{describe_place(self.path, self.before)} is no single tensor, but '
-                f'{type(values).__name__} of {kinds}: a unit can follow a block that '
-                'returns a tensor, or a tuple of a tensor and its shape'
+                f'{type(values).__name__} of {kinds}: a unit takes a tensor, or the '
+                'first of a tuple of a tensor and its shape'
             )
         last, prefix = self.channels_last, self.num_prefix_tokens
-        view = _view(x, self.path, self.channels, self.dim, last, prefix)
+        view = _view(x, self.path, self.channels, self.layout, self.dim, last, prefix)
         y = _undo_view(getattr(block, self.name)(view), x, last, prefix)
-        return type(values)([y, *others]) if isinstance(values, tuple | list) else y
+        if not several:
+            return y
+        make = getattr(type(values), '_make', type(values))  # of a named tuple
+        return make([y, *others])
 
 
 @wrap  # one call for torch.fx, as it depends on the shape
@@ -169,18 +185,24 @@ def _view(
     x: Any,
     path: str,
     channels: int,
+    layout: str | None,
     dim: int,
     channels_last: tuple[int, ...],
     num_prefix_tokens: int,
 ) -> Any:
     """What the unit is given: (N, C, *spatial), of `dim` spatial dimensions."""
     last = x.dim() in channels_last
-    if not torch.jit.is_tracing() and x.shape[-1 if last else 1] != channels:
-        other = 'channels-first, such as NCHW' if last else 'channels-last, NLC or NHWC'
+    if not torch.jit.is_tracing() and (
+        x.dim() != (len(layout) if layout else max(x.dim(), 3))
+        or x.shape[-1 if last else 1] != channels
+        or (x.dim() == 3 and last and x.shape[1] <= num_prefix_tokens)
+    ):
+        where = f'in dimension {x.dim() - 1 if last else 1}'
+        where = f'in the layout {layout}' if layout else where
         raise ValueError(
             f'{path} gives {tuple(x.shape)}; its unit was made for {channels} channels '
-            f'in dimension {x.dim() - 1 if last else 1}. If this map is {other}, give '
-            'layout=…; else give unit=dict(in_channels=…)'
+            f'{where}, behind {num_prefix_tokens} prefix tokens. Where that is wrong, '
+            'give layout=…, unit=dict(in_channels=…) or num_prefix_tokens=…'
         )
     if last:
         x = x[:, num_prefix_tokens:] if x.dim() == 3 else x

@@ -159,6 +159,15 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
             'children: a unit cannot be one of them. Name another module; it has: '
             f'{_list_children(block)}'
         )
+    owner = model.get_submodule(path.rpartition('.')[0])
+    if isinstance(owner, nn.MultiheadAttention):
+        raise ValueError(f'{path} is never called: {type(owner).__name__} reads it')
+    sequence_first = not getattr(getattr(block, 'self_attn', None), 'batch_first', True)
+    if sequence_first and type(block).__module__.startswith('torch.nn'):
+        raise ValueError(
+            f'{path} ({type(block).__name__}) takes (L, N, C): build it with '
+            'batch_first=True'
+        )
     if hasattr(block, UNIT_NAMES[before]):
         raise ValueError(
             f'placement asks for a second unit {describe_place(path, before)}; '

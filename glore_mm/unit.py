@@ -192,9 +192,9 @@ class GloRe(nn.Module):
 
     def _can_fuse(self, x: Tensor) -> bool:
         """Whether `order` asks for `fused.glore`, and it computes this unit."""
-        if torch.jit.is_tracing() or _is_transformed():
-            return False  # these take plain operators only
-        if self.order == 'direct' or (self.order == 'auto' and not self._is_cheaper(x)):
+        if self.order == 'direct' or not fused.is_supported():
+            return False
+        if self.order == 'auto' and not self._is_cheaper(x):
             return False
         biased = self.conv_state, self.conv_proj, self.gcn.conv1
         unbiased = self.gcn.conv2, self.conv_extend
@@ -372,12 +372,6 @@ def _record_call(unit: GloRe, x: Any) -> Any:
     if not path:
         raise TypeError('torch.fx does not look into a unit: trace what holds it')
     return x.tracer.create_proxy('call_module', path, (x,), {})
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func (vmap, jvp, ...) is at work."""
-    level = torch.autograd.forward_ad._current_level
-    return torch._C._are_functorch_transforms_active() or level >= 0
 
 
 def _is_unmodified(layer: nn.Module, *types: type) -> bool:

@@ -5,6 +5,7 @@ import functools
 import gc
 import pickle
 import weakref
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -634,8 +635,12 @@ class Pair(nn.Conv2d):
         ([Pair(8, 8, 1)], {}, 'behind 0 is no single tensor, but tuple of Tensor, Te'),
         ([nn.Conv2d(8, 8, 1)], dict(unit=dict(in_channels=4, num_nodes=1)),
          r'0 gives \(1, 8, 9, 9\); its unit was made for 4 channels .*in_channels='),
-        ([nn.Conv2d(8, 8, 1)], dict(layout='NHWC'), 'channels-first, .*give layout='),
+        ([nn.Conv2d(8, 8, 1)], dict(layout='NHWC'), '8 channels in the layout NHWC'),
         ([nn.Conv2d(8, 8, 1)], dict(layout='HWC'), "must be one of NCL, .* got 'HWC'"),
+        ([nn.Conv2d(8, 8, 1)], dict(layout='NCTHW'), r'gives \(1, 8, 9, 9\).*give layo'),
+        ([nn.Conv2d(8, 8, 1)], dict(num_prefix_tokens=-1), 'from 0 on; got -1'),
+        ([nn.Flatten(), nn.Linear(648, 9)], dict(unit=dict(in_channels=648)),
+         r'0 gives \(1, 648\); its unit was made for 648 channels'),
         ([nn.ModuleList([nn.Conv2d(8, 8, 1)])], {}, r'0 \(ModuleList\) is a container'),
         ([torch.jit.script(nn.Conv2d(8, 8, 1))], {}, '0 is scripted or traced'),
     ],
@@ -644,6 +649,73 @@ def test_blocks_that_take_no_unit(blocks, options, message):
     net = nn.Sequential(*blocks)
     with pytest.raises((TypeError, ValueError), match=message):
         glore_mm.insert_glore(net, ['0'], **options)(torch.randn(1, 8, 9, 9))
+
+
+def test_blocks_of_torch_that_take_no_unit():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=False)
+    with pytest.raises(
+        ValueError, match=r'takes \(L, N, C\): build it with batch_'
+    ):
+        glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=1))
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    with pytest.raises(
+        ValueError, match='out_proj is never called: MultiheadAtt'
+    ):
+        glore_mm.insert_glore(layer, ['self_attn.out_proj'])
+    net = glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=1))
+    assert net.layers[0].glore.in_channels == 16
+    assert net(torch.randn(2, 9, 16)).shape == (2, 9, 16)
+    decoder = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+    net = nn.ModuleList([decoder])
+    glore_mm.insert_glore(net, {'[0]': ('input',)})
+    with pytest.raises(TypeError, match='at the input of 0 is no single tensor'):
+        net[0](tgt=torch.randn(2, 9, 16), memory=torch.randn(2, 4, 16))
+
+
+class Named(NamedTuple):
+    x: torch.Tensor
+    size: int
+
+
+class NamedOutput(nn.Conv2d):
+    """A block that returns a named tuple."""
+
+    def forward(self, x):
+        return Named(super().forward(x), 9)
+
+
+def test_a_named_tuple_stays_one():
+    net = nn.Sequential(NamedOutput(8, 8, 1))
+    glore_mm.insert_glore(net, ['0'], dict(in_channels=8))
+    found = net(torch.randn(1, 8, 9, 9))
+    assert type(found) is Named and found.size == 9
+
+
+def test_a_unit_says_nothing_of_the_stage_around_it():
+    import timm
+
+    net = timm.create_model('swin_tiny_patch4_window7_224', img_size=64, window_size=2)
+    net = glore_mm.insert_glore(net.eval(), {'layers.1.blocks': 1}, dict(num_nodes=4))
+    glore_mm.insert_glore(net, ['layers.1'], dict(num_nodes=4))
+    assert net(torch.randn(1, 3, 64, 64)).shape == (1, 1000)
+    assert net.layers[1].glore.in_channels == 192
+
+
+def test_patch_merging_gives_what_its_linear_layer_gives():
+    from torchvision.models import get_model
+
+    net = glore_mm.insert_glore(get_model('swin_t'), ['features.4', 'features.0'])
+    assert [unit.in_channels for unit in units(net).values()] == [96, 384]
+    assert net(torch.randn(1, 3, 64, 64)).shape == (1, 1000)
+
+
+def test_a_backbone_by_config_is_plain_again():
+    init_default_scope('mmpretrain')
+    backbone = dict(type='ResNet', depth=18)
+    net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=['layer3']))
+    assert list(units(net)) == ['layer3.1.glore']
+    glore_mm.remove_glore(net)
+    assert type(net) is type(MODELS.build(backbone)) and not units(net)
 
 
 def test_a_scripted_network_takes_no_unit():
