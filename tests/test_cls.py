@@ -11,7 +11,6 @@ import glore_mm
 from glore_mm.cls import PreActResNet
 from glore_mm.errors import UserError
 
-
 TINY = dict(base_channels=8, stage_blocks=(2, 1, 1, 1))
 
 

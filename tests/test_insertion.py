@@ -637,7 +637,7 @@ class Pair(nn.Conv2d):
          r'0 gives \(1, 8, 9, 9\); its unit was made for 4 channels .*in_channels='),
         ([nn.Conv2d(8, 8, 1)], dict(layout='NHWC'), '8 channels in the layout NHWC'),
         ([nn.Conv2d(8, 8, 1)], dict(layout='HWC'), "must be one of NCL, .* got 'HWC'"),
-        ([nn.Conv2d(8, 8, 1)], dict(layout='NCTHW'), r'gives \(1, 8, 9, 9\).*give layo'),
+        ([nn.Conv2d(8, 8, 1)], dict(layout='NCTHW'), r'gives \(1, 8, 9, 9\).*layo'),
         ([nn.Conv2d(8, 8, 1)], dict(num_prefix_tokens=-1), 'from 0 on; got -1'),
         ([nn.Flatten(), nn.Linear(648, 9)], dict(unit=dict(in_channels=648)),
          r'0 gives \(1, 648\); its unit was made for 648 channels'),
@@ -653,14 +653,10 @@ def test_blocks_that_take_no_unit(blocks, options, message):
 
 def test_blocks_of_torch_that_take_no_unit():
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=False)
-    with pytest.raises(
-        ValueError, match=r'takes \(L, N, C\): build it with batch_'
-    ):
+    with pytest.raises(ValueError, match=r'takes \(L, N, C\): build it with batch_'):
         glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=1))
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
-    with pytest.raises(
-        ValueError, match='out_proj is never called: MultiheadAtt'
-    ):
+    with pytest.raises(ValueError, match='out_proj is never called: MultiheadAtt'):
         glore_mm.insert_glore(layer, ['self_attn.out_proj'])
     net = glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=1))
     assert net.layers[0].glore.in_channels == 16

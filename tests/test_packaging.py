@@ -125,6 +125,13 @@ def test_a_command_names_the_extras_that_it_needs(command):
     assert line.startswith("error: this needs OpenMMLab: pip install 'glore-mm[seg]'")
 
 
+@pytest.mark.parametrize('package', ['engine', 'analysis', 'checkpoints'])
+def test_a_package_names_the_extras_that_it_needs(package):
+    done = run_with_torch_only(f'import glore_mm.{package}')
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith('ModuleNotFoundError: this needs OpenMMLab: pip install ')
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> Path:
     """The package as it is published."""

@@ -4,6 +4,7 @@ What draws is not imported here: `curves`, `node_pictures` and the pages, which 
 matplotlib's figures and more.
 """
 
+import glore_mm._toolkit  # noqa: F401
 from glore_mm.analysis.cost import Cost, cost_of
 from glore_mm.analysis.dumps import ConfusionDump, ScoresDump, class_iou, read_dump
 from glore_mm.analysis.logs import Curve, read_run, read_runs

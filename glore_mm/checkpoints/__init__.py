@@ -1,5 +1,6 @@
 """Reading checkpoints safely, and converting those that others have released."""
 
+import glore_mm._toolkit  # noqa: F401
 from glore_mm.checkpoints.files import (
     read_checkpoint,
     weights_of,

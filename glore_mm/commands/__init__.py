@@ -1,10 +1,8 @@
 """The console scripts; tools/ has the same, and more, for a checkout."""
 
 import sys
-from importlib.util import find_spec
 
-if find_spec('mmengine') is None:
-    sys.exit(
-        "error: this needs OpenMMLab: pip install 'glore-mm[seg]', [cls] or [video], "
-        'and mmcv or mmcv-lite; [all] brings everything'
-    )
+try:
+    import glore_mm._toolkit  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}')

@@ -1,5 +1,6 @@
 """What the tools share: setting up, running, reporting."""
 
+import glore_mm._toolkit  # noqa: F401
 from glore_mm.engine.amp import CPUAmpOptimWrapper
 from glore_mm.engine.building import build_model
 from glore_mm.engine.images import bad_image

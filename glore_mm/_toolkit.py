@@ -1,0 +1,10 @@
+"""Imported first by what needs more than torch: its error names what to install."""
+
+from importlib.util import find_spec
+
+if find_spec('mmengine') is None:
+    raise ModuleNotFoundError(
+        "this needs OpenMMLab: pip install 'glore-mm[seg]', [cls] or [video], and mmcv "
+        'or mmcv-lite; [all] brings everything',
+        name='mmengine',
+    )
