@@ -5,6 +5,7 @@ applies it: `layer3.2.glore` works on the output of `layer3.2`. Blocks keep thei
 places, so that every key of a checkpoint keeps its name.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -172,7 +173,10 @@ class _ApplyUnit:
                 'first of a tuple of a tensor and its shape'
             )
         last, prefix = self.channels_last, self.num_prefix_tokens
-        view = _view(x, self.path, self.channels, self.layout, self.dim, last, prefix)
+        grid = _find_grid((*args[1:], *others), self.dim)
+        view = _view(
+            x, self.path, self.channels, self.layout, self.dim, last, prefix, grid
+        )
         y = _undo_view(getattr(block, self.name)(view), x, last, prefix)
         if not several:
             return y
@@ -189,6 +193,7 @@ def _view(
     dim: int,
     channels_last: tuple[int, ...],
     num_prefix_tokens: int,
+    grid: tuple[int, ...],
 ) -> Any:
     """What the unit is given: (N, C, *spatial), of `dim` spatial dimensions."""
     last = x.dim() in channels_last
@@ -209,7 +214,24 @@ def _view(
         x = x.movedim(-1, 1)
     if x.dim() == dim + 2:
         return x
-    return x.flatten(2).reshape(x.shape[0], x.shape[1], -1, *(1,) * (dim - 1))
+    x = x.flatten(2)
+    if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+        side = math.isqrt(x.shape[2])
+        for shape in (grid, (side,) * dim):  # as the maps of nodes are drawn
+            if shape and math.prod(shape) == x.shape[2]:
+                return x.unflatten(2, shape)
+    return x.reshape(x.shape[0], x.shape[1], -1, *(1,) * (dim - 1))
+
+
+def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
+    """The height and width, or more, of tokens that come with their shape."""
+    for value in values:
+        if (
+            isinstance(value, tuple | list)
+            and [type(size) for size in value] == [int] * dim
+        ):
+            return tuple(value)
+    return ()
 
 
 @wrap

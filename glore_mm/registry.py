@@ -195,7 +195,9 @@ def _check_dim(key: str, cfg: Mapping[str, Any], dim: int) -> dict[str, Any]:
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         raise TypeError(f"GloRe{dim}d: {key} must be a dict with a 'type', got {cfg!r}")
     kind = cfg['type']
-    name = kind if isinstance(kind, str) else kind.__name__
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', None)
+    if name is None:
+        raise TypeError(f'GloRe{dim}d: the type in {key}={cfg!r} is no layer')
     own = re.search(r'([123])d$', name)
     if own and int(own[1]) != dim:
         raise ValueError(
@@ -206,4 +208,5 @@ def _check_dim(key: str, cfg: Mapping[str, Any], dim: int) -> dict[str, Any]:
         kind = f'{name}{dim}d'
     elif name == 'SyncBN':
         kind = nn.SyncBatchNorm  # mmengine has a subclass, which a unit cannot fuse
-    return dict(cfg, type=kind)
+    settings = {name: value for name, value in cfg.items() if name != '_scope_'}
+    return dict(settings, type=kind)

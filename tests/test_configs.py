@@ -1,6 +1,9 @@
 """Every config builds and differs from its baseline in what it says."""
 
+import copy
+from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,14 +17,14 @@ from mmengine.registry import (
     PARAM_SCHEDULERS,
     init_default_scope,
 )
+from mmengine.structures import PixelData
 from mmengine.utils import import_modules_from_strings
 
 import glore_mm
 from glore_mm.analysis import cost_of, units_of
-from glore_mm.cls.tools import example_inputs
-from glore_mm.engine import build_model, load_config, train
-from glore_mm.engine import example_inputs as any_inputs
+from glore_mm.engine import build_model, example_inputs, load_config, train
 from glore_mm.engine.ablation import read_ablation
+from glore_mm.video.views import set_views
 
 ROOT = Path(__file__).parent.parent
 SEG, CLS, VIDEO, DET = (
@@ -66,7 +69,8 @@ def test_builds(path):
     crop = next(t for t in cfg.train_pipeline if t.type == 'RandomCrop').crop_size
     resize = next(t for t in cfg.train_pipeline if t.type == 'RandomResize').scale
     assert crop == cfg.model.data_preprocessor.size
-    assert cfg.test_pipeline[1] == dict(type='Resize', scale=resize, keep_ratio=True)
+    resized = dict(type='Resize', scale=list(resize), keep_ratio=True)
+    assert stripped(cfg.test_pipeline[1]) == resized
     numbers = dict(voc12aug=21, camvid=11, ade20k=150)
     classes = numbers.get(path.stem.rpartition('_')[2], 19)
     assert model.decode_head.num_classes == model.auxiliary_head.num_classes == classes
@@ -495,34 +499,281 @@ VIDEO_SWIN = (
     'mmaction::recognition/swin/'
     'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb'
 )
-AMP = {'optim_wrapper.type', 'optim_wrapper.loss_scale'}  # left to --amp
+AMP = 'optim_wrapper.type'  # left to --amp
+SCALING = {AMP, 'optim_wrapper.loss_scale'}
 OTHER_DATA = {'model.data_preprocessor.size', 'model.decode_head.num_classes',
               'model.auxiliary_head.num_classes', 'param_scheduler',
               'train_cfg.max_iters', 'train_cfg.val_interval'}  # fmt: skip
+WHOLE = {f'model.test_cfg.{key}' for key in ('mode', 'crop_size', 'stride')}
 
 
 @pytest.mark.parametrize(
     ('task', 'name', 'path', 'keys'),
     [
         ('seg', 'swin-t_upernet_ade20k', SWIN, set()),
-        ('seg', 'convnext-t_upernet_ade20k', CONVNEXT, AMP),
+        ('seg', 'convnext-t_upernet_ade20k', CONVNEXT, SCALING),
         ('seg', 'swin-t_upernet_cityscapes', SWIN, OTHER_DATA),
         (
             'seg',
             'convnext-t_upernet_cityscapes',
             CONVNEXT,
-            AMP | OTHER_DATA | {f'model.test_cfg.{k}' for k in ('crop_size', 'stride')},
+            SCALING | OTHER_DATA | WHOLE,
         ),
-        ('video', 'swin-t_32x2_kinetics400', VIDEO_SWIN, AMP),
+        ('video', 'swin-t_32x2_kinetics400', VIDEO_SWIN, {AMP}),
     ],
 )
 def test_networks_and_recipes_of_the_libraries_are_their_own(task, name, path, keys):
     a, b = read(name, task), theirs(f'{path}.py')
     parts = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
     a, b = ({key: stripped(cfg[key].copy()) for key in parts} for cfg in (a, b))
-    different = differences(a, b) - {'model.test_cfg.mode', 'optim_wrapper.clip_grad'}
-    assert different <= keys
-    assert a['train_cfg'].get('max_iters') in (None, 80000, 160000)
+    assert differences(a, b) == keys
+
+
+def test_video_swin_is_given_the_clips_of_mmaction2():
+    cfg = loaded('video', 'swin-t_32x2_kinetics400')
+    set_views(cfg, 4, 3)
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        a, b = (
+            {step['type']: dict(step) for step in of[loader].dataset.pipeline}
+            for of in (cfg, theirs(f'{VIDEO_SWIN}.py'))
+        )
+        sampled = dict(b.pop('SampleFrames'), type='SampleClips', num_clips=1)
+        a['SampleClips'].setdefault('num_clips', 1)
+        if loader == 'test_dataloader':
+            sampled['num_clips'] = 4
+        assert a.pop('SampleClips') == sampled
+        reading = {'OpenVideo', 'DecodeVideo', 'DecordInit', 'DecordDecode'}
+        a, b = ({k: v for k, v in of.items() if k not in reading} for of in (a, b))
+        assert a == b and [*a] == [*b]
+
+
+# ------------------------------------------------------- transformers and ConvNeXt
+
+#: Networks with units: the task, the data, the network, the blocks that units follow.
+PAIRS = [
+    *(
+        ('seg', data, network, blocks)
+        for data in ('cityscapes', 'ade20k')
+        for network, blocks in (
+            ('swin-t_upernet', 'stages.2.blocks: 0 2 4'),
+            ('convnext-t_upernet', 'stages.2: 1 4 6'),
+        )
+    ),
+    ('cls', 'imagenet', 'swin-t', 'stages.2.blocks: 0 2 4'),
+    ('cls', 'imagenet', 'deit-s', 'layers: 2 5 8'),
+    ('video', 'kinetics400', 'swin-t_32x2', 'layers.2.blocks: 0 2 4'),
+]
+#: What starts them from a checkpoint that is downloaded.
+LOADING = dict(
+    seg=dict(init_cfg=None), cls={}, video=dict(pretrained=None, pretrained2d=False)
+)
+#: Inputs. The windows of mmpretrain's Swin want as many pixels as it is made for.
+SMALL = dict(seg=(3, 64, 64), cls=(3, 224, 224), video=(1, 3, 4, 64, 64))
+few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
+
+
+def loaded(task: str, name: str, **options: object) -> Config:
+    """As the tools read it, with other settings of the backbone proper."""
+    path = str(ROOT / 'configs' / task / f'{name}.py')
+    where = 'model.backbone.' + 'backbone.' * name.startswith('glore')
+    return load_config(path, {where + key: value for key, value in options.items()})
+
+
+@pytest.fixture(scope='module', params=PAIRS, ids=lambda p: f'{p[0]}-{p[2]}-{p[1]}')
+def pair(request):
+    """A network as training begins with it, and the same without units."""
+    task, data, network, blocks = request.param
+    first = 'plain_' if task == 'cls' else ''
+    cfg, plain_cfg = (
+        loaded(task, f'{prefix}{network}_{data}', **LOADING[task])
+        for prefix in ('glore_', first)
+    )
+    model, plain = build_model(cfg), build_model(plain_cfg)
+    model.init_weights()
+    for name, weight in model.named_parameters():
+        if not weight.any() and name.startswith('head.'):  # it would learn first
+            torch.nn.init.normal_(weight, std=0.02)
+    state = model.state_dict()
+    plain.load_state_dict({k: v for k, v in state.items() if '.glore.' not in k})
+    return SimpleNamespace(
+        cfg=cfg, plain_cfg=plain_cfg, model=model, plain=plain, task=task, blocks=blocks
+    )
+
+
+def test_units_follow_the_third_stage_s_blocks(pair):
+    stage, _, blocks = pair.blocks.partition(': ')
+    expected = [f'backbone.{stage}.{block}.glore' for block in blocks.split()]
+    units = units_of(pair.model)
+    assert list(units) == expected
+    assert {type(unit).__name__ for unit in units.values()} == {
+        'GloRe3d' if pair.task == 'video' else 'GloRe2d'
+    }
+    assert {unit.normalize for unit in units.values()} == {pair.task == 'seg'}
+    assert {unit.in_channels for unit in units.values()} == {384}
+    blockers = {type(unit.blocker).__name__ for unit in units.values()}
+    assert blockers == {'SyncBatchNorm'} or pair.task != 'seg'
+    a, b = (cfg._cfg_dict.to_dict() for cfg in (pair.cfg, pair.plain_cfg))
+    for found in differences(a, b) - {'work_dir'}:
+        assert found.startswith(('model.backbone.', 'optim_wrapper.paramwise_cfg.'))
+    assert a['model']['backbone']['backbone'] == b['model']['backbone']
+
+
+@few_places
+def test_a_transformer_starts_as_it_was(pair):
+    """And gives what its head is for."""
+    inputs = torch.randn(1, *SMALL[pair.task])
+    inputs = dict(example_inputs(pair.cfg), inputs=inputs)
+    pair.model.eval(), pair.plain.eval()
+    with torch.no_grad():
+        out, expected = pair.model(**inputs), pair.plain(**inputs)
+    if pair.task == 'seg':
+        assert out.shape == (1, pair.model.decode_head.num_classes, 16, 16)
+    elif pair.task == 'cls':
+        assert out.shape == (1, 1000)
+    else:
+        assert out.shape == (1, 400)
+    assert expected.std() > 0
+    assert torch.equal(out, expected)
+
+
+def test_units_are_trained_as_their_blocks_are(pair):
+    """By the recipe's rules: rates by depth, no decay of norms."""
+    optimizer = build_optim_wrapper(pair.model, pair.cfg.optim_wrapper).optimizer
+    rules = {
+        parameter: (group['lr'], group['weight_decay'])
+        for group in optimizer.param_groups
+        for parameter in group['params']
+    }
+    assert len(rules) == len(list(pair.model.parameters()))
+
+    def rules_of(module):
+        found = defaultdict(set)
+        for name, layer in module.named_modules():
+            for key, parameter in layer.named_parameters(recurse=False):
+                norm = key if 'Norm' not in type(layer).__name__ else 'norm'
+                found['glore' in name, norm].add(rules[parameter])
+        return found
+
+    for path in units_of(pair.model):
+        found = rules_of(pair.model.get_submodule(path.rpartition('.')[0]))
+        for kind in ('weight', 'bias', 'norm'):
+            assert found[True, kind] == found[False, kind] != set(), (path, kind)
+            assert len(found[True, kind]) == 1
+        assert {decay for _, decay in found[True, 'norm']} == {0}
+
+
+@few_places
+def test_units_of_a_transformer_learn(pair):
+    from mmpretrain.structures import DataSample
+    from mmseg.structures import SegDataSample
+
+    shape, model = SMALL[pair.task], pair.model.train()
+    inputs = [torch.randint(256, shape, dtype=torch.uint8) for _ in range(2)]
+    if pair.task == 'seg':
+        model.data_preprocessor.size = size = shape[1:]
+        samples = [
+            SegDataSample(
+                gt_sem_seg=PixelData(data=torch.randint(19, (1, *size))),
+                metainfo=dict(img_shape=size),
+            )
+            for _ in inputs
+        ]
+    else:
+        kind = ActionDataSample if pair.task == 'video' else DataSample
+        samples = [kind().set_gt_label(label) for label in (3, 399)]
+    units = units_of(model).values()
+    assert not any(unit.closing_weight.any() for unit in units)
+    wrapper = build_optim_wrapper(model, pair.cfg.optim_wrapper)
+    loss = model.train_step(dict(inputs=inputs, data_samples=samples), wrapper)['loss']
+    assert loss.isfinite()
+    assert all(unit.closing_weight.any() for unit in units)
+
+
+def test_the_docs_tell_what_a_transformer_costs(pair):
+    """Counted by shapes alone, as the networks are large."""
+    counted = []
+    for cfg, net in ((pair.plain_cfg, pair.plain), (pair.cfg, pair.model)):
+        net = copy.deepcopy(net).to('meta')
+        inputs = example_inputs(cfg)
+        inputs['inputs'] = inputs['inputs'].to('meta')
+        counted.append(cost_of(net, **inputs))
+        cost, cells = counted[-1], [f'{counted[-1].parameters:,}']
+        cells += [f'{cost.macs / 1e9:.3f}']
+        for unit in units_of(net).values():
+            unit.order = 'direct'
+        direct = cost_of(net, **inputs)
+        of_units = f'{cost.unit_macs / 1e9:.3f}', f'{direct.macs / 1e9:.3f}'
+        cells += of_units if cost.unit_macs else ['', '']
+        name = Path(cfg.filename).stem
+        for data in ('_imagenet', '_kinetics400'):
+            name = name.removesuffix(data)
+        lines = (ROOT / 'docs' / 'results.md').read_text().splitlines()
+        (row,) = [line for line in lines if line.startswith(f'| `{name}` |')]
+        assert [cell.strip() for cell in row.split('|')][3:7] == cells
+    plain, cost = counted
+    assert cost.parameters == plain.parameters + cost.unit_parameters
+    assert cost.macs == plain.macs + cost.unit_macs
+
+
+@pytest.mark.parametrize('network', ['swin-t_upernet', 'convnext-t_upernet'])
+def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path):
+    """As the config names it; the units stay the identity."""
+    start = build_model(loaded('seg', f'{network}_ade20k', init_cfg=None))
+    start.init_weights()
+    for parameter in start.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    file = tmp_path / 'backbone.pth'
+    torch.save(dict(state_dict=start.state_dict()), file)
+    key = {'init_cfg.checkpoint': str(file)}
+    model = build_model(loaded('seg', f'glore_{network}_ade20k', **key))
+    model.init_weights()
+    state = model.backbone.state_dict()
+    for name, value in start.backbone.state_dict().items():
+        assert torch.equal(state[name], value), name
+    for unit in units_of(model).values():
+        assert not unit.closing_weight.any()
+
+
+@pytest.mark.slow
+@few_places
+@pytest.mark.parametrize(
+    ('task', 'name'),
+    [
+        ('seg', 'glore_swin-t_upernet_cityscapes'),
+        ('seg', 'glore_convnext-t_upernet_cityscapes'),
+        ('cls', 'glore_deit-s_imagenet'),
+        ('video', 'glore_swin-t_32x2_kinetics400'),
+    ],
+)
+def test_a_transformer_trains(task, name, small_data, tmp_path):
+    """By its whole config, data and hooks included, but on small pictures."""
+    cfg = loaded(task, name, **LOADING[task])
+    cfg.work_dir = str(tmp_path)
+    sizes = dict(
+        RandomResize=dict(scale=(96, 48)),
+        RandomCrop=dict(crop_size=(48, 96)),
+        RandomResizedCrop=dict(scale=64) if task == 'cls' else {},
+        CenterCrop=dict(crop_size=64),
+        SampleClips=dict(clip_len=4, frame_interval=4),
+        Resize=dict(scale=(64, 64)) if task == 'video' else dict(scale=(96, 48)),
+    )
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(small_data[task])
+        if task == 'cls':
+            loader.dataset.type = 'ClassFolders'
+            cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = 10
+        for step in loader.dataset.pipeline:
+            step.update(sizes.get(step.type, {}))
+    if task == 'seg':
+        cfg.model.data_preprocessor.size = (48, 96)
+        cfg.train_cfg.update(max_iters=1, val_interval=1)
+    else:
+        cfg.train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
+        cfg.param_scheduler = cfg.param_scheduler[:1]  # the warm-up
+    runner = train(cfg, seed=0)
+    for unit in units_of(runner.model).values():
+        assert unit.closing_weight.any()
 
 
 @pytest.mark.slow

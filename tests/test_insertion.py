@@ -697,6 +697,36 @@ def test_a_unit_says_nothing_of_the_stage_around_it():
     assert net.layers[1].glore.in_channels == 192
 
 
+@pytest.mark.parametrize(
+    ('library', 'backbone', 'placement', 'size', 'seen'),
+    [
+        (  # its blocks are given the shape of the tokens
+            'mmseg',
+            dict(type='SwinTransformer', embed_dims=24, window_size=2),
+            {'stages.1.blocks': 1},
+            (1, 3, 32, 64),
+            (1, 48, 4, 8),
+        ),
+        (
+            'mmpretrain',
+            dict(type='VisionTransformer', arch='deit-tiny', img_size=64),
+            ['layers.3'],
+            (1, 3, 64, 64),
+            (1, 192, 4, 4),
+        ),
+    ],
+)
+def test_tokens_are_seen_in_their_grid(library, backbone, placement, size, seen):
+    """So that the maps of nodes are pictures."""
+    init_default_scope(library)
+    net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=placement))
+    (unit,) = units(net).values()
+    shapes = []
+    unit.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape)))
+    net(torch.randn(size))
+    assert shapes == [seen]
+
+
 def test_patch_merging_gives_what_its_linear_layer_gives():
     from torchvision.models import get_model
 

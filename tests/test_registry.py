@@ -32,6 +32,8 @@ def test_norm_and_conv_types():
             unit = build(f'GloRe{dim}d', norm_cfg=dict(type=name))
             assert (type(unit.blocker), unit.blocker.eps) == (kind, 1e-5)
     assert type(build('GloRe3d', norm_cfg=dict(type='IN')).blocker) is nn.InstanceNorm3d
+    inherited = build('GloRe2d', norm_cfg=dict(type='SyncBN', _scope_='mmseg'))
+    assert type(inherited.blocker) is nn.SyncBatchNorm
     synced = build('GloRe2d', norm_cfg=dict(type=nn.SyncBatchNorm))
     assert type(synced.blocker) is nn.SyncBatchNorm
     frozen = build('GloRe2d', norm_cfg=dict(type='BN', requires_grad=False))
@@ -49,6 +51,7 @@ def test_norm_and_conv_types():
     [
         ('GloRe2d', dict(norm_cfg='BN'), "norm_cfg must be a dict .* got 'BN'"),
         ('GloRe2d', dict(norm_cfg=dict(type='BN3d')), "use type='BN'"),
+        ('GloRe2d', dict(norm_cfg=dict(type=None)), 'the type in norm_cfg=.*no layer'),
         ('GloRe3d', dict(conv_cfg=dict(type='Conv2d')), "use type='Conv'"),
     ],
 )

@@ -175,7 +175,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     handles = [unit.register_forward_pre_hook(settle) for unit in units]
     try:
         found = network(x)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f'{cfg.filename}: the network takes no input of {_times(x)}: '
             f'{first_line_of(error).rstrip(".")}. Give another --size.'

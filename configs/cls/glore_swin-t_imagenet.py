@@ -1,0 +1,11 @@
+# The same with three units on the third stage, which is where Res4 is in a ResNet.
+_base_ = './plain_swin-t_imagenet.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement={'stages.2.blocks': 3},
+    )
+)

@@ -1,0 +1,13 @@
+# mmpretrain's DeiT-S, a ViT-S/16, by its recipe of 4 × 256 images, which gives it 80.69
+# top-1 there.
+_base_ = 'mmpretrain::deit/deit-small_4xb256_in1k.py'
+
+custom_imports = dict(imports=['glore_mm.cls'])
+custom_hooks = [dict(type='SkippedSamples')]
+train_pipeline = [dict(type='LoadPhotograph'), *_base_.train_pipeline[1:]]
+test_pipeline = [dict(type='LoadPhotograph'), *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(type='ImageNetFolders', pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(type='ImageNetFolders', pipeline=test_pipeline, test_mode=True)
+)
+test_dataloader = val_dataloader

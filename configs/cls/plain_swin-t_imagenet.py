@@ -1,0 +1,12 @@
+# mmpretrain's Swin-T by its recipe of 16 × 64 images, which gives it 81.18 top-1 there.
+_base_ = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'
+
+custom_imports = dict(imports=['glore_mm.cls'])
+custom_hooks = [dict(type='SkippedSamples')]
+train_pipeline = [dict(type='LoadPhotograph'), *_base_.train_pipeline[1:]]
+test_pipeline = [dict(type='LoadPhotograph'), *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(type='ImageNetFolders', pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(type='ImageNetFolders', pipeline=test_pipeline, test_mode=True)
+)
+test_dataloader = val_dataloader
