@@ -315,7 +315,8 @@ def write(
 
 def _table(rows: list[dict]) -> list[str]:
     head = ['', 'parameters', 'GMACs']
-    keys = ('ms', 'ratio', '÷ its products', 'peak MB')
+    limits = any('per_products' in row for row in rows)
+    keys = ['ms', 'ratio', *['÷ its products'] * limits, 'peak MB']
     head += [f'{mode}: {key}' for mode in MODES for key in keys]
     head.append('kept MB')
     lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
@@ -329,11 +330,15 @@ def _table(rows: list[dict]) -> list[str]:
         for mode in MODES:
             row = modes[mode]
             if 'failed' in row:
-                cells += [row['failed'], '', '', '']
+                cells += [row['failed'], *[''] * (len(keys) - 1)]
                 continue
             spread = f'{row["ratio"]:.2f} ({row["low"]:.2f}–{row["high"]:.2f})'
-            limit = f'{row["per_products"]:.2f}' if 'per_products' in row else ''
-            cells += [f'{row["ms"]:.1f}', spread, limit, f'{row["peak_mb"]:.0f}']
+            cells += [f'{row["ms"]:.1f}', spread]
+            if limits:
+                cells.append(
+                    f'{row["per_products"]:.2f}' if 'per_products' in row else ''
+                )
+            cells.append(f'{row["peak_mb"]:.0f}')
         cells.append(f'{row["kept_mb"]:.1f}' if 'kept_mb' in row else '')
         lines.append('| ' + ' | '.join(cells) + ' |')
     return lines

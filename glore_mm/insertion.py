@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -96,14 +96,20 @@ def insert_glore(
         if prefix is None:
             prefix = find_prefix_tokens(model, path)
         dim = find_dim(model, path)
-        last = find_channels_last(block, layout)
-        channels = settings['in_channels']
-        hook = _ApplyUnit(path, before, dim, channels, layout, last, prefix)
+        form = _Form(
+            path=path,
+            channels=settings['in_channels'],
+            dim=dim,
+            layout=layout,
+            channels_last=find_channels_last(block, layout),
+            num_prefix_tokens=prefix,
+        )
         made = _UNITS[dim](**settings) if build is None else build(dim, **settings)
         like = next(chain(block.parameters(), model.parameters()), None)
         own = next(made.parameters(), None)
         if like is not None and own is not None and _kind(own) != _kind(like):
             made.to(device=like.device, dtype=like.dtype)
+        hook = _ApplyUnit(form, before)
         inserted.append((block, hook, made.train(block.training)))
     for block, hook, made in inserted:
         block.add_module(hook.name, made)
@@ -139,6 +145,17 @@ def find_inserted(model: nn.Module) -> list[nn.Module]:
     ]
 
 
+class _Form(NamedTuple):
+    """What a block gives, and what its unit takes."""
+
+    path: str  # of the block
+    channels: int
+    dim: int  # spatial dimensions of what the unit takes
+    layout: str | None  # as the user has given it
+    channels_last: tuple[int, ...]  # numbers of dimensions of the tensors (…, C)
+    num_prefix_tokens: int
+
+
 @dataclass
 class _ApplyUnit:
     """A forward hook, or pre-hook, that applies the unit of a block.
@@ -146,13 +163,8 @@ class _ApplyUnit:
     It holds no module, as it is copied and pickled with the block.
     """
 
-    path: str  # of the block
+    form: _Form
     before: bool  # on the input of the block, in a pre-hook
-    dim: int  # spatial dimensions of what the unit takes
-    channels: int
-    layout: str | None
-    channels_last: tuple[int, ...]  # numbers of dimensions of the tensors (…, C)
-    num_prefix_tokens: int
 
     @property
     def name(self) -> str:
@@ -168,16 +180,13 @@ class _ApplyUnit:
         if two or not isinstance(x, Tensor | Proxy):
             kinds = ', '.join(type(value).__name__ for value in (x, *others))
             raise TypeError(
-                f'{describe_place(self.path, self.before)} is no single tensor, but '
-                f'{type(values).__name__} of {kinds}: a unit takes a tensor, or the '
-                'first of a tuple of a tensor and its shape'
+                f'{describe_place(self.form.path, self.before)} is no single tensor, '
+                f'but {type(values).__name__} of {kinds}: a unit takes a tensor, or '
+                'the first of a tuple of a tensor and its shape'
             )
-        last, prefix = self.channels_last, self.num_prefix_tokens
-        grid = _find_grid((*args[1:], *others), self.dim)
-        view = _view(
-            x, self.path, self.channels, self.layout, self.dim, last, prefix, grid
-        )
-        y = _undo_view(getattr(block, self.name)(view), x, last, prefix)
+        grid = _find_grid((*args[1:], *others), self.form.dim)
+        view = _view(x, self.form, grid)
+        y = _undo_view(getattr(block, self.name)(view), x, self.form)
         if not several:
             return y
         make = getattr(type(values), '_make', type(values))  # of a named tuple
@@ -185,17 +194,9 @@ class _ApplyUnit:
 
 
 @wrap  # one call for torch.fx, as it depends on the shape
-def _view(
-    x: Any,
-    path: str,
-    channels: int,
-    layout: str | None,
-    dim: int,
-    channels_last: tuple[int, ...],
-    num_prefix_tokens: int,
-    grid: tuple[int, ...],
-) -> Any:
+def _view(x: Any, form: _Form, grid: tuple[int, ...]) -> Any:
     """What the unit is given: (N, C, *spatial), of `dim` spatial dimensions."""
+    path, channels, dim, layout, channels_last, num_prefix_tokens = form
     last = x.dim() in channels_last
     if not torch.jit.is_tracing() and (
         x.dim() != (len(layout) if layout else max(x.dim(), 3))
@@ -235,15 +236,13 @@ def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
 
 
 @wrap
-def _undo_view(
-    y: Any, x: Any, channels_last: tuple[int, ...], num_prefix_tokens: int
-) -> Any:
+def _undo_view(y: Any, x: Any, form: _Form) -> Any:
     """The output of the unit in the shape of `x`, with its prefix tokens."""
-    if x.dim() not in channels_last:
+    if x.dim() not in form.channels_last:
         return y.reshape(x.shape)
     y = y.flatten(2).transpose(1, 2)  # (N, L, C)
-    if x.dim() == 3:
-        return torch.cat([x[:, :num_prefix_tokens], y], 1) if num_prefix_tokens else y
+    if x.dim() == 3 and form.num_prefix_tokens:
+        return torch.cat([x[:, : form.num_prefix_tokens], y], 1)
     return y.reshape(x.shape)
 
 
