@@ -38,7 +38,7 @@ STACKS = {
         ['{wheel}', 'mmaction2'],
     ),
 }  # fmt: skip
-SMOKE = ('test_smoke.py', 'test_unit.py')
+SMOKE = ('test_smoke.py', 'test_unit.py', 'test_registry.py')
 SHOWN = re.compile(r'(onedl-)?mm\w+(-lite)?|numpy|opencv-python|timm', re.IGNORECASE)
 #: Seconds for the smoke set, which takes two minutes where nothing else runs.
 LIMIT = 600

@@ -319,6 +319,7 @@ def test_classification_builds(path):
         PARAM_SCHEDULERS.build(dict(schedule, optimizer=wrapper, **length))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PLAIN)
 def test_costs_the_plain_network_and_its_units(name):
     """With every unit in the direct order of its products; a cheaper one is allowed."""
@@ -579,7 +580,18 @@ def loaded(task: str, name: str, **options: object) -> Config:
     return load_config(path, {where + key: value for key, value in options.items()})
 
 
-@pytest.fixture(scope='module', params=PAIRS, ids=lambda p: f'{p[0]}-{p[2]}-{p[1]}')
+@pytest.fixture(
+    scope='module',
+    params=[
+        pytest.param(
+            each,
+            id='-'.join((each[0], *each[2:0:-1])),
+            # the same networks as for Cityscapes, with other heads
+            marks=[pytest.mark.slow] if each[1] == 'ade20k' else [],
+        )
+        for each in PAIRS
+    ],
+)
 def pair(request):
     """A network as training begins with it, and the same without units."""
     task, data, network, blocks = request.param

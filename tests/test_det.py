@@ -75,6 +75,25 @@ def test_units_change_nothing_at_first(batch):
         assert all(map(torch.equal, one, other))
 
 
+def test_swin():
+    """The detection library's own, with units on its tokens."""
+    register_all_modules()
+    backbone = dict(type='SwinTransformer', embed_dims=24, depths=(1, 1, 4, 1))
+    plain = MODELS.build(backbone)
+    net = MODELS.build(
+        dict(type='WithGloRe', backbone=backbone, placement={'stages.2.blocks': 2})
+    )
+    assert list(units_of(net)) == ['stages.2.blocks.0.glore', 'stages.2.blocks.2.glore']
+    left = net.load_state_dict(plain.state_dict(), strict=False)
+    assert not left.unexpected_keys
+    image = torch.randn(2, 3, 64, 96)
+    net.eval(), plain.eval()
+    for one, other in zip(net(image), plain(image), strict=True):
+        assert torch.equal(one, other)
+    sum(out.square().sum() for out in net.train()(image)).backward()
+    assert all(unit.closing_weight.grad.any() for unit in units_of(net).values())
+
+
 def test_as_a_stock_plugin(batch):
     cfg = get_config('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     cfg.model.backbone.plugins = [

@@ -252,22 +252,6 @@ def test_wrong_patterns(placement, message):
     assert not units(net)
 
 
-@pytest.mark.parametrize(
-    ('name', 'placement', 'size'),
-    [
-        ('resnet50', dict(layer2=2, layer3=3), IMAGE),
-        ('r3d_18', dict(layer3=(1,)), CLIP),
-    ],
-)
-def test_torchvision(name, placement, size):
-    from torchvision.models import get_model
-
-    plain = get_model(name)
-    net = glore_mm.insert_glore(copy.deepcopy(plain), placement)
-    assert len(units(net)) == {'resnet50': 5, 'r3d_18': 1}[name]
-    assert_same(net, plain, size)
-
-
 class Samples(Dataset):
     """Two random inputs with the data samples of a library."""
 

@@ -16,6 +16,28 @@ IMAGE = (2, 3, 64, 64)
 CLIP = (2, 3, 4, 64, 64)
 
 
+# networks of a kind that another row has, too
+SLOW = {
+    'torchvision-resnext50_32x4d',
+    'torchvision-swin_v2_t',
+    'torchvision-swin3d_t',
+    'torchvision-vgg16_bn',
+    'torchvision-r3d_18',
+    'timm-resnet50',
+    'timm-resnet50-features',
+    'timm-convnext_tiny',
+    'timm-swin_tiny_patch4_window7_224',
+    'timm-swin_tiny_patch4_window7_224-features',
+    'timm-swinv2_tiny_window8_256',
+    'timm-swinv2_cr_tiny_ns_224',
+    'timm-swinv2_cr_tiny_224',
+    'timm-regnety_004',
+    'timm-densenet121',
+    'timm-efficientnet_b0',
+    'timm-maxvit_rmlp_nano_rw_256',
+}
+
+
 def vgg16_bn():
     """Without the hundred million weights of its classifier."""
     from torchvision.models import vgg16_bn
@@ -122,6 +144,7 @@ def case(
         size,
         settings,
         id=f'{library}-{name}',
+        marks=[pytest.mark.slow] if f'{library}-{name}' in SLOW else [],
     )
 
 

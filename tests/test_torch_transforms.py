@@ -169,6 +169,7 @@ def test_script_is_refused_in_one_line(unit, network):
             torch.jit.script(module)
 
 
+@pytest.mark.slow
 @torch.no_grad()  # as torch's attention has another path then
 def test_networks(network, image):
     """Each transform gives what the network gives."""
