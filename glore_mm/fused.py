@@ -132,11 +132,12 @@ def is_supported() -> bool:
     A trace is to be the same with gradients and without. Transforms of torch.func and
     forward-mode derivatives take plain operators only.
     """
-    return not (
-        torch.jit.is_tracing()
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-    )
+    if torch.jit.is_tracing():
+        return False
+    if torch.compiler.is_compiling():  # which cannot ask what follows before torch 2.5
+        return True
+    level = torch.autograd.forward_ad._current_level
+    return level < 0 and not torch._C._are_functorch_transforms_active()
 
 
 def product_dtype(x: Tensor) -> torch.dtype:

@@ -174,10 +174,10 @@ class _ApplyUnit:
     def __call__(self, block: nn.Module, args: Any, output: Any = None) -> Any:
         """Apply the unit to the block's output, or to its first argument."""
         values = args if self.before else output
-        several = isinstance(values, tuple | list)
+        several = isinstance(values, (tuple, list))
         x, *others = (values or (None,)) if several else (values,)
         two = any(isinstance(value, Tensor) for value in others) and not self.before
-        if two or not isinstance(x, Tensor | Proxy):
+        if two or not isinstance(x, (Tensor, Proxy)):
             kinds = ', '.join(type(value).__name__ for value in (x, *others))
             raise TypeError(
                 f'{describe_place(self.form.path, self.before)} is no single tensor, '
@@ -228,7 +228,7 @@ def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
     """The height and width, or more, of tokens that come with their shape."""
     for value in values:
         if (
-            isinstance(value, tuple | list)
+            isinstance(value, (tuple, list))
             and [type(size) for size in value] == [int] * dim
         ):
             return tuple(value)
