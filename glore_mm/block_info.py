@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -104,6 +105,24 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
     return 0
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation without gradients; afterwards every module is in the mode it was in.
+
+    Args:
+        model (nn.Module): The network; some of its modules may train while others do
+            not.
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
     """The channels that the layers of a block give, or take, in the block's order.
 
@@ -143,14 +162,10 @@ def _run(block: nn.Module, layout: str | None) -> int | None:
     x: Tensor = conv.weight.new_zeros(
         batch, conv.in_channels, *(8 for _ in conv.kernel_size)
     )
-    modes = {module: module.training for module in block.modules()}
     try:
-        with torch.no_grad():
-            out = block.eval()(x)
+        with evaluating(block):
+            out = block(x)
         last = out.dim() in find_channels_last(block, layout)
         return int(out.shape[-1 if last else 1]) if out.dim() == x.dim() else None
     except Exception:
         return None
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
