@@ -44,31 +44,31 @@ test-det: $(READY)
 
 # Trainings that are killed 50 times at random moments, and resumed; a quarter of an hour.
 soak: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/soak.py work_dirs/soak
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak.py work_dirs/soak
 
 # Bad input, N times as many cases as the suite tries, others each time.
 N ?= 10
 fuzz: $(READY)
-	GLORE_FUZZ=$(N) $(PYTEST) tests/test_fuzz_*.py
+	GLORE_FUZZ=$(N) $(PYTEST) tests/fuzz
 
 # Pythons, versions of torch and both stacks, an environment for each, those that
 # docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour.
 matrix: $(READY)
-	$(BIN)/python tests/matrix.py docs/compatibility
+	$(BIN)/python scripts/matrix.py docs/compatibility
 
 # What a new user sees of each way in, for docs/compatibility.md; a quarter of an hour.
 ways-in: $(READY)
-	$(BIN)/python tests/transcribe.py docs/ways_in/*.sh
+	$(BIN)/python scripts/transcribe.py docs/ways_in/*.sh
 
 # The relational benchmark, and its form in time; interrupted, they go on where they stood.
 # With one thread, as docs/evidence.md was measured.
 evidence: $(READY)
-	$(BIN)/python -m glore_mm.datasets.far_cues data/far_cues
-	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/far_cues.py --seeds 5
+	$(BIN)/python -m glore_mm.synthetic.long_range_strips data/long_range_strips
+	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range.py --seeds 5
 
 evidence-video: $(READY)
-	$(BIN)/python -m glore_mm.datasets.far_cue_clips data/far_cue_clips
-	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/far_cues_video.py --seeds 5
+	$(BIN)/python -m glore_mm.synthetic.long_range_clips data/long_range_clips
+	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range_video.py --seeds 5
 
 # The pages of docs/ in docs/_build/html; a warning is an error.
 docs: $(READY)
@@ -82,7 +82,7 @@ lint: $(READY)
 
 clean:
 	rm -rf .venv work_dirs docs/_build data/mini_cityscapes data/mini_imagenet data/mini_kinetics \
-		data/far_cues data/far_cue_clips
+		data/long_range_strips data/long_range_clips
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11, 3.12 or 3.13 found;' \

@@ -29,8 +29,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor, nn
 
-from glore_mm.analysis import cost_of
-from glore_mm.machine import processor_name
+from glore_mm.analysis.cost import count_flops
+from glore_mm.utils.device import cpu_name
 
 SLOW = 1.0  # seconds; what takes longer runs once a round, in three rounds
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -55,7 +55,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def machine(args: argparse.Namespace) -> dict[str, str]:
     """What the figures were measured on."""
-    name = processor_name()
+    name = cpu_name()
     if args.device.startswith('cuda'):
         name = torch.cuda.get_device_name(args.device)
     return dict(
@@ -174,7 +174,7 @@ def measure(
                 yield dict(row, failed=failed[name])
                 continue
             if name not in costs:
-                costs[name] = cost_of(network, *inputs)
+                costs[name] = count_flops(network, *inputs)
             pairs = zip(times[name], times[baseline], strict=False)
             ratios = sorted(a / b for a, b in pairs)
             low, middle, high = statistics.quantiles(ratios, n=4, method='inclusive')

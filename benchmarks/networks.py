@@ -11,7 +11,9 @@ import torch
 from mmengine.hub import get_config
 from torch import Tensor, nn
 
-from glore_mm.engine import build_model, example_inputs, load_config
+from glore_mm.apis.tasks import example_inputs
+from glore_mm.config.build import build_model
+from glore_mm.config.load import load_config
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 SLOWONLY_NL = (

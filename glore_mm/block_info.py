@@ -106,7 +106,7 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation without gradients; afterwards every module is in the mode it was in.
 
     Args:
@@ -163,7 +163,7 @@ def _run(block: nn.Module, layout: str | None) -> int | None:
         batch, conv.in_channels, *(8 for _ in conv.kernel_size)
     )
     try:
-        with evaluating(block):
+        with eval_mode(block):
             out = block(x)
         last = out.dim() in find_channels_last(block, layout)
         return int(out.shape[-1 if last else 1]) if out.dim() == x.dim() else None

@@ -23,7 +23,7 @@ from glore_mm.block_info import (
     find_prefix_tokens,
 )
 from glore_mm.placement import UNIT_NAMES, describe_place, find_places
-from glore_mm.unit import GloRe1d, GloRe2d, GloRe3d
+from glore_mm.unit import GloRe, GloRe1d, GloRe2d, GloRe3d
 
 _UNITS = {1: GloRe1d, 2: GloRe2d, 3: GloRe3d}
 
@@ -257,3 +257,8 @@ def _find_hooks(model: nn.Module) -> Iterator[tuple[nn.Module, dict[int, Any], i
 
 def _kind(tensor: Tensor) -> tuple[torch.device, torch.dtype]:
     return tensor.device, tensor.dtype
+
+
+def find_units(model: nn.Module) -> dict[str, GloRe]:
+    """The units in a network by the path of their module, whoever put them there."""
+    return {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}

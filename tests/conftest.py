@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-
+from paths import ROOT
 
 _fuzzed = {}  # what came of each target
 
@@ -41,7 +39,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
     """A few street scenes in Cityscapes' layout; not to be changed."""
-    from glore_mm.datasets.mini_cityscapes import write_mini_cityscapes
+    from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
 
     root = tmp_path_factory.mktemp('data') / 'mini'
     return write_mini_cityscapes(root, num_train=4, num_val=2, size=(48, 96))
@@ -50,8 +48,8 @@ def mini(tmp_path_factory) -> Path:
 @pytest.fixture(scope='session')
 def small_data(mini, tmp_path_factory) -> dict[str, Path]:
     """Data for the configs of the three demos, by their task; not to be changed."""
-    from glore_mm.datasets.mini_imagenet import write_mini_imagenet
-    from glore_mm.datasets.mini_kinetics import write_mini_kinetics
+    from glore_mm.synthetic.mini_imagenet import write_mini_imagenet
+    from glore_mm.synthetic.mini_kinetics import write_mini_kinetics
 
     root = tmp_path_factory.mktemp('small')
     write_mini_imagenet(root / 'cls', num_train=10, num_val=10, scale=0.2)

@@ -3,15 +3,16 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from test_unit import double, error, randomize, transcription
+from equations import double, error, randomize, transcription
+from mmengine.registry import init_default_scope
+from paths import ROOT
 
-from glore_mm.analysis import units_of
+from glore_mm.insertion import find_units
 
-BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
+BENCHMARKS = ROOT / 'benchmarks'
 sys.path.insert(0, str(BENCHMARKS))
 
 import heads  # noqa: E402
@@ -35,6 +36,7 @@ def test_the_reference_is_the_released_unit(dim, size, normalize, training):
 
 @pytest.mark.parametrize('name', heads.HEADS)
 def test_heads_and_their_blocks(name, monkeypatch):
+    init_default_scope('mmseg')
     """A block is what its head does between convolutions, and not all of the head."""
     monkeypatch.setattr(heads, 'SIZE', (16, 16))
     whole, maps = heads.network('whole head', name)
@@ -67,7 +69,7 @@ def test_networks_are_those_of_the_configs(place, name):
     network, x = networks.build(paths[name], batch)
     assert len(x) == batch
     assert sum(p.numel() for p in network.parameters()) > 25e6
-    assert bool(units_of(network)) == ('GloRe' in name)
+    assert bool(find_units(network)) == ('GloRe' in name)
 
 
 @pytest.mark.slow

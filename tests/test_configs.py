@@ -19,14 +19,18 @@ from mmengine.registry import (
 )
 from mmengine.structures import PixelData
 from mmengine.utils import import_modules_from_strings
+from paths import ROOT
 
 import glore_mm
-from glore_mm.analysis import cost_of, units_of
-from glore_mm.engine import build_model, example_inputs, load_config, train
-from glore_mm.engine.ablation import read_ablation
-from glore_mm.video.views import set_views
+from glore_mm.analysis.cost import count_flops
+from glore_mm.apis.ablate import read_ablation
+from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.train import train
+from glore_mm.config.build import build_model
+from glore_mm.config.load import load_config
+from glore_mm.insertion import find_units
+from glore_mm.video.task import TASK
 
-ROOT = Path(__file__).parent.parent
 SEG, CLS, VIDEO, DET = (
     sorted((ROOT / 'configs' / task).glob('*.py'))
     for task in ('seg', 'cls', 'video', 'det')
@@ -144,7 +148,7 @@ def test_video_builds(path):
     sampled = [
         (t.clip_len, t.frame_interval)
         for t in cfg.train_pipeline + cfg.val_pipeline
-        if t.type == 'SampleClips'
+        if t.type == 'StrictSampleFrames'
     ]
     fast = 'slowfast' in path.stem or '32x2' in path.stem
     assert set(sampled) == {(32, 2) if fast else (8, 4) if mini else (8, 8)}
@@ -308,10 +312,10 @@ def test_classification_builds(path):
     assert classes == (10 if mini else 2 if custom else 1000)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
-        assert dataset.pipeline.transforms[0].__class__.__name__ == 'LoadPhotograph'
+        assert dataset.pipeline.transforms[0].__class__.__name__ == 'LoadImage'
         assert mini or custom or len(dataset.metainfo['classes']) == 1000
         assert dataset.test_mode == (loader is not cfg.train_dataloader)
-    assert any(hook.type == 'SkippedSamples' for hook in cfg.custom_hooks)
+    assert any(hook.type == 'SkippedSamplesHook' for hook in cfg.custom_hooks)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     schedules = cfg.param_scheduler
     for schedule in schedules if isinstance(schedules, list) else [schedules]:
@@ -333,7 +337,7 @@ def test_costs_the_plain_network_and_its_units(name):
     units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
     for unit in units:
         unit.register_forward_pre_hook(note)
-    cost, base = cost_of(model, **inputs), cost_of(plain, **inputs)
+    cost, base = count_flops(model, **inputs), count_flops(plain, **inputs)
     parameters, macs = zip(*(unit_cost(u, positions[u]) for u in units), strict=True)
     assert cost.parameters == base.parameters + sum(parameters)
     assert cost.unit_parameters == sum(parameters)
@@ -385,8 +389,8 @@ def test_the_network_of_the_paper_s_figure():
 def test_deeper_instead_costs_no_less():
     cfg, deeper = built('deeper_r50_imagenet')
     inputs = example_inputs(cfg)
-    deep = cost_of(deeper, **inputs)
-    glore = cost_of(built('glore_r50_imagenet')[1], **inputs)
+    deep = count_flops(deeper, **inputs)
+    glore = count_flops(built('glore_r50_imagenet')[1], **inputs)
     assert 1 <= deep.macs / (glore.macs - glore.unit_macs + 3 * 408_944_640) < 1.03
     assert 1 <= deep.parameters / glore.parameters < 1.06
 
@@ -532,18 +536,18 @@ def test_networks_and_recipes_of_the_libraries_are_their_own(task, name, path, k
 
 def test_video_swin_is_given_the_clips_of_mmaction2():
     cfg = loaded('video', 'swin-t_32x2_kinetics400')
-    set_views(cfg, 4, 3)
+    TASK.set_views(cfg, 4, 3)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         a, b = (
             {step['type']: dict(step) for step in of[loader].dataset.pipeline}
             for of in (cfg, theirs(f'{VIDEO_SWIN}.py'))
         )
-        sampled = dict(b.pop('SampleFrames'), type='SampleClips', num_clips=1)
-        a['SampleClips'].setdefault('num_clips', 1)
+        sampled = dict(b.pop('SampleFrames'), type='StrictSampleFrames', num_clips=1)
+        a['StrictSampleFrames'].setdefault('num_clips', 1)
         if loader == 'test_dataloader':
             sampled['num_clips'] = 4
-        assert a.pop('SampleClips') == sampled
-        reading = {'OpenVideo', 'DecodeVideo', 'DecordInit', 'DecordDecode'}
+        assert a.pop('StrictSampleFrames') == sampled
+        reading = {'VideoInit', 'VideoDecode', 'DecordInit', 'DecordDecode'}
         a, b = ({k: v for k, v in of.items() if k not in reading} for of in (a, b))
         assert a == b and [*a] == [*b]
 
@@ -615,7 +619,7 @@ def pair(request):
 def test_units_follow_the_third_stage_s_blocks(pair):
     stage, _, blocks = pair.blocks.partition(': ')
     expected = [f'backbone.{stage}.{block}.glore' for block in blocks.split()]
-    units = units_of(pair.model)
+    units = find_units(pair.model)
     assert list(units) == expected
     assert {type(unit).__name__ for unit in units.values()} == {
         'GloRe3d' if pair.task == 'video' else 'GloRe2d'
@@ -666,7 +670,7 @@ def test_units_are_trained_as_their_blocks_are(pair):
                 found['glore' in name, norm].add(rules[parameter])
         return found
 
-    for path in units_of(pair.model):
+    for path in find_units(pair.model):
         found = rules_of(pair.model.get_submodule(path.rpartition('.')[0]))
         for kind in ('weight', 'bias', 'norm'):
             assert found[True, kind] == found[False, kind] != set(), (path, kind)
@@ -693,7 +697,7 @@ def test_units_of_a_transformer_learn(pair):
     else:
         kind = ActionDataSample if pair.task == 'video' else DataSample
         samples = [kind().set_gt_label(label) for label in (3, 399)]
-    units = units_of(model).values()
+    units = find_units(model).values()
     assert not any(unit.closing_weight.any() for unit in units)
     wrapper = build_optim_wrapper(model, pair.cfg.optim_wrapper)
     loss = model.train_step(dict(inputs=inputs, data_samples=samples), wrapper)['loss']
@@ -708,12 +712,12 @@ def test_the_docs_tell_what_a_transformer_costs(pair):
         net = copy.deepcopy(net).to('meta')
         inputs = example_inputs(cfg)
         inputs['inputs'] = inputs['inputs'].to('meta')
-        counted.append(cost_of(net, **inputs))
+        counted.append(count_flops(net, **inputs))
         cost, cells = counted[-1], [f'{counted[-1].parameters:,}']
         cells += [f'{cost.macs / 1e9:.3f}']
-        for unit in units_of(net).values():
+        for unit in find_units(net).values():
             unit.order = 'direct'
-        direct = cost_of(net, **inputs)
+        direct = count_flops(net, **inputs)
         of_units = f'{cost.unit_macs / 1e9:.3f}', f'{direct.macs / 1e9:.3f}'
         cells += of_units if cost.unit_macs else ['', '']
         name = Path(cfg.filename).stem
@@ -742,7 +746,7 @@ def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path
     state = model.backbone.state_dict()
     for name, value in start.backbone.state_dict().items():
         assert torch.equal(state[name], value), name
-    for unit in units_of(model).values():
+    for unit in find_units(model).values():
         assert not unit.closing_weight.any()
 
 
@@ -766,7 +770,7 @@ def test_a_transformer_trains(task, name, small_data, tmp_path):
         RandomCrop=dict(crop_size=(48, 96)),
         RandomResizedCrop=dict(scale=64) if task == 'cls' else {},
         CenterCrop=dict(crop_size=64),
-        SampleClips=dict(clip_len=4, frame_interval=4),
+        StrictSampleFrames=dict(clip_len=4, frame_interval=4),
         Resize=dict(scale=(64, 64)) if task == 'video' else dict(scale=(96, 48)),
     )
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
@@ -784,7 +788,7 @@ def test_a_transformer_trains(task, name, small_data, tmp_path):
         cfg.train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
         cfg.param_scheduler = cfg.param_scheduler[:1]  # the warm-up
     runner = train(cfg, seed=0)
-    for unit in units_of(runner.model).values():
+    for unit in find_units(runner.model).values():
         assert unit.closing_weight.any()
 
 

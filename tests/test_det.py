@@ -1,9 +1,8 @@
 """Units in a detector of mmdetection; `make test-det` runs this."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from paths import ROOT
 
 pytest.importorskip('mmdet', reason='mmdetection is not here: make test-det')
 
@@ -15,9 +14,9 @@ from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
-from glore_mm.analysis import units_of
+from glore_mm.insertion import find_units
 
-CONFIG = Path(__file__).parent.parent / 'configs/det/glore_retinanet_r50_fpn_1x_coco.py'
+CONFIG = ROOT / 'configs/det/glore_retinanet_r50_fpn_1x_coco.py'
 
 
 @pytest.fixture
@@ -47,13 +46,13 @@ def network(cfg: Config):
 def test_the_config_trains_and_detects(batch):
     cfg = Config.fromfile(CONFIG)
     model = network(cfg)
-    assert list(units_of(model)) == [
+    assert list(find_units(model)) == [
         f'backbone.{place}'
         for place in ('layer2.0.glore', 'layer2.2.glore', 'layer3.0.glore',
                       'layer3.2.glore', 'layer3.4.glore')
     ]  # fmt: skip
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    closing = [unit.closing_weight for unit in units_of(model).values()]
+    closing = [unit.closing_weight for unit in find_units(model).values()]
     assert not any(weight.any() for weight in closing)
     losses = model.train_step(batch, optimizer)
     assert {'loss_cls', 'loss_bbox'} < losses.keys()
@@ -83,7 +82,10 @@ def test_swin():
     net = MODELS.build(
         dict(type='WithGloRe', backbone=backbone, placement={'stages.2.blocks': 2})
     )
-    assert list(units_of(net)) == ['stages.2.blocks.0.glore', 'stages.2.blocks.2.glore']
+    assert list(find_units(net)) == [
+        'stages.2.blocks.0.glore',
+        'stages.2.blocks.2.glore',
+    ]
     left = net.load_state_dict(plain.state_dict(), strict=False)
     assert not left.unexpected_keys
     image = torch.randn(2, 3, 64, 96)
@@ -91,7 +93,7 @@ def test_swin():
     for one, other in zip(net(image), plain(image), strict=True):
         assert torch.equal(one, other)
     sum(out.square().sum() for out in net.train()(image)).backward()
-    assert all(unit.closing_weight.grad.any() for unit in units_of(net).values())
+    assert all(unit.closing_weight.grad.any() for unit in find_units(net).values())
 
 
 def test_as_a_stock_plugin(batch):
@@ -104,6 +106,6 @@ def test_as_a_stock_plugin(batch):
         )
     ]
     model = network(cfg)
-    assert len(units_of(model)) == 6
+    assert len(find_units(model)) == 6
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     assert model.train_step(batch, optimizer)['loss'].isfinite()

@@ -22,15 +22,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from paths import ROOT
 from PIL import Image
 
 import glore_mm.seg  # noqa: F401, registers mmseg's backbones
-from glore_mm.analysis import units_of
-from glore_mm.checkpoints import write_checkpoint
-from glore_mm.engine import build_model, convert_checkpoint, load_config, metainfo_of
-from glore_mm.engine.exporting import SUFFIXES, export
+from glore_mm.apis.convert import convert_checkpoint
+from glore_mm.apis.export import SUFFIXES, export
+from glore_mm.checkpoints.files import write_checkpoint
+from glore_mm.config.build import build_model, dataset_metainfo
+from glore_mm.config.load import load_config
+from glore_mm.insertion import find_units
 
-ROOT = Path(__file__).parent.parent
 TUTORIALS = sorted((ROOT / 'docs' / 'tutorials').glob('*.md'))
 PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')} - {*TUTORIALS})
 _BLOCK = re.compile(r'^```([^\n`]*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -39,7 +41,7 @@ SHELL = '', 'bash', 'console'
 #: Commands that are not run here, and why not. They are checked as all others are.
 NOT_RUN = {
     'make demo*': 'installs gigabytes; test_demo of each task runs the rest, shorter',
-    'make evidence*': 'trains for an hour; test_far_cues.py trains a part of it',
+    'make evidence*': 'trains for an hour; test_long_range.py trains a part of it',
     'make docs': 'CI runs it',
     'make lint': 'CI runs it',
     'make test*': 'CI runs it',
@@ -52,7 +54,7 @@ NOT_RUN = {
     '*tools/dist_train.sh *': 'is several processes; test_tools.py, test_processes.py',
     'tools/slurm_train.sh *': 'needs Slurm; test_resume.py has a stand-in for it',
     'python tools/ablate.py *': 'trains for hours; test_ablation.py runs it, small',
-    'python tools/visualize_nodes.py work_dirs/far_cues/*': 'takes a network of an '
+    'python tools/visualize_nodes.py work_dirs/long_range/*': 'takes a network of an '
     'hour; nodes.md has the same command',
     'python benchmarks/*': 'measures for long; test_benchmarks.py measures a little',
 }
@@ -67,7 +69,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for name, text in all_blocks(page) if name == language]
 
 
-def lines_of(text: str) -> list[list[str]]:
+def read_lines(text: str) -> list[list[str]]:
     """The words of each command of a block, without what it is commented with."""
     lines = text.replace('\\\n', ' ').splitlines()
     words = (shlex.split(line.removeprefix('$ '), comments=True) for line in lines)
@@ -76,7 +78,7 @@ def lines_of(text: str) -> list[list[str]]:
 
 def commands(page: Path) -> list[list[str]]:
     shells = (text for name, text in all_blocks(page) if name in SHELL)
-    return [words for text in shells for words in lines_of(text)]
+    return [words for text in shells for words in read_lines(text)]
 
 
 def why_not_run(words: list[str]) -> list[str]:
@@ -121,7 +123,7 @@ def test_python(page, tmp_path, monkeypatch):
                 exec(compile(text, f'{page.name}: {text[:40]!r}', 'exec'), variables)
             if 'custom_imports' in text:  # a part of a config
                 init_default_scope('mmseg')
-                assert units_of(MODELS.build(variables['model']['backbone']))
+                assert find_units(MODELS.build(variables['model']['backbone']))
 
 
 def write_exported() -> None:
@@ -144,7 +146,7 @@ def config(text: str, page: Path) -> None:
         cfg = load_config(str(file))
     finally:
         file.unlink()
-    units = units_of(build_model(cfg))
+    units = find_units(build_model(cfg))
     assert units or 'variants' in text, text
 
 
@@ -227,7 +229,7 @@ FEW = dict(
     mini_cityscapes='--num-train 4 --num-val 2 --size 48 96',
     mini_imagenet='--num-train 10 --num-val 10 --scale 0.2',
     mini_kinetics='--num-train 8 --num-val 4 --scale 0.25',
-    far_cues='--num-train 4 --num-val 2',
+    long_range_strips='--num-train 4 --num-val 2',
 )
 #: Sizes of pictures and clips that the steps of a pipeline give.
 SIZES = dict(
@@ -242,7 +244,7 @@ SIZES = dict(
         CenterCrop=dict(crop_size=32),
     ),
     video=dict(
-        SampleClips=dict(frame_interval=4),
+        StrictSampleFrames=dict(frame_interval=4),
         RandomScaleAspect=dict(short_side=(32, 40)),
         Resize=dict(scale=(48, 48)),
         RandomCrop=dict(size=24),
@@ -393,7 +395,7 @@ def run_small(words: list[str], page: Path) -> None:
         words += as_words(options)
     run(words)
     for option, path in pairwise(words):
-        if option in ('--out-dir', '--show-dir', '--format-dir', '--dump', '--out'):
+        if option in ('--out-dir', '--show-dir', '--submission-dir', '--dump', '--out'):
             files = [file for file in (Path(path), *Path(path).rglob('*'))
                      if file.is_file()]  # fmt: skip
             assert files, f'{shlex.join(words)} has written nothing'
@@ -422,7 +424,9 @@ def checkpoint(config: str, options: dict[str, object], name: str) -> str:
             options = cuts(load_config(config)) | {'model.backbone.stem': 'lite'}
         cfg = load_config(config, options)
         content = dict(state_dict=build_model(cfg).state_dict())
-        content['meta'] = dict(dataset_meta=dict(classes=metainfo_of(cfg)['classes']))
+        content['meta'] = dict(
+            dataset_meta=dict(classes=dataset_metainfo(cfg)['classes'])
+        )
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(content, name)
         if name.startswith('resnet50-lite_3d'):  # named as released
@@ -457,6 +461,6 @@ def test_tutorial(page, tmp_path, monkeypatch):
         elif language == 'python':
             exec(compile(text, page.name, 'exec'), {})
         elif language in SHELL:
-            for words in lines_of(text):
+            for words in read_lines(text):
                 if not why_not_run(words):
                     run_small(words, page)

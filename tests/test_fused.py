@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 import torch
+from equations import SIZES, UNITS, error, randomize
 from mmcv.cnn import ConvWS2d, fuse_conv_bn
-from test_unit import SIZES, UNITS, error, randomize
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glore_mm import GloRe2d, GloRe3d
-from glore_mm.analysis import cost_of
+from glore_mm.analysis.cost import count_flops
 from glore_mm.unit import GraphConv
 
 
@@ -91,7 +91,7 @@ def test_orders_agree_in_every_form(options, training):
 
 
 def macs(unit, x):
-    return cost_of(unit, x).macs
+    return count_flops(unit, x).macs
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import glore_mm
-import glore_mm.preact_resnet
+import glore_mm.models.preact_resnet
 
 IMAGE = (1, 3, 64, 64)
 CLIP = (1, 3, 8, 64, 64)

@@ -11,8 +11,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from paths import ROOT
 
 
 def test_found_from_anywhere(tmp_path):

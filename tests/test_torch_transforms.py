@@ -6,7 +6,7 @@ import io
 import onnxruntime
 import pytest
 import torch
-from test_unit import error, randomize
+from equations import error, randomize
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.ao.quantization import get_default_qconfig_mapping

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 #: What runs a checkpoint on a file, in each library; prints a class or a size.
 INFERENCERS = dict(
     mmseg="""

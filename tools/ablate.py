@@ -10,12 +10,12 @@ import sys
 
 from glore_mm.analysis.ablation import markdown
 from glore_mm.analysis.significance import FEWEST_PAIRS
-from glore_mm.engine import config_parser, plain_errors
-from glore_mm.engine.ablation import ablate, in_processes, read_ablation, train_one
+from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
+from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = config_parser(__doc__)
+    parser = make_config_parser(__doc__)
     parser.add_argument(
         '--seeds', type=int, default=5, help='runs of each variant (default: 5)'
     )
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, train, print the table."""
     parser = _parser()

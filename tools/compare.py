@@ -9,17 +9,17 @@ the two differ most, the confusion matrices.
 
 import numpy as np
 
-from glore_mm.analysis import ConfusionDump, read_dump
-from glore_mm.analysis.comparison_page import comparison_page
-from glore_mm.analysis.dumps import check_same_data
-from glore_mm.analysis.significance import compare_miou, compare_top1, in_words
-from glore_mm.engine import parser_of, plain_errors, write_text
+from glore_mm.analysis.dumps import ConfusionDump, check_same_data, read_dump
+from glore_mm.analysis.significance import compare_miou, compare_top1, format_difference
+from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.cli import cli_entry_point, make_parser
+from glore_mm.visualization.comparison_page import comparison_page
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, compare, print, write the page."""
-    parser = parser_of(__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument('dumps', nargs=2, metavar='DUMP.npz', help='baseline, other')
     parser.add_argument(
         '--names', nargs=2, metavar='NAME', help='(default: the names of the files)'
@@ -46,8 +46,8 @@ def main() -> None:
         top1 = [100 * dump.right.mean() for dump in dumps]
         print(
             f'top-1: {names[0]} {top1[0]:.2f}, {names[1]} {top1[1]:.2f} '
-            f'({in_words(difference, scale=100)}) | {count} samples, {gained} right by '
-            f'{names[1]} alone, {lost} by {names[0]} alone'
+            f'({format_difference(difference, scale=100)}) | {count} samples, {gained} '
+            f'right by {names[1]} alone, {lost} by {names[0]} alone'
         )
         return
     difference = compare_miou(*(dump.confusion for dump in dumps))
@@ -56,7 +56,8 @@ def main() -> None:
     miou = [100 * np.nanmean(dump.iou) for dump in dumps]
     print(
         f'mIoU: {names[0]} {miou[0]:.2f}, {names[1]} {miou[1]:.2f} '
-        f'({in_words(difference, scale=100)}) | {count} images | page: {args.out}'
+        f'({format_difference(difference, scale=100)}) | {count} images | '
+        f'page: {args.out}'
     )
 
 

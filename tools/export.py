@@ -11,14 +11,15 @@ docs/export.md has an example.
 import argparse
 from collections import Counter
 
-from glore_mm.engine import config_parser, load_config, plain_errors
-from glore_mm.engine.exporting import SUFFIXES, export
+from glore_mm.apis.export import SUFFIXES, export
+from glore_mm.config.load import load_config
+from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, export, say what was written."""
-    parser = config_parser(__doc__)
+    parser = make_config_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (__doc__ or '').partition('\n\n')[2]
     parser.add_argument('checkpoint', help='weights')

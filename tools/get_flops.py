@@ -6,21 +6,18 @@ Units are counted as they run: in the order of their products that takes fewer
 operations at the size of their input, or in that of --order.
 """
 
-from glore_mm.analysis import cost_of, units_of
-from glore_mm.engine import (
-    add_cfg_options,
-    build_model,
-    example_inputs,
-    load_config,
-    parser_of,
-    plain_errors,
-)
+from glore_mm.analysis.cost import count_flops
+from glore_mm.apis.tasks import example_inputs
+from glore_mm.config.build import build_model
+from glore_mm.config.load import load_config
+from glore_mm.insertion import find_units
+from glore_mm.utils.cli import add_cfg_options, cli_entry_point, make_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, count, print a row per config."""
-    parser = parser_of(__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument(
         '--order',
@@ -38,9 +35,9 @@ def main() -> None:
         size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
         model = build_model(cfg)
         if args.order:
-            for unit in units_of(model).values():
+            for unit in find_units(model).values():
                 unit.order = args.order
-        cost = cost_of(model, **inputs)
+        cost = count_flops(model, **inputs)
         rows.append(
             f'| {path} | {size} | {cost.parameters:,} | {cost.macs / 1e9:.3f} '
             f'| {cost.unit_parameters:,} | {cost.unit_macs / 1e9:.3f} |'

@@ -4,14 +4,14 @@ python tools/kinetics_list.py train.csv data/kinetics400/videos_train \
     data/kinetics400/kinetics400_train_list_videos.txt
 """
 
-from glore_mm.datasets.kinetics_list import write_kinetics_list
-from glore_mm.engine import parser_of, plain_errors
+from glore_mm.utils.cli import cli_entry_point, make_parser
+from glore_mm.utils.kinetics import write_kinetics_list
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, write, say how many videos are missing."""
-    parser = parser_of(__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument('annotations', help='CSV file of the split')
     parser.add_argument('videos', help='folder of its videos')
     parser.add_argument('output', help='list file to write')

@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from glore_mm.errors import STOPPED
+from glore_mm.utils.errors import EXIT_INTERRUPTED
 
 
 def main() -> None:
@@ -20,15 +20,15 @@ def main() -> None:
         run(args)
     except SignalException as error:  # which all processes got, and had 30 s to save
         trained = Path(args.training_script).name == 'train.py'
-        sys.exit(STOPPED if trained else 128 + error.sigval)
+        sys.exit(EXIT_INTERRUPTED if trained else 128 + error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode != STOPPED:
+        if failure.exitcode != EXIT_INTERRUPTED:
             how = f'ended with exit code {failure.exitcode}'
             if failure.exitcode < 0:
                 how = f'was killed by {failure.signal_name()}'
             print(f'error: process {rank} {how}', file=sys.stderr)
-        sys.exit(STOPPED if failure.exitcode == STOPPED else 1)
+        sys.exit(EXIT_INTERRUPTED if failure.exitcode == EXIT_INTERRUPTED else 1)
 
 
 if __name__ == '__main__':

@@ -5,16 +5,16 @@ python tools/plot_log.py work_dirs/fcn_mini work_dirs/glore_mini --out curves.pn
 A panel for each key, a line for each run; of a resumed run what was logged last.
 """
 
-from glore_mm.analysis import read_runs
-from glore_mm.analysis.curves import default_keys, draw_curves
-from glore_mm.analysis.figures import write_figure
-from glore_mm.engine import parser_of, plain_errors
+from glore_mm.analysis.logs import read_runs
+from glore_mm.utils.cli import cli_entry_point, make_parser
+from glore_mm.visualization.curves import default_keys, draw_curves
+from glore_mm.visualization.figures import write_figure
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, read, draw, print a line per run."""
-    parser = parser_of(__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument(
         'work_dirs', nargs='+', metavar='WORK_DIR', help='folders that training wrote'
     )

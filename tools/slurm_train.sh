@@ -11,7 +11,7 @@ per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 resume=() # as train.py does by itself
 while :; do
     if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then # inside of a job that was queued again
-        resume=(--resume if-any)
+        resume=(--resume auto)
     fi
     srun --partition "$1" --job-name "$2" \
         --ntasks "$gpus" --ntasks-per-node "$per_node" --gres "gpu:$per_node" \
@@ -26,5 +26,5 @@ while :; do
         exec scontrol requeue "$SLURM_JOB_ID"
     fi
     echo 'queued again' >&2
-    resume=(--resume if-any)
+    resume=(--resume auto)
 done

@@ -6,25 +6,23 @@ For each input: a page to explore it in a browser, the most telling maps as a pi
 and all maps as another.
 """
 
-from glore_mm.engine import (
-    check_checkpoint,
-    expand_inputs,
-    inputs_parser,
-    load_config,
-    plain_errors,
-    task_of,
-)
-from glore_mm.engine.nodes import visualize_nodes
+from glore_mm.apis.visualize import visualize_nodes
+from glore_mm.config.load import load_config
+from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, visualize, print what was found and written."""
-    parser = inputs_parser(__doc__)
+    parser = make_inputs_parser(__doc__)
     parser.add_argument('--out-dir', default='nodes', help='(default: nodes)')
     parser.add_argument('--unit', help='one unit only: its path, or the end of it')
     parser.add_argument(
-        '--top', type=int, default=4, metavar='K', help='maps in a picture (default: 4)'
+        '--top-k',
+        type=int,
+        default=4,
+        metavar='K',
+        help='maps in a picture (default: 4)',
     )
     parser.add_argument(
         '--frames',
@@ -36,10 +34,14 @@ def main() -> None:
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options)
-    check_checkpoint(cfg, args.checkpoint)
-    files = expand_inputs(args.inputs, task_of(cfg).INPUT_SUFFIXES)
     for found in visualize_nodes(
-        cfg, args.checkpoint, files, args.out_dir, args.unit, args.top, args.frames
+        cfg,
+        args.checkpoint,
+        args.inputs,
+        args.out_dir,
+        args.unit,
+        args.top_k,
+        args.frames,
     ):
         for unit, shown in found['units'].items():
             size = '×'.join(map(str, shown['size']))

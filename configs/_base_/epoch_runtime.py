@@ -10,4 +10,4 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SkippedSamples')]  # says what training cannot use
+custom_hooks = [dict(type='SkippedSamplesHook')]  # says what training cannot use

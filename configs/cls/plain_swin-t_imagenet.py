@@ -2,9 +2,9 @@
 _base_ = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'
 
 custom_imports = dict(imports=['glore_mm.cls'])
-custom_hooks = [dict(type='SkippedSamples')]
-train_pipeline = [dict(type='LoadPhotograph'), *_base_.train_pipeline[1:]]
-test_pipeline = [dict(type='LoadPhotograph'), *_base_.test_pipeline[1:]]
+custom_hooks = [dict(type='SkippedSamplesHook')]
+train_pipeline = [dict(type='LoadImage'), *_base_.train_pipeline[1:]]
+test_pipeline = [dict(type='LoadImage'), *_base_.test_pipeline[1:]]
 train_dataloader = dict(dataset=dict(type='ImageNetFolders', pipeline=train_pipeline))
 val_dataloader = dict(
     dataset=dict(type='ImageNetFolders', pipeline=test_pipeline, test_mode=True)

@@ -9,13 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from glore_mm.analysis.significance import (
-    Difference,
-    holm,
-    mean_interval,
-    paired_seeds,
-)
-from glore_mm.errors import UserError
+from glore_mm.analysis.significance import Difference, holm, mean_interval, paired_seeds
+from glore_mm.utils.errors import UserError
 
 
 @dataclass(frozen=True)

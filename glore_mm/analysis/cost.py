@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from glore_mm.analysis.networks import evaluating, units_of
+from glore_mm.block_info import eval_mode
+from glore_mm.insertion import find_units
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Cost:
     unit_macs: int
 
 
-def cost_of(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
+def count_flops(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
     """Count what a network costs in evaluation, with torch's own counter.
 
     Args:
@@ -39,10 +40,10 @@ def cost_of(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
     Returns:
         Cost: In parameters and MACs.
     """
-    units = units_of(model)
+    units = find_units(model)
     in_place = {torch.ops.aten.baddbmm_: _baddbmm_flop}  # which torch does not count
     counter = FlopCounterMode(display=False, custom_mapping=in_place)
-    with evaluating(model), counter:
+    with eval_mode(model), counter:
         model(*args, **inputs)
     counts = counter.get_flop_counts()
     root = type(model).__name__

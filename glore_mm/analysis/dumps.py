@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from glore_mm.errors import UserError
+from glore_mm.utils.errors import UserError
 
 
 @dataclass(frozen=True)

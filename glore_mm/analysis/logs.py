@@ -10,7 +10,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glore_mm.errors import UserError, listed
+from glore_mm.utils.errors import UserError, summarize_list
 
 LOG = 'vis_data/scalars.json'  # in a folder for each start of a run
 
@@ -104,7 +104,7 @@ def read_run(work_dir: str) -> dict[str, Curve]:
         )
     logs = sorted(folder.glob(f'*/{LOG}'))
     if not logs:
-        found = listed(sorted(path.name for path in folder.iterdir()))
+        found = summarize_list(sorted(path.name for path in folder.iterdir()))
         raise UserError(
             f'{work_dir} holds no log of a training (<timestamp>/{LOG}), but '
             f'{found or "nothing"}. Give the work dir of a run.'
@@ -114,8 +114,9 @@ def read_run(work_dir: str) -> dict[str, Curve]:
         lines = _joined(lines, _lines(log))
     if not lines:
         raise UserError(
-            f'{work_dir}: no training is logged in {listed(logs)}. The first line '
-            'comes after default_hooks.logger.interval iterations: wait, or lower it.'
+            f'{work_dir}: no training is logged in {summarize_list(logs)}. The first '
+            'line comes after default_hooks.logger.interval iterations: wait, or lower '
+            'it.'
         )
     curves = {}
     for source in ('train', 'val', 'hook'):

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from glore_mm.analysis.dumps import iou_parts
-from glore_mm.errors import UserError
+from glore_mm.utils.errors import UserError
 
 CONFIDENCE = 0.95  # of every interval
 #: Pairs of seeds that a test needs. With fewer than 6 no p value of Wilcoxon's can be
@@ -61,7 +61,7 @@ class Difference:
     smallest_p: float = 0.0
 
 
-def in_words(difference: Difference, scale: float = 1) -> str:
+def format_difference(difference: Difference, scale: float = 1) -> str:
     """A difference in a few words.
 
     Args:

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from glore_mm.drafts import draft_of
-from glore_mm.errors import UserError
+from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.errors import UserError
 
 SAFETENSORS = '.safetensors'
 _SHA256 = '.sha256'  # of the file beside a checkpoint that has its digest
@@ -73,7 +73,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return content
 
 
-def weights_of(content: dict[str, Any], path: str) -> dict[str, Tensor]:
+def get_state_dict(content: dict[str, Any], path: str) -> dict[str, Tensor]:
     """The weights in a checkpoint's content, by name, without a `module.` prefix.
 
     Args:
@@ -104,7 +104,7 @@ def write_checkpoint(content: dict[str, Any], path: str) -> None:
     Raises:
         UserError: It cannot be written there.
     """
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         try:
             if path.endswith(SAFETENSORS):
                 _write_safetensors(content, draft)
@@ -124,7 +124,7 @@ def write_digest(path: str) -> str:
     `sha256sum --check` reads it, too.
     """
     digest = _digest_of(path)
-    with draft_of(path + _SHA256) as draft, open(draft, 'w') as file:
+    with atomic_write(path + _SHA256) as draft, open(draft, 'w') as file:
         file.write(f'{digest}  {osp.basename(path)}\n')
     return digest
 
@@ -238,7 +238,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
 
 
 def _write_safetensors(content: dict[str, Any], path: str) -> None:
-    state = weights_of(content, path)
+    state = get_state_dict(content, path)
     # the format knows no memory that tensors share
     state = {name: value.contiguous().clone() for name, value in state.items()}
     about = (content.get('meta') or {}).get('dataset_meta') or {}

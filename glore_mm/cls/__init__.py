@@ -1,14 +1,14 @@
 """Classification with mmpretrain: networks of the release, photographs, evaluation."""
 
 from glore_mm.cls.datasets import ClassFolders, ImageNetFolders
-from glore_mm.cls.pictures import SavePhotographs
-from glore_mm.cls.reading import LoadPhotograph
-from glore_mm.preact_resnet import PreActResNet
+from glore_mm.cls.transforms import LoadImage
+from glore_mm.cls.visualization import ClsPredictionHook
+from glore_mm.models.preact_resnet import PreActResNet
 
 __all__ = [
     'ClassFolders',
+    'ClsPredictionHook',
     'ImageNetFolders',
-    'LoadPhotograph',
+    'LoadImage',
     'PreActResNet',
-    'SavePhotographs',
 ]

@@ -9,15 +9,16 @@ from mmpretrain.datasets import CustomDataset, ImageNet
 from mmpretrain.datasets.custom import find_folders, get_samples
 from mmpretrain.registry import DATASETS
 
-from glore_mm.cls.reading import SUFFIXES
-from glore_mm.engine import SkipUnreadable, class_names, listed_file, samples_of
-from glore_mm.errors import UserError, listed
+from glore_mm.engine.corrupt_samples import SkipCorruptMixin
+from glore_mm.utils.annotations import parse_annotations, read_class_names, resolve_path
+from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.images import IMAGE_SUFFIXES
 
 
-class Photographs(SkipUnreadable, CustomDataset):
+class Photographs(SkipCorruptMixin, CustomDataset):
     """Photographs, in class folders or listed in a text file, `path label` a line.
 
-    Those that cannot be used are handled as in SkipUnreadable. A class folder without
+    Those that cannot be used are handled as in SkipCorruptMixin. A class folder without
     images is an error in a test; in training it is said and left out.
 
     Args:
@@ -65,10 +66,10 @@ class Photographs(SkipUnreadable, CustomDataset):
     def _listed(self) -> list[dict[str, Any]]:
         numbers = ('label',) if self.with_label else ()
         samples: list[dict[str, Any]] = []
-        for where, path, sample in samples_of(
+        for where, path, sample in parse_annotations(
             self.ann_file, 'list of images', numbers, len(self.CLASSES)
         ):
-            path = listed_file(
+            path = resolve_path(
                 path, where, self.img_prefix, self.data_root, self.outside_root
             )
             samples.append(dict(img_path=path))
@@ -124,8 +125,8 @@ class ClassFolders(Photographs):
             if osp.isdir(self._named):
                 classes = _class_folders(self._named)
         else:
-            classes = class_names(classes, data_root)
-        kwargs = {'extensions': SUFFIXES, **kwargs}
+            classes = read_class_names(classes, data_root)
+        kwargs = {'extensions': IMAGE_SUFFIXES, **kwargs}
         super().__init__(
             data_root=data_root, data_prefix=split, classes=classes, **kwargs
         )
@@ -177,4 +178,4 @@ def _class_folders(root: str) -> list[str]:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return listed(map(repr, sorted(names)))
+    return summarize_list(map(repr, sorted(names)))

@@ -3,6 +3,6 @@
 import sys
 
 try:
-    import glore_mm._toolkit  # noqa: F401
+    import glore_mm.utils  # noqa: F401
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}')

@@ -3,22 +3,16 @@
 glore-infer CONFIG CHECKPOINT street.jpg
 """
 
-from glore_mm.engine import (
-    check_checkpoint,
-    expand_inputs,
-    inputs_parser,
-    load_config,
-    plain_errors,
-    task_of,
-    write_csv,
-    write_json,
-)
+from glore_mm.apis.infer import infer
+from glore_mm.config.load import load_config
+from glore_mm.utils.atomic_write import write_csv, write_json
+from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, infer, print and write what was found."""
-    parser = inputs_parser(__doc__)
+    parser = make_inputs_parser(__doc__)
     parser.add_argument(
         '--out-dir', help='write the inputs with the results drawn in here'
     )
@@ -30,22 +24,20 @@ def main() -> None:
         parser.error('--top-k must be at least 1')
 
     cfg = load_config(args.config, args.cfg_options)
-    check_checkpoint(cfg, args.checkpoint)
-    task = task_of(cfg)
+    found = infer(cfg, args.checkpoint, args.inputs, args.out_dir, args.top_k)
     records = []
-    files = expand_inputs(args.inputs, task.INPUT_SUFFIXES)
     try:
-        for record in task.infer(cfg, args.checkpoint, files, args.out_dir, args.top_k):
-            found = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
-            print(f'{record["input"]}: {", ".join(found)}', flush=True)
+        for record in found:
+            best = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
+            print(f'{record["input"]}: {", ".join(best)}', flush=True)
             records.append(record)
     finally:  # what was found before an input that cannot be read
         if args.json and records:
             write_json(args.json, records)
         if args.csv and records:
             rows = [
-                dict(input=record['input'], rank=rank, **found)
+                dict(input=record['input'], rank=rank, **label)
                 for record in records
-                for rank, found in enumerate(record['classes'], start=1)
+                for rank, label in enumerate(record['classes'], start=1)
             ]
             write_csv(args.csv, ['input', 'rank', 'label', 'score'], rows)

@@ -5,26 +5,22 @@ glore-test glore_mm::seg/glore_cityscapes.py CHECKPOINT
 
 import re
 
-from glore_mm.engine import (
-    add_outputs,
-    load_config,
-    plain_errors,
-    runner_parser,
-    set_views,
-    test,
-)
+from glore_mm.apis.tasks import get_task
+from glore_mm.apis.test import add_test_outputs, test
+from glore_mm.config.load import load_config
+from glore_mm.utils.cli import cli_entry_point, make_runner_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, test."""
-    parser = runner_parser(__doc__)
+    parser = make_runner_parser(__doc__)
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument(
         '--tta', action='store_true', help='average over augmented views: flips, scales'
     )
     parser.add_argument(
-        '--format-dir', help='write predictions here as the benchmark server wants them'
+        '--submission-dir', help='write the files that the benchmark server takes here'
     )
     parser.add_argument('--show-dir', help='write pictures of the predictions here')
     parser.add_argument(
@@ -44,8 +40,8 @@ def main() -> None:
         parser.error(f'--views must be such as 10x3, not {args.views}')
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-    if args.format_dir or args.show_dir or args.dump:
-        add_outputs(cfg, args.format_dir, args.show_dir, args.dump)
+    if args.submission_dir or args.show_dir or args.dump:
+        add_test_outputs(cfg, args.submission_dir, args.show_dir, args.dump)
     if views:
-        set_views(cfg, *map(int, views.groups()))
+        get_task(cfg).set_views(cfg, *map(int, views.groups()))
     test(cfg, args.checkpoint, args.tta, args.compile)

@@ -3,20 +3,22 @@
 glore-train glore_mm::seg/glore_cityscapes.py
 """
 
-from glore_mm.engine import load_config, plain_errors, runner_parser, train
+from glore_mm.apis.train import train
+from glore_mm.config.load import load_config
+from glore_mm.utils.cli import cli_entry_point, make_runner_parser
 
 
-@plain_errors
+@cli_entry_point
 def main() -> None:
     """Parse, train."""
-    parser = runner_parser(__doc__)
+    parser = make_runner_parser(__doc__)
     parser.add_argument(
         '--resume',
         nargs='?',
-        const='newest',
-        choices=['newest', 'if-any'],
-        help='go on from the newest whole checkpoint in the work dir; with if-any, '
-        'begin where there is none',
+        const='latest',
+        choices=['latest', 'auto'],
+        help='resume from the latest complete checkpoint in the work dir; with auto, '
+        'start anew where there is none',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--seed', type=int, help='of Python, NumPy and torch')

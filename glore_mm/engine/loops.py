@@ -1,7 +1,5 @@
-"""Training loops that go on, after an interruption, as if there had been none."""
+"""Training loops that resume exactly, also within an epoch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,41 +9,18 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from glore_mm.engine.finite import FiniteLosses
-from glore_mm.engine.randomness import apart, batches_apart, set_random_states
-from glore_mm.engine.saving import saver_of
-from glore_mm.engine.stopping import asked_by, stop, stoppable
+from glore_mm.engine.checkpoint_hook import get_checkpoint_hook
+from glore_mm.engine.determinism import (
+    iter_preserving_rng,
+    preserve_rng_state,
+    set_rng_state,
+)
+from glore_mm.engine.non_finite_loss import NonFiniteLossGuard
+from glore_mm.engine.resume import ResumeState
+from glore_mm.engine.signals import handle_signals, pending_signal, raise_interrupted
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where training begins.
-
-    Attributes:
-        epochs (int): How many have been done.
-        iterations (int): How many have been done, in all epochs.
-        validated (bool): Whether the weights of this moment have been validated.
-        random_states (Sequence[dict]): Of each process, by rank.
-    """
-
-    epochs: int = 0
-    iterations: int = 0
-    validated: bool = True
-    random_states: Sequence[dict[str, Any]] = ()
-
-    @classmethod
-    def of(cls, checkpoint: dict[str, Any]) -> 'Start':
-        """The moment at which a checkpoint was saved."""
-        meta = checkpoint['meta']
-        return cls(
-            meta['epoch'],
-            meta['iter'],
-            meta.get('validated', True),  # stock Runners do not tell
-            checkpoint.get('random_states', ()),
-        )
-
-
-class _ExactLoop(BaseLoop):
+class _ResumableLoop(BaseLoop):
     """What both loops do.
 
     The order of the samples and what augments each depend on the seed and on the place
@@ -60,7 +35,7 @@ class _ExactLoop(BaseLoop):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        self._start = runner.start
+        self._start = runner.resume_state
         if isinstance(dataloader, dict):
             dataloader = _numbered(runner, dataloader)
             self._go_to(dataloader, self._start)
@@ -68,8 +43,8 @@ class _ExactLoop(BaseLoop):
 
     def run(self) -> torch.nn.Module:
         """Launch training."""
-        self._finite = FiniteLosses(self.runner)
-        with stoppable():
+        self._finite = NonFiniteLossGuard(self.runner)
+        with handle_signals():
             self.runner.call_hook('before_train')
             self._restore_random_states()
             if self._validation_is_pending():
@@ -87,7 +62,7 @@ class _ExactLoop(BaseLoop):
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs = self._finite.train_step(data_batch)
-        self._asked = asked_by() is not None
+        self._asked = pending_signal() is not None
         if get_world_size() > 1:
             device = next(self.runner.model.parameters()).device
             asked = torch.tensor([float(self._asked)], device=device)
@@ -103,7 +78,7 @@ class _ExactLoop(BaseLoop):
     def _restore_random_states(self) -> None:
         states, processes = self._start.random_states, get_world_size()
         if len(states) == processes:
-            set_random_states(states[get_rank()])
+            set_rng_state(states[get_rank()])
         elif self._start.iterations:
             self.runner.logger.warning(
                 f'the checkpoint has the random states of {len(states)} processes, but '
@@ -121,17 +96,19 @@ class _ExactLoop(BaseLoop):
         if self.runner.val_loop is None or done < self.val_begin:
             return
         if done % self.val_interval == 0 or done == last:
-            with apart():
+            with preserve_rng_state():
                 self.runner.val_loop.run()
 
     def _stop_if_asked(self) -> None:
         if self._asked:
-            saver = saver_of(self.runner)
-            stop(self._iter, saver.save_now(self.runner) if saver else None)
+            saver = get_checkpoint_hook(self.runner)
+            raise_interrupted(
+                self._iter, saver.save_now(self.runner) if saver else None
+            )
 
 
 @LOOPS.register_module()
-class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
+class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
     """mmengine's EpochBasedTrainLoop that resumes exactly, also within an epoch."""
 
     _first: int  # batch of the epoch, from 0, to go on with
@@ -141,7 +118,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         first, self._first = self._first, 0
-        for index, batch in enumerate(batches_apart(self.dataloader), first):
+        for index, batch in enumerate(iter_preserving_rng(self.dataloader), first):
             self.run_iter(index, batch)
             if index + 1 < len(self.dataloader):
                 self._stop_if_asked()
@@ -160,7 +137,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
     def _validation_is_pending(self) -> bool:
         return super()._validation_is_pending() and not self._first
 
-    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
+    def _go_to(self, loader: DataLoader[Any], start: ResumeState) -> None:
         batches = start.iterations - start.epochs * len(loader)
         # of a loader of another length, the epoch begins anew
         self._first = batches if 0 < batches < len(loader) else 0
@@ -168,7 +145,7 @@ class ExactEpochs(_ExactLoop, EpochBasedTrainLoop):
 
 
 @LOOPS.register_module()
-class ExactIterations(_ExactLoop, IterBasedTrainLoop):
+class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
     """mmengine's IterBasedTrainLoop that resumes exactly, without reading anew."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -178,7 +155,7 @@ class ExactIterations(_ExactLoop, IterBasedTrainLoop):
 
     def _train(self) -> None:
         self.runner.call_hook('before_train_epoch')
-        batches = batches_apart(self.dataloader_iterator)
+        batches = iter_preserving_rng(self.dataloader_iterator)
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(self._iter, next(batches))
@@ -189,7 +166,7 @@ class ExactIterations(_ExactLoop, IterBasedTrainLoop):
     def _progress(self) -> tuple[int, int]:
         return self._iter, self._max_iters
 
-    def _go_to(self, loader: DataLoader[Any], start: Start) -> None:
+    def _go_to(self, loader: DataLoader[Any], start: ResumeState) -> None:
         numbered: Any = loader.batch_sampler
         batches, sampler = start.iterations, numbered.sampler
         if not isinstance(sampler.sampler, InfiniteSampler):
@@ -202,8 +179,8 @@ def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
     """The data loader of a config, its samples numbered and seeded."""
     loader = dict(
         loader,
-        dataset=dict(type='SeededDraws', dataset=loader['dataset'], seed=runner.seed),
-        sampler=dict(type='NumberedDraws', sampler=loader['sampler']),
+        dataset=dict(type='SeededDataset', dataset=loader['dataset'], seed=runner.seed),
+        sampler=dict(type='IndexedSampler', sampler=loader['sampler']),
     )
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
     return runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=differ)

@@ -8,15 +8,17 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 
-from glore_mm.datasets.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
-from glore_mm.engine import bad_image, lines_of
-from glore_mm.errors import UserError, quoted
+from glore_mm.synthetic.long_range_strips import COLORS
+from glore_mm.utils.annotations import read_lines
+from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
+from glore_mm.utils.errors import UserError, shorten
+from glore_mm.utils.images import unreadable_image
 
 _DOCS = 'docs/data.md shows the layout.'
 _FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
 
 
-class PairedFiles(BaseSegDataset):
+class ImageMaskDataset(BaseSegDataset):
     """Images and label maps that find each other by name, each with its partner.
 
     A file's key is its path in its folder less its ending; the image and the label map
@@ -48,7 +50,7 @@ class PairedFiles(BaseSegDataset):
 
         lines = list(enumerate(sorted(images)))
         if self.ann_file:
-            lines = lines_of(self.ann_file, 'list of images')
+            lines = read_lines(self.ann_file, 'list of images')
         if not lines:
             raise UserError(
                 f'the split is empty: no images in {self.ann_file or image_dir} '
@@ -59,8 +61,8 @@ class PairedFiles(BaseSegDataset):
             number, key = missing[0]
             raise UserError(
                 f'{len(missing)} image(s) of {self.ann_file} are not in {image_dir}, '
-                f'the first in line {number}: {quoted(key)}. Add the image or take its '
-                'line out.'
+                f'the first in line {number}: {shorten(key)}. Add the image or remove '
+                'its line.'
             )
         keys = [key for _, key in lines]
         if missing := [key for key in keys if key not in labels]:
@@ -129,12 +131,12 @@ def _check_image(path: str) -> None:
     try:
         mmcv.imread(path, backend='pillow')
     except Exception as error:
-        problem = bad_image(path, error)
+        problem = unreadable_image(path, error)
         raise UserError(problem.or_out_of('the data set')) from error
 
 
 @DATASETS.register_module()
-class CityscapesFolders(PairedFiles):
+class CityscapesFolders(ImageMaskDataset):
     """Cityscapes as its archives unzip, images as PNG or JPEG.
 
     `*_labelTrainIds.png` are read where they exist; where they do not, `*_labelIds.png`
@@ -142,7 +144,7 @@ class CityscapesFolders(PairedFiles):
     """
 
     METAINFO = CityscapesDataset.METAINFO
-    image_endings = tuple(f'_leftImg8bit{e}' for e in PairedFiles.image_endings)
+    image_endings = tuple(f'_leftImg8bit{e}' for e in ImageMaskDataset.image_endings)
     label_endings = {
         '_gtFine_labelTrainIds.png': None,
         '_gtFine_labelIds.png': _FROM_LABEL_IDS,
@@ -150,7 +152,7 @@ class CityscapesFolders(PairedFiles):
 
 
 @DATASETS.register_module()
-class PascalVOC(PairedFiles):
+class PascalVOC(ImageMaskDataset):
     """Pascal VOC 2012, the images of a list file."""
 
     METAINFO = PascalVOCDataset.METAINFO
@@ -158,7 +160,7 @@ class PascalVOC(PairedFiles):
 
 
 @DATASETS.register_module()
-class CamVid(PairedFiles):
+class CamVid(ImageMaskDataset):
     """CamVid with the 11 classes of SegNet, in either of two layouts.
 
     That of the SegNet tutorial: folders `train` and `trainannot` (`val`, `test`), with
@@ -211,3 +213,11 @@ class CamVid(PairedFiles):
         else:
             prefix = dict(img_path=split, seg_map_path=f'{split}annot')
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
+
+
+@DATASETS.register_module()
+class LongRangeStrips(ImageMaskDataset):
+    """The strips of `write_long_range_strips`; `val` has copies without cues, too."""
+
+    METAINFO = dict(classes=tuple(COLORS), palette=[list(c) for c in COLORS.values()])
+    image_endings = ('.png',)

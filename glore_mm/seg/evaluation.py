@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,16 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from PIL import Image
 
-from glore_mm.datasets.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
-from glore_mm.engine import write_npz
-from glore_mm.pictures import save
+from glore_mm.engine.evaluation import LongRangeAccuracy
 from glore_mm.seg.datasets import CityscapesFolders
+from glore_mm.synthetic.long_range_strips import ERASED
+from glore_mm.utils.atomic_write import write_npz
+from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
+from glore_mm.visualization.drawing import save_image
 
 
 @METRICS.register_module()
-class PerImageConfusion(BaseMetric):
+class PerImageConfusionMatrix(BaseMetric):
     """Write the confusion matrix of every image, so that two models can be compared.
 
     The file holds plain arrays: `names` (n,), paths of the images; `classes` (C,);
@@ -88,9 +91,27 @@ class CityscapesSubmission(BaseMetric):
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
             name = osp.splitext(osp.basename(sample['img_path']))[0]
-            save(Image.fromarray(ids[predicted]), osp.join(self.folder, f'{name}.png'))
+            save_image(
+                Image.fromarray(ids[predicted]), osp.join(self.folder, f'{name}.png')
+            )
             self.results.append(name)
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Nothing to score."""
         return {}
+
+
+@METRICS.register_module()
+class LongRangePixelAccuracy(LongRangeAccuracy):
+    """LongRangeAccuracy of the pixels of regions."""
+
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
+        """Count the pixels of each strip."""
+        for sample in data_samples:
+            truth = sample['gt_sem_seg']['data']
+            scored = truth != 255
+            right = (sample['pred_sem_seg']['data'] == truth)[scored].sum().item()
+            erased = Path(sample['img_path']).stem.endswith(ERASED)
+            self.results.append((erased, right, scored.sum().item()))

@@ -1,28 +1,34 @@
 """Video with mmaction2: the released 3D network, clips, evaluation."""
 
+from glore_mm.models.last_frame_head import LastFrameHead
+from glore_mm.models.non_local3d import NonLocal3d
+from glore_mm.models.preact_resnet3d import PreActResNet3d
 from glore_mm.video.augmentation import HLSJitter, PixelJitter, RandomScaleAspect
 from glore_mm.video.datasets import KineticsFrames, KineticsVideos
-from glore_mm.video.far_cues import FarCueClipAccuracy, LastFrameHead
-from glore_mm.video.non_local import NonLocal3d
-from glore_mm.video.pictures import SaveStrips
-from glore_mm.video.preact_resnet3d import PreActResNet3d
-from glore_mm.video.reading import DecodeFrames, DecodeVideo, OpenVideo, SampleClips
-from glore_mm.video.views import MixedCrops
+from glore_mm.video.evaluation import LongRangeClipAccuracy
+from glore_mm.video.transforms import (
+    MixedCrops,
+    RawFramesDecode,
+    StrictSampleFrames,
+    VideoDecode,
+    VideoInit,
+)
+from glore_mm.video.visualization import VideoPredictionHook
 
 __all__ = [
-    'DecodeFrames',
-    'DecodeVideo',
-    'FarCueClipAccuracy',
     'HLSJitter',
     'KineticsFrames',
     'KineticsVideos',
     'LastFrameHead',
+    'LongRangeClipAccuracy',
     'MixedCrops',
     'NonLocal3d',
-    'OpenVideo',
     'PixelJitter',
     'PreActResNet3d',
     'RandomScaleAspect',
-    'SampleClips',
-    'SaveStrips',
+    'RawFramesDecode',
+    'StrictSampleFrames',
+    'VideoDecode',
+    'VideoInit',
+    'VideoPredictionHook',
 ]

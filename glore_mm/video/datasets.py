@@ -6,15 +6,16 @@ from typing import Any
 from mmaction.datasets import BaseActionDataset
 from mmaction.registry import DATASETS
 
-from glore_mm.datasets.kinetics_list import kinetics400_classes
-from glore_mm.engine import SkipUnreadable, class_names, listed_file, samples_of
-from glore_mm.errors import UserError
+from glore_mm.engine.corrupt_samples import SkipCorruptMixin
+from glore_mm.utils.annotations import parse_annotations, read_class_names, resolve_path
+from glore_mm.utils.errors import UserError
+from glore_mm.utils.kinetics import kinetics400_classes
 
 
-class ListedClips(SkipUnreadable, BaseActionDataset):
+class ListedClips(SkipCorruptMixin, BaseActionDataset):
     """Clips that a text file lists: a path, which may hold spaces, and numbers.
 
-    Clips that cannot be used are handled as in SkipUnreadable.
+    Clips that cannot be used are handled as in SkipCorruptMixin.
 
     Args:
         ann_file (str): The list.
@@ -49,7 +50,7 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
     ) -> None:
         if classes == 'kinetics400':
             classes = kinetics400_classes()
-        names = class_names(classes, data_root)
+        names = read_class_names(classes, data_root)
         self.outside_root = outside_root
         super().__init__(
             ann_file,
@@ -69,14 +70,14 @@ class ListedClips(SkipUnreadable, BaseActionDataset):
         """
         folder, root = self.data_prefix[self.prefix_key], self.data_root
         clips = []
-        for where, path, clip in samples_of(
+        for where, path, clip in parse_annotations(
             self.ann_file, 'list of clips', self.numbers, self.num_classes
         ):
             if clip.get('total_frames', 1) < 1:
                 raise UserError(
                     f'{where}: total_frames {clip["total_frames"]}; expected at least 1'
                 )
-            path = listed_file(path, where, folder, root, self.outside_root)
+            path = resolve_path(path, where, folder, root, self.outside_root)
             clips.append({self.path_key: path, **clip})
         return clips
 

@@ -5,7 +5,7 @@ data_root = 'data/cityscapes'
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
-    dict(type='LoadLabels'),
+    dict(type='LoadSegLabels'),
     dict(
         type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True
     ),
@@ -17,7 +17,7 @@ train_pipeline = [
 test_pipeline = [
     load_image,
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
-    dict(type='LoadLabels'),  # behind Resize: the truth keeps its size
+    dict(type='LoadSegLabels'),  # behind Resize: the truth keeps its size
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -33,7 +33,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=0.0, direction='horizontal'),
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
-            [dict(type='LoadLabels')],
+            [dict(type='LoadSegLabels')],
             [dict(type='PackSegInputs')],
         ],
     ),

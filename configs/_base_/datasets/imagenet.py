@@ -1,13 +1,13 @@
 # ImageNet-1k in data/imagenet; docs/imagenet.md leads from the archives to it.
 data_root = 'data/imagenet'
 train_pipeline = [
-    dict(type='LoadPhotograph'),
+    dict(type='LoadImage'),
     dict(type='RandomResizedCrop', scale=224),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadPhotograph'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),

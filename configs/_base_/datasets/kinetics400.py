@@ -1,12 +1,11 @@
 # Kinetics-400 as video files in data/kinetics400; docs/kinetics.md shows how to get it
 # there. Clips of 8 frames, 8 apart; augmentation of the GloRe release.
 # What decodes: 'pyav', 'opencv' or 'decord'; frames on disk: kinetics400_rawframes.py
-reader = 'pyav'
 data_root = 'data/kinetics400'
 train_pipeline = [
-    dict(type='OpenVideo', reader=reader),
-    dict(type='SampleClips', clip_len=8, frame_interval=8),
-    dict(type='DecodeVideo'),
+    dict(type='VideoInit'),
+    dict(type='StrictSampleFrames', clip_len=8, frame_interval=8),
+    dict(type='VideoDecode'),
     dict(type='RandomScaleAspect', short_side=(224, 340), aspect=(0.8, 1.25)),
     dict(type='RandomCrop', size=224),
     dict(type='Flip', flip_ratio=0.5),
@@ -18,9 +17,9 @@ train_pipeline = [
     dict(type='PackActionInputs'),
 ]
 val_pipeline = [
-    dict(type='OpenVideo', reader=reader),
-    dict(type='SampleClips', clip_len=8, frame_interval=8, test_mode=True),
-    dict(type='DecodeVideo'),
+    dict(type='VideoInit'),
+    dict(type='StrictSampleFrames', clip_len=8, frame_interval=8, test_mode=True),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='FormatShape', input_format='NCTHW'),

@@ -1,10 +1,10 @@
 # Kinetics-400 as folders of JPEG frames, img_00001.jpg and on.
 _base_ = './kinetics400.py'
 
-train_pipeline = _base_.train_pipeline[1:]  # without OpenVideo
-train_pipeline[1] = dict(type='DecodeFrames')
+train_pipeline = _base_.train_pipeline[1:]  # without VideoInit
+train_pipeline[1] = dict(type='RawFramesDecode')
 val_pipeline = _base_.val_pipeline[1:]
-val_pipeline[1] = dict(type='DecodeFrames')
+val_pipeline[1] = dict(type='RawFramesDecode')
 train_dataloader = dict(
     dataset=dict(
         type='KineticsFrames',

@@ -4,7 +4,7 @@ _base_ = './class_folders.py'
 
 data_root = 'data/mini_imagenet'
 train_pipeline = [
-    dict(type='LoadPhotograph'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=80, edge='short', interpolation='area'),
     dict(type='CenterCrop', crop_size=80),
     dict(type='PackInputs'),

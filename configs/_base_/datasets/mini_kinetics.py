@@ -6,7 +6,7 @@ data_root = 'data/mini_kinetics'
 classes = 'label_map.txt'
 small = dict(type='Resize', scale=(24, 24), keep_ratio=False, interpolation='area')
 train_pipeline = [
-    *_base_.train_pipeline[:3],  # OpenVideo, SampleClips, DecodeVideo
+    *_base_.train_pipeline[:3],  # VideoInit, StrictSampleFrames, VideoDecode
     small,
     dict(type='Flip', flip_ratio=0.5),
     *_base_.train_pipeline[-2:],  # FormatShape, PackActionInputs

@@ -1,0 +1,3 @@
+"""One function for each thing that a tool does."""
+
+import glore_mm.utils  # noqa: F401

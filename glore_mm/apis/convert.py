@@ -1,0 +1,49 @@
+"""Convert a released checkpoint into ours, or back."""
+
+import os
+
+from mmengine.config import Config
+
+from glore_mm.checkpoints.conversion import Conversion, convert
+from glore_mm.checkpoints.files import get_state_dict, write_checkpoint, write_digest
+from glore_mm.config.build import build_model
+from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
+from glore_mm.utils.errors import UserError
+
+
+def convert_checkpoint(
+    cfg: Config, source: str, output: str, format_only: bool = False
+) -> Conversion:
+    """Convert a released checkpoint for the network of a config, or back.
+
+    The SHA-256 of what is written goes into `<output>.sha256`.
+
+    Args:
+        cfg (Config): From `load_config`.
+        source (str): File to convert.
+        output (str): File to write; in safetensors' format where it ends so.
+        format_only (bool): Change the file format alone: the weights keep their names,
+            which are those of the network. Default: False.
+
+    Returns:
+        Conversion: What became of the file's content.
+
+    Raises:
+        UserError: The file cannot be read, or is of another network.
+    """
+    if os.path.realpath(source) == os.path.realpath(output):
+        raise UserError(f'{output} would be written over its own source')
+    content = read_any_checkpoint(source)
+    if format_only:
+        check_state_dict(cfg, content, source)
+        dropped = sorted({*content} - {'state_dict', 'meta'})
+        if 'state_dict' not in content:
+            dropped = []
+        done = Conversion('ours', get_state_dict(content, source), dropped)
+    else:
+        done = convert(content, build_model(cfg).state_dict(), source)
+    about = (content.get('meta') or {}).get('dataset_meta') or {}
+    written = dict(state_dict=done.state_dict, meta=dict(dataset_meta=about))
+    write_checkpoint(written, output)
+    write_digest(output)
+    return done

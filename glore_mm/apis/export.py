@@ -1,0 +1,370 @@
+"""A network with its weights as one file, for ONNX Runtime or for torch alone."""
+
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+import glore_mm
+from glore_mm.apis.tasks import example_inputs, get_task
+from glore_mm.block_info import eval_mode
+from glore_mm.config.build import build_model
+from glore_mm.config.load import TASKS
+from glore_mm.engine.weights import check_checkpoint, load_classifier
+from glore_mm.insertion import find_units
+from glore_mm.unit import GloRe
+from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.errors import UserError, error_summary
+
+#: What a file of each format ends in.
+SUFFIXES = dict(onnx='.onnx', torchscript='.pt', pt2='.pt2')
+#: The largest difference to eager, as a share of the largest logit.
+TOLERANCE = 1e-4
+#: The file of torch's two formats that holds what ONNX has as properties.
+METADATA = 'metadata.json'
+_AXES = {2: ('height', 'width'), 3: ('frames', 'height', 'width')}
+_STEPS = dict(frames=4, height=32, width=32)  # networks may need multiples of these
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path (str): The file.
+        axes (dict[str, str]): The input's name, the output's name: their axes, those
+            that may vary by name.
+        metadata (dict): What the file says of its input and of its output.
+        difference (float): The largest difference to eager.
+        relative (float): The same as a share of the largest logit.
+        sizes (list[str]): The sizes of the inputs that it was found with.
+    """
+
+    path: str
+    axes: dict[str, str]
+    metadata: dict[str, Any]
+    difference: float
+    relative: float
+    sizes: list[str]
+
+
+def export(
+    cfg: Config,
+    checkpoint: str,
+    kind: str,
+    output: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> Exported:
+    """Write a network with its weights as one file that needs none of our code.
+
+    It takes normalised images (N, 3, H, W) or clips (N, 3, T, H, W), all axes but the
+    channels of any size, and gives logits: (N, classes), of a segmentor
+    (N, classes, H, W). How to normalise is in its metadata: `mean`, `std` and
+    `channels`, beside `task`, `classes`, `size`, `unit_orders` and `glore_mm`, the
+    version. They are properties of an ONNX model, each as JSON; in torch's formats one
+    extra file, metadata.json.
+
+    The file is read back and compared with eager, at the given size and at another
+    one, before it appears under its name.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        kind (str): 'onnx', 'torchscript' or 'pt2'.
+        output (str, optional): The file. Default: that of the checkpoint, with the
+            ending of the format.
+        size (tuple[int, int], optional): Height and width for which each unit takes
+            the cheaper order of its products. Default: those of the config.
+
+    Returns:
+        Exported: What was written.
+
+    Raises:
+        UserError: The config, the checkpoint or an argument is wrong, a package is
+            missing, or the network cannot be exported, or only to something else.
+    """
+    if kind not in _FORMATS:
+        raise UserError(f'format {kind!r}: expected one of {", ".join(_FORMATS)}')
+    if size and min(size) < 1:
+        raise UserError(f'--size {size[0]} {size[1]}: both must be at least 1')
+    if kind == 'onnx':
+        _check_onnx()
+    path = output or _beside(checkpoint, SUFFIXES[kind])
+    if os.path.realpath(path) == os.path.realpath(checkpoint):
+        raise UserError(f'{path} would be written over the checkpoint')
+    if os.path.isdir(path):
+        raise UserError(f'{path} is a folder: give a file, --output')
+    check_checkpoint(cfg, checkpoint)
+    model = build_model(cfg)
+    classes = load_classifier(cfg, model, checkpoint)
+    network = _Logits(model, get_task(cfg).logits).requires_grad_(False)
+    inputs = _inputs(cfg, size)
+    with eval_mode(network):
+        expected = [_run_eager(network, x, cfg) for x in inputs]
+        metadata = _metadata_of(cfg, model, classes, inputs[0])
+        with atomic_write(path) as draft:
+            found = _write_and_run(network, inputs, metadata, kind, draft, cfg)
+            difference, relative = _compare(expected, found, kind, cfg)
+    spatial = ', '.join(_AXES[inputs[0].dim() - 2])
+    maps = f', {spatial}' if expected[0].dim() > 2 else ''
+    return Exported(
+        path,
+        {
+            _name(inputs[0]): f'(batch, 3, {spatial})',
+            'logits': f'(batch, {expected[0].shape[1]}{maps})',
+        },
+        metadata,
+        difference,
+        relative,
+        [_times(x) for x in inputs],
+    )
+
+
+class _Logits(nn.Module):
+    """A network as a function of one tensor."""
+
+    def __init__(
+        self, model: nn.Module, logits: Callable[[nn.Module, Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.logits = logits
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.logits(self.model, inputs)
+
+
+def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
+    """An input of the size that a file is made for, and two of half that.
+
+    Of half, as units that do not normalise give more the larger a map is.
+    """
+    shape = example_inputs(cfg)['inputs'].shape
+    shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
+    shape = (*shape[:-2], *(size or shape[-2:]))
+    steps = [_STEPS[axis] for axis in _AXES[len(shape) - 2]]
+    halves = [
+        math.ceil(a / 2 / step) * step for a, step in zip(shape[2:], steps, strict=True)
+    ]
+    pairs = zip(shape[2:], halves, strict=True)
+    other = (2, 3, *(2 * a if a == half else half for a, half in pairs))
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(each, generator=generator) for each in (shape, other)]
+
+
+def _name(x: Tensor) -> str:
+    return 'clips' if x.dim() == 5 else 'images'
+
+
+def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
+    """What the network gives; its units keep the order that they took."""
+
+    def settle(unit: GloRe, args: tuple[Tensor]) -> None:
+        unit.order = unit.chosen_order(*args)
+
+    units = find_units(network).values()
+    handles = [unit.register_forward_pre_hook(settle) for unit in units]
+    try:
+        found = network(x)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f'{cfg.filename}: the network takes no input of {_times(x)}: '
+            f'{error_summary(error).rstrip(".")}. Give another --size.'
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found.isfinite().all():
+        raise UserError(
+            f'{cfg.filename}: with these weights the network gives numbers that are '
+            f'not finite, for noise of {_times(x)}. Give another checkpoint.'
+        )
+    return found
+
+
+def _write_and_run(
+    network: _Logits,
+    inputs: list[Tensor],
+    metadata: dict[str, Any],
+    kind: str,
+    path: str,
+    cfg: Config,
+) -> list[Tensor]:
+    """What the file gives for the inputs, read back."""
+    serialize, load = _FORMATS[kind]
+    try:
+        # as bytes: where torch writes by itself, a full disk ends the process
+        Path(path).write_bytes(serialize(network, inputs[0], metadata))
+        run = load(path)
+        return [run(x) for x in inputs]
+    except OSError:
+        raise
+    except Exception as error:  # each exporter has its own
+        raise UserError(
+            f'{cfg.filename}: the network cannot be exported as {kind}: '
+            f'{error_summary(error).rstrip(".")}. Try another --format.'
+        ) from error
+
+
+def _times(x: Tensor) -> str:
+    return '×'.join(map(str, x.shape))
+
+
+def _metadata_of(
+    cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
+) -> dict[str, Any]:
+    channels, mean, std = input_normalization(cfg)
+    return dict(
+        task=TASKS[cfg.default_scope],
+        channels=channels,
+        mean=mean,
+        std=std,
+        classes=list(classes),
+        size=list(x.shape[2:]),
+        unit_orders={path: unit.order for path, unit in find_units(model).items()},
+        glore_mm=glore_mm.__version__,
+    )
+
+
+def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
+    """What a network takes: the order of its channels, their means and deviations.
+
+    Returns:
+        tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and deviation of each
+        channel, of values from 0 to 255.
+    """
+    given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
+    given = cfg.model.get('data_preprocessor') or given
+    channels = get_task(cfg).channels
+    if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
+        channels = channels[::-1]
+    mean, std = given.get('mean') or (0, 0, 0), given.get('std') or (1, 1, 1)
+    return channels, list(mean), list(std)
+
+
+def _compare(
+    expected: list[Tensor], found: list[Tensor], kind: str, cfg: Config
+) -> tuple[float, float]:
+    """The largest difference, and as a share of the largest logit.
+
+    Raises:
+        UserError: It is too large.
+    """
+    worst = 0.0, 0.0
+    for a, b in zip(expected, found, strict=True):
+        same = a.shape == b.shape
+        difference = float((a - b).abs().max()) if same else float('inf')
+        relative = difference / max(float(a.abs().max()), 1e-30)
+        if not relative <= TOLERANCE:  # nor NaN
+            raise UserError(
+                f'{cfg.filename}: exported as {kind}, the network gives something '
+                f'else than eager: {relative:.1e} of the largest logit off, at most '
+                f'{TOLERANCE:.0e} was expected. Nothing was written.'
+            )
+        worst = max(worst[0], difference), max(worst[1], relative)
+    return worst
+
+
+def _beside(checkpoint: str, suffix: str) -> str:
+    if '://' in checkpoint:
+        raise UserError(f'{checkpoint} is an address: give the file, --output')
+    return str(Path(checkpoint.partition('#')[0]).with_suffix(suffix))
+
+
+def _check_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'ONNX files need a package that is missing ({error}): '
+            "pip install 'glore-mm[export]'"
+        ) from error
+
+
+def _dynamic(x: Tensor, sizes: list[Any]) -> tuple[dict[int, Any]]:
+    """The axes that vary, as torch.export takes them."""
+    axes = (0, *range(2, x.dim()))
+    return (dict(zip(axes, sizes, strict=True)),)
+
+
+def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
+    program = torch.onnx.export(
+        network,
+        (x,),
+        dynamo=True,
+        dynamic_shapes=_dynamic(x, ['batch', *_AXES[x.dim() - 2]]),
+        input_names=[_name(x)],
+        output_names=['logits'],
+        verbose=False,
+    )
+    assert program is not None  # as it is without dynamo
+    program.model.metadata_props.update(
+        {key: json.dumps(value) for key, value in metadata.items()}
+    )
+    return program.model_proto.SerializeToString()
+
+
+def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(path, providers=['CPUExecutionProvider'])
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    with _asked_for():
+        traced = torch.jit.trace(network, x, check_trace=False)  # we check more
+        torch.jit.save(traced, file, {METADATA: json.dumps(metadata)})
+    return file.getvalue()
+
+
+def _load_torchscript(path: str) -> Callable[[Tensor], Tensor]:
+    with _asked_for(), open(path, 'rb') as file:
+        return torch.jit.load(file)
+
+
+@contextmanager
+def _asked_for() -> Iterator[None]:
+    """Nothing said of TorchScript being deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', r'`torch\.jit', FutureWarning)
+        yield
+
+
+def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
+    sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
+    # as torch.onnx has it: no size is special because a map of the example has one row
+    config: Any = torch.fx.experimental._config
+    with config.patch(backed_size_oblivious=True):
+        program = torch.export.export(
+            network, (x,), dynamic_shapes=_dynamic(x, sizes), strict=False
+        )
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
+    return file.getvalue()
+
+
+def _load_pt2(path: str) -> Callable[[Tensor], Tensor]:
+    with open(path, 'rb') as file:
+        return torch.export.load(file).module()
+
+
+_FORMATS = dict(
+    onnx=(_to_onnx, _load_onnx),
+    torchscript=(_to_torchscript, _load_torchscript),
+    pt2=(_to_pt2, _load_pt2),
+)

@@ -1,0 +1,34 @@
+"""The task of a config: segmentation, classification or video."""
+
+import importlib
+from typing import Any
+
+from mmengine.config import Config
+
+from glore_mm.config.build import get_by_path
+from glore_mm.config.load import find_task_name
+from glore_mm.engine.task import Task
+from glore_mm.utils.errors import UserError
+
+
+def get_task(cfg: Config) -> Task:
+    """The task of a config; imports the task's library.
+
+    Raises:
+        UserError: The config is of no known task.
+    """
+    return importlib.import_module(f'glore_mm.{find_task_name(cfg)}.task').TASK
+
+
+def example_inputs(cfg: Config) -> dict[str, Any]:
+    """One sample of the size that a config tests on, as the network's arguments.
+
+    Raises:
+        UserError: The config has no test set, whose pipeline gives the size.
+    """
+    if get_by_path(cfg, 'test_dataloader.dataset.pipeline') is None:
+        raise UserError(
+            f'{cfg.filename}: test_dataloader.dataset.pipeline gives the size of the '
+            'input, found none. Give a config that tests.'
+        )
+    return get_task(cfg).example_inputs(cfg)

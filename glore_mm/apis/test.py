@@ -1,0 +1,85 @@
+"""Test a checkpoint with mmengine's Runner."""
+
+from mmengine.config import Config
+
+from glore_mm.apis.tasks import get_task
+from glore_mm.config.build import config_key_context
+from glore_mm.config.checks import check_datasets, check_test_config
+from glore_mm.engine.runner import QuietRunner, build_runner, shutdown_workers
+from glore_mm.engine.weights import check_checkpoint, checkpoint_classes
+from glore_mm.utils.errors import UserError
+
+
+def test(
+    cfg: Config, checkpoint: str, tta: bool = False, compiled: bool = False
+) -> dict[str, float]:
+    """Test a checkpoint.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        tta (bool): Average over the scales and flips of the config's `tta_pipeline`.
+        compiled (bool): Test with `torch.compile`.
+
+    Returns:
+        dict[str, float]: The metrics, by name.
+
+    Raises:
+        UserError: The config, the data set or the checkpoint is wrong.
+    """
+    check_test_config(cfg)
+    content = check_checkpoint(cfg, checkpoint)
+    check_datasets(cfg, 'test', expected={checkpoint: checkpoint_classes(content)})
+    cfg.load_from = checkpoint
+    if tta:
+        _add_tta(cfg)
+    runner = build_runner(QuietRunner, cfg, compiled)
+    try:
+        with config_key_context(cfg):
+            return runner.test()
+    finally:
+        shutdown_workers(runner)
+
+
+def add_test_outputs(
+    cfg: Config,
+    submission_dir: str | None = None,
+    show_dir: str | None = None,
+    dump: str | None = None,
+) -> None:
+    """Let a test write more than its metrics.
+
+    Args:
+        cfg (Config): From `load_config`; its evaluators and hooks are changed.
+        submission_dir (str, optional): Folder for the files that the benchmark's
+            server takes.
+        show_dir (str, optional): Folder for pictures of the predictions.
+        dump (str, optional): `.npz` file that two networks are compared by.
+
+    Raises:
+        UserError: The task's benchmark has no server to submit predictions to.
+    """
+    task = get_task(cfg)
+    if submission_dir and task.submission_metric is None:
+        raise UserError(f'--submission-dir: no server takes predictions of {task.name}')
+    present = cfg.test_evaluator
+    evaluators = list(present) if isinstance(present, list) else [present]
+    if submission_dir:
+        evaluators.append(dict(type=task.submission_metric, folder=submission_dir))
+    if dump:
+        evaluators.append(dict(type=task.dump_metric, path=dump))
+    cfg.test_evaluator = evaluators
+    if show_dir:
+        hook = dict(type=task.visualization_hook, folder=show_dir)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+
+
+def _add_tta(cfg: Config) -> None:
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise UserError(
+            f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the config, as '
+            'those of segmentation and classification have them; for videos there is '
+            '--views'
+        )
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)

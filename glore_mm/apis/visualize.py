@@ -1,0 +1,109 @@
+"""Pictures and pages of what the units of a network project of images and videos."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from glore_mm.apis.tasks import get_task
+from glore_mm.engine.weights import check_checkpoint
+from glore_mm.insertion import find_units
+from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.errors import UserError
+from glore_mm.utils.paths import expand_inputs, output_files
+from glore_mm.utils.videos import is_video, sample_frames
+from glore_mm.visualization.capture import capture
+from glore_mm.visualization.drawing import save_image
+from glore_mm.visualization.node_page import node_page
+from glore_mm.visualization.nodes import NodeView, plot_all_nodes, plot_nodes
+
+
+def visualize_nodes(
+    cfg: Config,
+    checkpoint: str,
+    inputs: list[str],
+    out_dir: str,
+    unit: str | None = None,
+    top_k: int = 4,
+    frames: int = 8,
+) -> Iterator[dict[str, Any]]:
+    """Write what the units of a network make of images or videos.
+
+    For each input a page, `<name>.html`, and for each unit the most telling maps at the
+    size of the input, `<name>_<unit>.png`, and all of them, `<name>_<unit>_all.png`.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+        inputs (list[str]): Files, folders or glob patterns: images, or videos.
+        out_dir (str): Where to write.
+        unit (str, optional): The path of one unit, or the end of it. Default: all.
+        top_k (int): Maps in the first picture. Default: 4.
+        frames (int): How many frames of a video, evenly chosen, a network for images is
+            run on. Default: 8.
+
+    Yields:
+        dict: `input`, `files` (what was written) and `units`: by path the size of its
+        maps, `size`, and `nodes`, the most telling of them and their scores.
+
+    Raises:
+        UserError: An input cannot be used, there is no such unit, or a result would
+            replace a file of the inputs or of another result.
+    """
+    for option, value in (('--top-k', top_k), ('--frames', frames)):
+        if value < 1:
+            raise UserError(f'{option} must be at least 1, got {value}')
+    # crops of an image, one after another, would have maps of their own
+    if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
+        cfg.model.test_cfg = dict(mode='whole')
+    task = get_task(cfg)
+    check_checkpoint(cfg, checkpoint)
+    inputs = expand_inputs(inputs, task.input_suffixes)
+    predictor = task.predictor(cfg, checkpoint)
+    places = _chosen(predictor.model, unit)
+
+    def names(path: Path) -> list[str]:
+        ends = [f'_{place}{end}.png' for place in places for end in ('', '_all')]
+        return [f'{path.stem}{end}' for end in ('.html', *ends)]
+
+    outputs = output_files(inputs, out_dir, names)
+    for path in inputs:
+        parts = [path]
+        if not predictor.of_videos and is_video(path):
+            parts = sample_frames(path, frames)
+        predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
+        seen = capture(predictor.model, predict_all)
+        about = f'{cfg.filename} | {checkpoint}'
+        if len(parts) == 1:
+            best = predictor.topk(seen.result[0], 3)
+            about += ' | ' + ', '.join(f'{c["label"]} {c["score"]:.0%}' for c in best)
+        page, *pictures = outputs[path]
+        views, units = {}, {}
+        for place in places:
+            view = NodeView(seen.maps_of(place), seen.units[place].graph)
+            views[place] = view
+            save_image(plot_nodes(seen.frames, view, top_k), pictures.pop(0))
+            save_image(plot_all_nodes(seen.frames, view), pictures.pop(0))
+            best = zip(*(each.tolist() for each in view.told), strict=True)
+            units[place] = dict(size=view.maps.shape[1:], nodes=list(best)[:top_k])
+        write_text(page, node_page(Path(path).name, about, seen.frames, views))
+        yield dict(input=path, files=outputs[path], units=units)
+
+
+def _chosen(model: nn.Module, unit: str | None) -> list[str]:
+    """The paths of the units to show."""
+    paths = [path for path, m in find_units(model).items() if m.dim > 1]
+    if not paths:
+        raise UserError(
+            f'{type(model).__name__} holds no GloRe unit over two or three dimensions: '
+            'there is nothing to show. Give the config of a network with units.'
+        )
+    chosen = [p for p in paths if unit is None or f'.{p}'.endswith(f'.{unit}')]
+    if not chosen:
+        raise UserError(
+            f'--unit {unit}: no unit of that name; there are {", ".join(paths)}'
+        )
+    return chosen

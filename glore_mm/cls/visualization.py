@@ -1,0 +1,78 @@
+"""Photographs with what a network sees in them."""
+
+import os.path as osp
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from PIL import Image, ImageDraw
+
+from glore_mm.utils.images import read_image
+from glore_mm.visualization.drawing import (
+    draw_caption,
+    font_for,
+    prediction_text,
+    relative_name,
+    save_image,
+)
+
+_BAR = (170, 200, 235)
+
+
+def draw_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Image:
+    """Set the most likely classes below a photograph, a bar each.
+
+    Args:
+        picture (Image.Image): RGB.
+        classes (list[dict]): `label` and `score` of each, in their order.
+
+    Returns:
+        Image.Image: RGB, as wide as the photograph, and wider where that is narrow.
+    """
+    line = max(16, picture.height // 20)
+    texts = [f'{found["score"]:.1%}  {found["label"]}' for found in classes]
+    font = font_for(''.join(texts), line * 0.7)
+    width = max(picture.width, 8 * line)
+    sheet = Image.new('RGB', (width, picture.height + line * len(texts)), color='white')
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for row, (text, found) in enumerate(zip(texts, classes, strict=True)):
+        top = picture.height + row * line
+        bar = (0, top + 1, found['score'] * (width - 1), top + line - 2)
+        draw.rectangle(bar, fill=_BAR)
+        while draw.textlength(text, font) > width - line and len(text) > 8:
+            text = f'{text[:-2]}…'
+        draw.text((line // 4, top + line * 0.08), text, fill='black', font=font)
+    return sheet
+
+
+@HOOKS.register_module()
+class ClsPredictionHook(Hook):
+    """While testing, write the photographs with prediction and truth.
+
+    Args:
+        folder (str): Where to write: a JPEG for each photograph, in the folders that
+            the data set has.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Write the photographs of a batch."""
+        dataset = runner.test_dataloader.dataset
+        classes = dataset.metainfo['classes']
+        for sample in outputs:
+            picture = read_image(sample.img_path)
+            found, truth = int(sample.pred_label), int(sample.gt_label)
+            draw_caption(picture, prediction_text(found, truth, classes))
+            # the whole name: a.png and a.jpg may stand side by side
+            name = f'{relative_name(sample.img_path, dataset)}.jpg'
+            save_image(picture, osp.join(self.folder, name))

@@ -1,0 +1,89 @@
+"""Patches of mmaction2 1.2.0, whose lines the comments give."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from glore_mm.compat.import_hook import add_module, after_import, during_import
+from glore_mm.compat.mmengine import is_distributed
+
+
+# mmaction/models/localizers/__init__.py:4 imports the package drn, which the released
+# wheel lacks (mmaction2 #2714). Needed until a release contains it.
+@after_import('mmaction')
+def fix_missing_drn_localizer(mmaction: Any) -> None:
+    """Lets mmaction.models be imported; the DRN in it says what is wrong when built."""
+    localizers = os.path.join(os.path.dirname(mmaction.__file__), 'models/localizers')
+    if os.path.exists(os.path.join(localizers, 'drn')):
+        return
+
+    class DRN:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise RuntimeError(
+                'mmaction2 was released without its localizer DRN, see '
+                'https://github.com/open-mmlab/mmaction2/issues/2714. To use it, '
+                'install mmaction2 from a clone of its repository.'
+            )
+
+    add_module('mmaction.models.localizers.drn.drn', DRN=DRN)
+
+
+# mmaction/__init__.py:16 refuses mmcv from 2.2 on, and OneDL, whose mmcv is 2.3 and has
+# what mmaction2 asks of one, has no mmaction2 to go with it. Needed until a release
+# takes it.
+@during_import('mmaction')
+def fix_mmcv_version_check() -> Iterator[None]:
+    """Shows mmaction2 the version of mmcv that the one of OneDL can stand in for."""
+    import mmcv
+
+    version = mmcv.__version__
+    if is_distributed('onedl-mmcv'):
+        mmcv.__version__ = '2.1.0'
+    try:
+        yield
+    finally:
+        mmcv.__version__ = version
+
+
+# mmaction/datasets/transforms/processing.py:979 adds a shift to bytes. numpy 2 refuses
+# a negative one, and with any numpy sums wrap around at 256 before they wrap around at
+# 180, the end of the scale. Needed until mmaction2 computes it in integers.
+@after_import('mmaction.datasets.transforms.processing')
+def fix_color_jitter_overflow(processing: Any) -> None:
+    """Lets ColorJitter shift the hue around the circle, in either direction."""
+    cv2, np = processing.cv2, processing.np
+
+    def adjust_hue(img: Any, factor: float) -> Any:
+        hsv = cv2.cvtColor(np.clip(img, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + int(factor * 255)) % 180
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    pink = np.full((1, 1, 3), (255, 0, 128), np.uint8)
+    stock = processing.ColorJitter.adjust_hue
+    try:
+        if all((stock(pink, f) == adjust_hue(pink, f)).all() for f in (-0.5, 0.5)):
+            return
+    except OverflowError:
+        pass
+    processing.ColorJitter.adjust_hue = staticmethod(adjust_hue)
+
+
+# mmaction/models/heads/base.py:129 turns the scores of a training batch into NumPy's,
+# which has no bfloat16. Needed until mmaction2 converts them first.
+@after_import('mmaction.models.heads.base')
+def fix_bfloat16_accuracy(base: Any) -> None:
+    """Lets heads train under autocast to bfloat16; their loss is in float32 then."""
+    import torch
+
+    loss_by_feat = base.BaseHead.loss_by_feat
+
+    @functools.wraps(loss_by_feat)
+    def wrapper(self: Any, cls_scores: Any, data_samples: Any) -> Any:
+        if getattr(cls_scores, 'dtype', None) is torch.bfloat16:
+            cls_scores = cls_scores.float()
+        return loss_by_feat(self, cls_scores, data_samples)
+
+    base.BaseHead.loss_by_feat = wrapper

@@ -1,0 +1,68 @@
+"""Patches of mmcv and mmcv-lite 2.1.0, whose lines the comments give."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from glore_mm.compat.import_hook import after_import
+
+
+# mmcv-lite ships mmcv.ops, which asks for the compiled mmcv._ext as soon as it is
+# imported (mmcv/utils/ext_loader.py:13), and mmseg.models imports mmcv.ops unguarded
+# (mmseg/utils/mask_classification.py:5). Needed until mmseg guards its imports.
+@after_import('mmcv.utils.ext_loader')
+def fix_missing_mmcv_ops(ext_loader: Any) -> None:
+    """Lets mmcv.ops be imported; a compiled operator says what is wrong when called."""
+    if find_spec('mmcv._ext'):
+        return
+
+    def missing(operator: str) -> Callable[..., NoReturn]:
+        def call(*args: Any, **kwargs: Any) -> NoReturn:
+            raise RuntimeError(
+                f"'{operator}' is one of mmcv's compiled operators, and mmcv-lite has "
+                'none of them. To use it, replace mmcv-lite by mmcv: '
+                'https://mmcv.readthedocs.io/en/latest/get_started/installation.html'
+            )
+
+        return call
+
+    def load_ext(name: str, funcs: list[str]) -> SimpleNamespace:
+        operators: dict[str, Callable[..., str]] = {f: missing(f) for f in funcs}
+        for version in ('get_compiler_version', 'get_compiling_cuda_version'):
+            if version in operators:  # mmcv.utils.collect_env prints these two
+                operators[version] = lambda: 'n/a'
+        return SimpleNamespace(**operators)
+
+    ext_loader.load_ext = load_ext
+
+
+# mmcv/image/photometric.py:546,559 makes a byte of a shift that is negative as often as
+# not, which numpy 2 refuses. Needed until mmcv computes it modulo 256.
+@after_import('mmcv.image.photometric', 'mmcv.image', 'mmcv')
+def fix_adjust_hue_overflow(module: Any) -> None:
+    """Lets adjust_hue take a negative factor, in each module that imported it."""
+    import numpy as np
+
+    adjust_hue = module.adjust_hue
+    try:
+        adjust_hue(np.zeros((1, 1, 3), np.uint8), -0.5, backend='cv2')
+    except OverflowError:
+        pass
+    else:
+        return
+
+    class Factor(float):
+        def __mul__(self, steps: Any) -> int:
+            return int(float(self) * steps) % (steps + 1)
+
+    @functools.wraps(adjust_hue)
+    def wrapper(
+        img: np.ndarray, hue_factor: float, backend: str | None = None
+    ) -> np.ndarray:
+        return adjust_hue(img, Factor(hue_factor), backend)
+
+    module.adjust_hue = wrapper

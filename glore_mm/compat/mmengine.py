@@ -1,0 +1,288 @@
+"""Patches of mmengine 0.10.7, whose lines the comments give."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pickle import UnpicklingError
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from glore_mm.compat.import_hook import add_module, after_import
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+# mmengine/utils/dl_utils/collect_env.py:54 takes an exception from distutils, which is
+# gone from Python 3.12 on; where there is setuptools, that brings its own copy. Wanted
+# until mmengine does without.
+@after_import('mmengine.utils.dl_utils.collect_env')
+def fix_missing_distutils(collect_env: Any) -> None:
+    """Lets the Runner log the environment where there is no distutils."""
+    if PathFinder.find_spec('distutils') or '_distutils_hack' in sys.modules:
+        return
+    error = type('DistutilsPlatformError', (Exception,), {})
+    add_module('distutils', errors=SimpleNamespace(DistutilsPlatformError=error))
+
+
+# mmengine/utils/package_utils.py:17,48 uses pkg_resources, which left setuptools in 82.
+# Without it `_base_ = 'mmseg::...'`, mmengine.hub and an absolute `read_base()` fail.
+# Needed until mmengine uses importlib.metadata.
+@after_import(
+    'mmengine',
+    'mmengine.utils',
+    'mmengine.utils.package_utils',
+    'mmengine.config.config',
+    'mmengine.hub.hub',
+)
+def fix_missing_pkg_resources(module: Any) -> None:
+    """Replaces the two look-ups in each module that imported them by name."""
+    if find_spec('pkg_resources'):
+        return
+    for function in (is_installed, get_installed_path):
+        if hasattr(module, function.__name__):
+            setattr(module, function.__name__, function)
+
+
+def is_installed(package: str) -> bool:
+    """Tells whether a package is installed, or can at least be imported.
+
+    Args:
+        package: Its name as pip or as Python's import knows it.
+    """
+    if is_distributed(package):
+        return True
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def is_distributed(package: str) -> bool:
+    """Tells whether pip knows a package by this name."""
+    """Tells whether pip knows a package by this name."""
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """Finds the folder that a package is imported from, without importing it.
+
+    Args:
+        package: Its name as pip or as Python's import knows it.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: It is not installed.
+        RuntimeError: It is a namespace package, which has more folders than one.
+        ValueError: It is installed, and how to import it is not known.
+    """
+    try:
+        distribution = metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        spec = find_spec(package)
+        if spec is None:
+            raise
+        if spec.origin is None:
+            raise RuntimeError(f'{package} is a namespace package') from None
+        return os.path.dirname(spec.origin)
+    top_level = (distribution.read_text('top_level.txt') or '').split()
+    for name in (package, *top_level):
+        folder = str(distribution.locate_file(name))
+        if os.path.isdir(folder):
+            return folder
+    for name in top_level or [package]:  # which, being editable, are kept elsewhere
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            return os.path.dirname(spec.origin)
+    raise ValueError(f'{package} is installed, but under what name to import it?')
+
+
+# No fault, but an addition: mmengine/config/utils.py:17 lists OpenMMLab's own packages
+# only, and gives all that comes from another package the scope of that package's
+# registries. Ours has none: its configs are written in the scope of their task.
+@after_import('mmengine.config')
+def register_config_package(config: Any) -> None:
+    """Lets `_base_ = 'glore_mm::seg/...'` name the configs of this package."""
+    config.utils.MODULE2PACKAGE.setdefault('glore_mm', 'glore_mm')
+    get_cfg_path = config.Config._get_cfg_path
+
+    @functools.wraps(get_cfg_path)
+    def without_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = get_cfg_path(cfg_path, filename)
+        return path, None if scope == 'glore_mm' else scope
+
+    config.Config._get_cfg_path = staticmethod(without_scope)
+
+
+# A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8),
+# which torch.load refuses where it is weights_only, its default since torch 2.6. Wanted
+# until mmengine saves plain numbers.
+@after_import('mmengine.runner.checkpoint')
+def fix_weights_only_resume(checkpoint: Any) -> None:
+    """Allows the smallest set of globals that training can be resumed with."""
+    import _codecs
+
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+    from torch import _weights_only_unpickler
+
+    def get_statistic(owner: type, name: str) -> Any:
+        if owner is HistoryBuffer and name in {'min', 'max', 'mean', 'current'}:
+            return getattr(owner, name)
+        raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
+
+    # NumPy's own ndarray and dtype would make arrays of objects from the bytes in a
+    # file, which are then taken for pointers.
+    class Numbers(np.ndarray):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Numbers:
+            raise UnpicklingError('The checkpoint asks for an array of anything.')
+
+        def __setstate__(self, state: Any) -> None:
+            version, shape, kind, by_columns, data = state
+            if not (isinstance(kind, NumberType) and isinstance(data, bytes)):
+                raise UnpicklingError('The checkpoint asks for an array of no numbers.')
+            super().__setstate__((version, shape, kind.dtype, by_columns, data))
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            return self.view(np.ndarray).__reduce_ex__(protocol)
+
+    class NumberType:
+        def __init__(self, name: str, align: bool = False, copy: bool = True) -> None:
+            if name not in ('i8', 'f4', 'f8'):
+                raise UnpicklingError(f'The checkpoint asks for numbers of {name!r}.')
+            self.dtype = np.dtype(name)
+
+        def __setstate__(self, state: Any) -> None:
+            order = state[1]
+            if state != (3, order, None, None, None, -1, -1, 0) or order not in '<>':
+                raise UnpicklingError(f'The checkpoint asks for numbers of {state}.')
+            self.dtype = self.dtype.newbyteorder(order)
+
+    def of_bytes(data: object) -> bytearray:
+        if not isinstance(data, bytes):
+            raise UnpicklingError('The checkpoint asks for a bytearray of any size.')
+        return bytearray(data)
+
+    # a number in the file would be enough to fill the memory
+    _weights_only_unpickler._get_allowed_globals()['builtins.bytearray'] = of_bytes
+    # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The real
+    # getattr would open the way to everything.
+    _allow('builtins.getattr', get_statistic)
+    _allow('mmengine.logging.history_buffer.HistoryBuffer', HistoryBuffer)
+    _allow('numpy.ndarray', Numbers)
+    _allow('numpy.dtype', NumberType)
+    _allow('_codecs.encode', _codecs.encode)  # of bytes; torch allows it since 2.5
+    # numpy 2 renamed numpy.core, and either writes checkpoints for the other
+    for core in ('numpy.core', 'numpy._core'):
+        _allow(
+            f'{core}.multiarray._reconstruct',
+            lambda owner, shape, name: np.zeros(0).view(Numbers),
+        )
+        _allow(
+            f'{core}.multiarray.scalar',
+            lambda kind, data: np.frombuffer(data, kind.dtype, 1)[0],
+        )
+
+
+def _allow(name: str, value: Any) -> None:
+    """Lets weights_only take a value for what a checkpoint calls by this name."""
+    import torch
+
+    if name in torch._weights_only_unpickler._get_allowed_globals():
+        return
+    # torch takes such pairs since 2.6; before, it asks the value for its name
+    if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+        torch.serialization.add_safe_globals([(value, name)])
+        return
+    if f'{value.__module__}.{value.__name__}' != name:
+        value.__module__, _, value.__name__ = name.rpartition('.')
+        value.__qualname__ = value.__name__
+    torch.serialization.add_safe_globals([value])
+
+
+# mmengine/runner/checkpoint.py:37 of onedl-mmengine 0.10.12 allows the real getattr and
+# NumPy's own arrays, each time that it loads. Needed until it allows what is in its own
+# checkpoints, and no more.
+@after_import('mmengine.runner.checkpoint')
+def fix_onedl_safe_globals(checkpoint: Any) -> None:
+    """Leaves the globals above to be all that onedl-mmengine allows."""
+    if hasattr(checkpoint, 'get_torch_safe_globals'):
+        checkpoint.get_torch_safe_globals = list
+
+
+# mmengine/dist/utils.py:130,164,221 sets a CUDA device whatever the backend is, and the
+# default one, nccl, wants GPUs. Needed until mmengine takes gloo on a CPU. Nor does it
+# end the group, and gloo's threads, alive when a finished program exits, now and then
+# abort it (exit code -6). Needed until mmengine destroys what it initialises.
+@after_import('mmengine.dist.utils')
+def fix_process_group_on_cpu(utils: Any) -> None:
+    """Initialises the process group with gloo on a CPU; destroys it at the end."""
+    from mmengine.device import get_device
+
+    if get_device() != 'cpu':
+        return
+
+    def end_group() -> None:
+        if utils.torch_dist.is_initialized():
+            utils.torch_dist.destroy_process_group()
+
+    def on_cpu(init: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(init)
+        def wrapper(backend: str, *args: Any, **kwargs: Any) -> None:
+            set_device = utils.torch.cuda.set_device
+            utils.torch.cuda.set_device = lambda device: None
+            try:
+                backend = 'gloo' if backend == 'nccl' else backend
+                init(backend, *args, **kwargs)
+            finally:
+                utils.torch.cuda.set_device = set_device
+            atexit.register(end_group)
+
+        return wrapper
+
+    for name in ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm'):
+        setattr(utils, name, on_cpu(getattr(utils, name)))
+
+
+# mmengine/runner/runner.py:900,911 gives the local rank as device_ids, which torch's
+# DistributedDataParallel refuses for a model on a CPU, and its SyncBatchNorm refuses to
+# train on one at all. Needed until mmengine asks for the device, and torch does both.
+@after_import('mmengine.model.wrappers.distributed')
+def fix_ddp_on_cpu(distributed: Any) -> None:
+    """Wraps a model on a CPU without device_ids, and with BN in the place of SyncBN."""
+    from mmengine.device import get_device
+
+    if get_device() != 'cpu':
+        return
+    init = distributed.MMDistributedDataParallel.__init__
+
+    @functools.wraps(init)
+    def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
+        init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
+
+    distributed.MMDistributedDataParallel.__init__ = init_on_cpu
+
+
+def _without_sync_bn(model: Module) -> Module:
+    from mmengine.logging import print_log
+    from mmengine.model import revert_sync_batchnorm
+    from torch.nn import SyncBatchNorm
+
+    if any(isinstance(module, SyncBatchNorm) for module in model.modules()):
+        print_log(
+            'SyncBN needs a GPU. On this CPU the model falls back to BN: each process '
+            'normalises with the statistics of its own samples.',
+            logger='current',
+            level=logging.WARNING,  # which mmengine prints once, on rank 0
+        )
+        model = revert_sync_batchnorm(model)
+    return model

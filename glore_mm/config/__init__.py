@@ -1,0 +1,3 @@
+"""Reading a config, checking it, building what it describes."""
+
+import glore_mm.utils  # noqa: F401

@@ -1,0 +1,142 @@
+"""Load a config for the tools."""
+
+import os
+import os.path as osp
+import warnings
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+
+import glore_mm
+from glore_mm.checkpoints.mmengine_io import install_atomic_save, install_safe_loaders
+from glore_mm.config.build import walk_config
+from glore_mm.utils.device import device_name
+from glore_mm.utils.distributed import is_main_process
+from glore_mm.utils.errors import UserError, error_message
+
+#: Task of a config, by the library it is written for.
+TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
+_TITLES = dict(seg='segmentation', cls='classification', video='video')
+_OURS = 'glore_mm::'  # in front of the name of a config of this package
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    options: dict[str, Any] | None = None,
+    work_dir: str | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read a config, print what is going to run, import the task's library.
+
+    Args:
+        path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of
+            this package, wherever it is installed.
+        options (dict, optional): Keys to override, dotted. `data_root` and `classes`
+            are those of every data set.
+        work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
+            ./work_dirs/<name of the config>.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        Config: With work_dir and launcher set, and its default scope active.
+
+    Raises:
+        UserError: The file does not exist or cannot be read, or is of no known task.
+    """
+    path = os.fspath(path)
+    if path.startswith(_OURS):
+        own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
+        path = osp.join(own, path.removeprefix(_OURS))
+    if not osp.isfile(path):
+        raise UserError(
+            f'no config at {path}. Give a file, or one of this package, such as '
+            'glore_mm::seg/glore_mini.py'
+        )
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg.merge_from_dict(options or {})
+    except Exception as error:  # whatever the config's own Python raised
+        raise UserError(
+            f'{path} cannot be read as a config: {error_message(error)}'
+        ) from error
+    if options and 'data_root' in options:
+        _move_data(cfg, options['data_root'])
+    if options and 'classes' in options:
+        for node in _with_key(_loaders(cfg), 'data_root'):
+            node['classes'] = options['classes']
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
+    if not isinstance(cfg.work_dir, str):
+        raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
+    cfg.launcher = launcher
+    os.environ.setdefault('LOCAL_RANK', '0')
+
+    task = find_task_name(cfg)
+    if is_main_process():
+        print(
+            f'config {path} | task {_TITLES[task]} | device {device_name()} | '
+            f'work dir {cfg.work_dir}',
+            flush=True,
+        )
+    install_safe_loaders()
+    install_atomic_save()
+    # what OpenMMLab's packages tell their developers: deprecations, defaults
+    warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
+    if cfg.get('custom_imports'):
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except TypeError as error:
+            raise UserError(f'{path}: custom_imports: {error}') from error
+        except ImportError as error:
+            extra = 'cls' if 'mmpretrain' in str(error) else task
+            raise UserError(
+                f'{path}: custom_imports failed: {error}. Install what it needs: '
+                f"pip install 'glore-mm[{extra}]', and mmcv or mmcv-lite."
+            ) from error
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def _move_data(cfg: Config, root: str) -> None:
+    """Give all data sets another root, which must have been one and the same."""
+    datasets = _with_key(_loaders(cfg), 'data_root')
+    roots = {node['data_root'] for node in datasets}
+    if len(roots) != 1:
+        raise UserError(
+            f'{cfg.filename}: data_root was given, but the data sets of this config '
+            f'have {len(roots)} roots: {", ".join(sorted(map(str, roots))) or "none"}. '
+            'Give each its own: train_dataloader.dataset.data_root=…'
+        )
+    for node in datasets:
+        node['data_root'] = root
+
+
+def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
+    return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
+
+
+def _with_key(tree: object, key: str) -> list[dict[str, Any]]:
+    """The dicts in a tree of dicts and lists that have `key`."""
+    return [
+        node for _, node in walk_config(tree) if isinstance(node, dict) and key in node
+    ]
+
+
+def _stem(path: str) -> str:
+    return osp.splitext(osp.basename(path))[0]
+
+
+def find_task_name(cfg: Config) -> str:
+    """The task of a config by its scope: 'seg', 'cls' or 'video'.
+
+    Raises:
+        UserError: The scope is that of no task.
+    """
+    scope = cfg.get('default_scope')
+    if not isinstance(scope, str) or scope not in TASKS:
+        raise UserError(
+            f'{cfg.filename}: default_scope is {scope!r}; the tools run configs of '
+            f'{", ".join(TASKS)}'
+        )
+    return TASKS[scope]

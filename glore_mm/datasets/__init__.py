@@ -1,1 +1,0 @@
-"""Small generated data sets in the layouts of the real ones."""

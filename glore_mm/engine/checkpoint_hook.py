@@ -1,0 +1,213 @@
+"""Saving checkpoints completely or not at all, whenever a run ends."""
+
+import json
+import os
+import os.path as osp
+import re
+from contextlib import suppress
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process, master_only
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from glore_mm.engine.determinism import gather_rng_states
+from glore_mm.engine.resume import LAST_CHECKPOINT, list_names
+from glore_mm.engine.signals import pending_signal, raise_interrupted
+from glore_mm.utils.atomic_write import write_text
+
+_LEDGER = '.written.json'  # which checkpoints of a folder are ours
+_DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_LEDGER)})\.\d+\.part')
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook that loses nothing, whenever a run ends.
+
+    An older checkpoint goes when the newer one is on the disk, and only if this run, or
+    what it resumes, wrote it; `last_checkpoint` moves in between. What a checkpoint
+    holds more are the random states of all processes, and whether what it holds was
+    validated. The arguments are those of CheckpointHook, for local folders.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and what in it is ours."""
+        # by which a stranger's checkpoint could have files deleted
+        runner.message_hub.runtime_info.pop('keep_ckpt_ids', None)
+        super().before_train(runner)
+        state = runner.resume_state
+        resumed = state.iterations > 0
+        if resumed:
+            self.last_ckpt = state.checkpoint
+        self._saved_at = state.iterations
+        self._own = self.file_backend = _OwnFiles(self.out_dir, resumed)
+        self._before_val: list[dict[str, Any]] | None = None
+        _remove_drafts(self.out_dir)
+
+    def before_val(self, runner: Runner) -> None:
+        """Note the random states that training will go on with."""
+        self._before_val = gather_rng_states()
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict[str, Any] | None = None,
+        outputs: list[Any] | None = None,
+    ) -> None:
+        """Stop where that is asked for; the first process saves what was trained."""
+        if pending_signal() and self._before_val:
+            raise_interrupted(runner.iter, self._save_trained(runner))
+
+    def after_val(self, runner: Runner) -> None:
+        """Forget them."""
+        self._before_val = None
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what an exact resume needs."""
+        if 'optimizer' in checkpoint:
+            checkpoint['random_states'] = self._random_states
+
+    def save_now(self, runner: Runner) -> str:
+        """Save what was trained, unless it is saved; all processes have to come here.
+
+        Returns:
+            str: The checkpoint.
+        """
+        path = self._save_trained(runner)
+        barrier()  # a process that ends could take the one that writes with it
+        return path
+
+    def _save_trained(self, runner: Runner) -> str:
+        if self._saved_at != runner.iter:
+            name = f'iter_{runner.iter}.pth'
+            if self.by_epoch:
+                name = f'epoch_{runner.epoch}_{name}'
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._write(runner, name, meta, save_optimizer=True)
+        return self.last_ckpt
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict[str, Any]
+    ) -> None:
+        name = self.filename_tmpl.format(step)
+        self._write(runner, name, meta, self.save_optimizer)
+
+    def _write(
+        self, runner: Runner, name: str, meta: dict[str, Any], save_optimizer: bool
+    ) -> None:
+        path = osp.join(self.out_dir, name)
+        self._random_states = self._before_val or gather_rng_states()
+        runner.message_hub.update_info('last_ckpt', path)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=dict(meta, validated=self._before_val is not None),
+            by_epoch=self.by_epoch,
+            **self.args,
+        )
+        self.last_ckpt, self._saved_at = path, meta['iter']
+        if is_main_process():
+            write_text(osp.join(runner.work_dir, LAST_CHECKPOINT), path)
+            self._own.add(path)
+            self._own.remove_surplus(self.max_keep_ckpts)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        before = {path: _state_of(path) for path in self._best()}
+        super()._save_best_checkpoint(runner, metrics)
+        if is_main_process():
+            for path in self._best():
+                if _state_of(path) != before.get(path):
+                    self._own.add(path)
+            self._own.remove_outdated()
+
+    def _best(self) -> set[str]:
+        several = getattr(self, 'best_ckpt_path_dict', None)
+        paths = several.values() if several else [getattr(self, 'best_ckpt_path', None)]
+        return set(filter(None, paths))
+
+
+class _OwnFiles:
+    """The checkpoints in a folder that a run wrote.
+
+    CheckpointHook has it as its file backend: so it sees no others, and what it has
+    removed goes when the newer file is there.
+
+    Args:
+        folder (str): Where they are.
+        resumed (bool): Whether those of an earlier run in this folder are this run's.
+    """
+
+    def __init__(self, folder: str, resumed: bool) -> None:
+        self._folder = folder
+        self._outdated: list[str] = []
+        self._written: dict[str, list[int] | None] = {}  # the oldest first: size, time
+        self._ledger = osp.join(folder, _LEDGER)
+        if resumed:
+            with suppress(OSError, ValueError, TypeError), open(self._ledger) as file:
+                self._written = dict(json.load(file))
+
+    def join_path(self, *parts: str) -> str:
+        return osp.join(*parts)
+
+    def isfile(self, path: str) -> bool:
+        """Whether a file is there and ours, as it was written."""
+        here = osp.dirname(osp.abspath(path)) == osp.abspath(self._folder)
+        noted = self._written.get(osp.basename(path))
+        return here and noted is not None and noted == _state_of(path)
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def remove(self, path: str) -> None:
+        self._outdated.append(path)
+
+    def add(self, path: str) -> None:
+        """Note a file that was written."""
+        name = osp.basename(path)
+        self._outdated = [each for each in self._outdated if each != path]
+        self._written.pop(name, None)
+        self._written[name] = _state_of(path)
+        write_text(self._ledger, json.dumps(list(self._written.items())))
+
+    def remove_surplus(self, keep: int) -> None:
+        """Remove the oldest, but for the best, of more than so many; -1 keeps all."""
+        names = [name for name in self._written if not name.startswith('best_')]
+        if keep > 0:
+            self._outdated += [osp.join(self._folder, name) for name in names[:-keep]]
+        self.remove_outdated()
+
+    def remove_outdated(self) -> None:
+        """Remove what has been replaced."""
+        for path in self._outdated:
+            if self.isfile(path):
+                os.remove(path)
+            self._written.pop(osp.basename(path), None)
+        self._outdated = []
+
+
+def _state_of(path: str) -> list[int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+@master_only
+def _remove_drafts(folder: str) -> None:
+    """Remove the files that a killed run was about to write."""
+    for name in list_names(folder):
+        if _DRAFT.fullmatch(name):
+            with suppress(OSError):
+                os.remove(osp.join(folder, name))
+
+
+def get_checkpoint_hook(runner: Runner) -> AtomicCheckpointHook | None:
+    """The hook of a runner that saves its checkpoints."""
+    return next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)

@@ -1,0 +1,123 @@
+"""Samples that cannot be used: training goes on without them, tests stop at them."""
+
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmengine.dist import all_gather_object, get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from glore_mm.utils.errors import UnreadableSampleError, UserError
+
+_PATIENCE = 100  # samples in a row that cannot be used before training gives up
+
+
+class SkipCorruptMixin(BaseDataset):
+    """A data set of files that goes on where some of them cannot be used.
+
+    A sample's metainfo has the path of its file, `filename`. In training another sample
+    takes the place of one that raises UnreadableSampleError; the metainfo `skipped` of
+    the next lists path and reason of each. In test mode it is an error.
+    """
+
+    path_key: str  # of a sample: its file
+    what = 'samples'
+    place = 'the data set'  # that a sample is in, for messages
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._skipped: dict[int, tuple[str, str]] = {}
+        super().__init__(*args, **kwargs)
+
+    def prepare_data(self, idx: int) -> dict[str, Any] | None:
+        """Run the pipeline on a sample; None asks for another one in its place.
+
+        Raises:
+            UserError: The sample cannot be used and this is a test, or training has
+                found no sample that it could use.
+        """
+        info = self.get_data_info(idx)
+        path = info[self.path_key]
+        try:
+            data = self.pipeline(info)
+        except UnreadableSampleError as error:
+            # the class that cli_entry_point looks for in what a worker reports
+            message = error.or_out_of(self.place)
+            if self.test_mode:
+                raise UserError(message) from None
+            self._skipped[idx] = path, message
+            if len(self._skipped) >= min(len(self), _PATIENCE):
+                reasons = [reason for _, reason in self._skipped.values()]
+                raise UserError(
+                    f'{self.source}: {len(reasons)} {self.what} in a row cannot be '
+                    f'used, among them: {" ".join(reasons[:3])}'
+                ) from None
+            return None
+        if data and 'data_samples' in data:
+            told = dict(filename=path)
+            if self._skipped:
+                told['skipped'] = list(self._skipped.values())
+                self._skipped = {}
+            samples = data['data_samples']
+            # augmented for a test, there is one of each view
+            for sample in samples if isinstance(samples, list) else [samples]:
+                sample.set_metainfo(told)
+        return data
+
+    @property
+    def source(self) -> str:
+        """Where the samples are named: a list or a folder."""
+        return self.ann_file
+
+    def _rand_another(self) -> int:
+        while (idx := super()._rand_another()) in self._skipped:
+            pass
+        return idx
+
+
+@HOOKS.register_module()
+class SkippedSamplesHook(Hook):
+    """Say what training goes on without: each file once, and how many in an epoch.
+
+    Args:
+        interval (int): After how many iterations several processes tell each other.
+            Default: 50.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self._new: dict[str, str] = {}  # reasons by path
+        self._reported: set[str] = set()
+        self._in_epoch: set[str] = set()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Collect what the samples of a batch tell."""
+        for sample in data_batch['data_samples']:
+            self._new.update(sample.get('skipped', ()))
+        # all processes come here equally often
+        if get_world_size() == 1 or self.every_n_train_iters(runner, self.interval):
+            self._report(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Log how many files were left out; training by iterations is one epoch."""
+        self._report(runner)
+        if self._in_epoch:
+            by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+            when = f'epoch {runner.epoch + 1}' if by_epoch else 'training'
+            runner.logger.warning(f'{when} left out {len(self._in_epoch)} sample(s)')
+        self._in_epoch = set()
+
+    def _report(self, runner: Runner) -> None:
+        for found in all_gather_object(self._new):
+            self._in_epoch.update(found)
+            for path, reason in found.items():
+                if path not in self._reported:
+                    self._reported.add(path)
+                    runner.logger.warning(f'left out of training: {reason}')
+        self._new = {}

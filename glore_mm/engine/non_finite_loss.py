@@ -1,0 +1,156 @@
+"""Losses that are not finite: training stops, or goes on without the batch."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from glore_mm.utils.errors import AllRanksError, UserError, summarize_list
+
+_COUNT = 'non_finite_batches'  # of the message hub, which checkpoints hold
+
+
+class NonFiniteLossGuard:
+    """Training steps whose loss is looked at before it changes the weights.
+
+    A loss that is not finite is an error. For the config's `max_non_finite_batches` it
+    is a warning, and the model stays as it was before the batch. Wrappers that scale
+    losses, as for mixed precision on a GPU, skip such batches themselves.
+
+    Args:
+        runner (Runner): About to train.
+
+    Raises:
+        UserError: `max_non_finite_batches` is not a number of batches.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self.limit = runner.cfg.get('max_non_finite_batches', 0)
+        if type(self.limit) is not int or self.limit < 0:
+            raise UserError(
+                f'max_non_finite_batches is {self.limit!r}; expected the largest '
+                'number of batches to skip, such as 10, or 0'
+            )
+        self._runner = runner
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapper) and not hasattr(wrapper, 'loss_scaler'):
+            wrapper.update_params = partial(self._update, wrapper.update_params)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Train on a batch.
+
+        Returns:
+            dict[str, Tensor]: What to log; nothing if the batch was left out.
+
+        Raises:
+            AllRanksError: The loss is not finite.
+        """
+        runner, self._batch, self._left_out = self._runner, batch, False
+        # a forward pass changes the buffers: those of batch norms
+        buffers = [b.clone() for b in runner.model.buffers()] if self.limit else []
+        outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        if not self._left_out:
+            return outputs
+        for buffer, before in zip(runner.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        return {}
+
+    def _update(
+        self, update: Callable[..., None], loss: Tensor, *args: Any, **kwargs: Any
+    ) -> None:
+        wrong = (~loss.detach().isfinite()).any().float()
+        here = bool(wrong)
+        all_reduce(wrong, op='max')
+        if not wrong:
+            update(loss, *args, **kwargs)
+            return
+        found = all_gather_object(self._describe(loss) if here else None)
+        message = (
+            f'iteration {self._runner.iter + 1}: {"; ".join(filter(None, found))}. '
+        )
+        hub = self._runner.message_hub
+        count = hub.runtime_info.get(_COUNT, 0) + 1
+        if count > self.limit:
+            before = f' {self.limit} batches were left out before.' * bool(self.limit)
+            raise AllRanksError(
+                f'{message}Training stopped before this changed the weights.{before} '
+                'Look at the samples, lower the learning rate, or allow some such '
+                'batches to be skipped: --cfg-options max_non_finite_batches=10.'
+            )
+        hub.update_info(_COUNT, count)
+        self._runner.logger.warning(
+            f'{message}Left out: {count} batch(es), at most {self.limit}.'
+        )
+        self._left_out = True
+
+    def _describe(self, loss: Tensor) -> str:
+        model = self._runner.model
+        model = model.module if is_model_wrapper(model) else model
+        context = self._runner.optim_wrapper.optim_context(model)
+        with torch.no_grad(), context:
+            source = _first_non_finite(model, self._batch)
+        files = summarize_list(_files_of(self._batch), shown=16)
+        return f'the loss is {loss.item()}: {source}. The samples: {files}'
+
+
+def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
+    """What gave the first value that is not finite, found by a second forward pass."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f'{name}, a weight, is not finite'
+    data = model.data_preprocessor(batch, True)
+    if not _is_finite(data):
+        return 'the samples themselves hold such values'
+    found: list[str] = []
+
+    def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
+        # inside a unit products without a module of their own can be the source; then
+        # the unit is the first that has finite inputs
+        if not found and _is_finite(inputs) and not _is_finite(output):
+            found.append(name)
+
+    handles = [
+        module.register_forward_hook(partial(look, name))
+        for name, module in model.named_modules()
+        if name
+    ]
+    try:
+        losses = model._run_forward(data, mode='loss')
+    finally:
+        for handle in handles:
+            handle.remove()
+    if found:
+        return f'{found[0]} gave the first such value, from finite inputs'
+    wrong = [name for name, value in losses.items() if not _is_finite(value)]
+    if wrong:
+        return f'{wrong[0]} is not finite, from finite scores'
+    return 'a second pass over the batch gave none'
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(value.isfinite().all())
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return True
+
+
+def _files_of(batch: dict[str, Any]) -> list[str]:
+    """The files of a batch's samples, by what their data sets say of them."""
+    keys = ('filename', 'img_path', 'frame_dir')
+    samples = batch.get('data_samples') or []
+    return [
+        next(
+            (str(sample.get(key)) for key in keys if sample.get(key)),
+            f'sample {place} of the batch',
+        )
+        for place, sample in enumerate(samples)
+    ]

@@ -1,0 +1,156 @@
+"""Where training begins: anew, or at a checkpoint of an interrupted run."""
+
+import os
+import os.path as osp
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+
+from glore_mm.checkpoints.files import read_checkpoint
+from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
+from glore_mm.utils.distributed import is_main_process
+from glore_mm.utils.errors import UserError
+
+#: File of a work dir that names the checkpoint that was saved last.
+LAST_CHECKPOINT = 'last_checkpoint'
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """Where training begins.
+
+    Attributes:
+        checkpoint (str, optional): The file to resume from; None: training begins anew.
+        seed (int, optional): That of the interrupted run.
+        epochs (int): Finished ones.
+        iterations (int): Finished ones, in all epochs.
+        validated (bool): Whether the weights of the checkpoint have been validated.
+        random_states (Sequence[dict]): Of each process, by rank.
+    """
+
+    checkpoint: str | None = None
+    seed: int | None = None
+    epochs: int = 0
+    iterations: int = 0
+    validated: bool = True
+    random_states: Sequence[dict[str, Any]] = ()
+
+
+def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
+    """Find the checkpoint to resume from, and check that it fits the config.
+
+    Args:
+        cfg (Config): The config of the training.
+        resume (str, optional): 'latest', 'auto', or None for what the config says.
+
+    Returns:
+        ResumeState: Where training begins.
+
+    Raises:
+        UserError: There is no checkpoint to resume from, or it does not fit.
+    """
+    path = cfg.get('load_from') if cfg.get('resume') else None
+    if resume is None and cfg.get('resume') and not path:
+        resume = 'latest'
+    if resume == 'latest' or (resume == 'auto' and has_checkpoints(cfg.work_dir)):
+        path, content, skipped = find_latest_checkpoint(cfg.work_dir)
+        for reason in skipped if is_main_process() else ():
+            print(f'skipped: {reason}', flush=True)
+    elif path:
+        content = read_any_checkpoint(path)
+    else:
+        return ResumeState()
+    check_resumable(content, path)
+    check_state_dict(cfg, content, path)
+    meta = content['meta']
+    return ResumeState(
+        path,
+        meta.get('seed'),
+        meta['epoch'],
+        meta['iter'],
+        meta.get('validated', True),  # stock Runners do not save it
+        content.get('random_states', ()),
+    )
+
+
+def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]:
+    """Find the latest checkpoint in a work dir that is complete.
+
+    Args:
+        folder (str): Work dir of a run.
+
+    Returns:
+        tuple[str, dict, list[str]]: Its path, its content, and why each later one was
+        skipped.
+
+    Raises:
+        UserError: There is none.
+    """
+    skipped = []
+    for path in _checkpoints(folder):
+        try:
+            content = read_checkpoint(path)
+            check_resumable(content, path)
+        except UserError as error:
+            skipped.append(str(error))
+        else:
+            return path, content, skipped
+    tried = f' Skipped: {" ".join(skipped)}' if skipped else ''
+    raise UserError(
+        f'--resume: {folder} holds no checkpoint to go on from. Train without '
+        f'--resume, or give the --work-dir of the run to go on with.{tried}'
+    )
+
+
+def has_checkpoints(folder: str) -> bool:
+    """Whether a run has left checkpoints in its work dir, whole or not."""
+    return bool(_checkpoints(folder))
+
+
+def _checkpoints(folder: str) -> list[str]:
+    """Those that a run saved to go on from, the newest first."""
+    found = [osp.join(folder, name) for name in list_names(folder)]
+    pointer = osp.join(folder, LAST_CHECKPOINT)  # which can lead to another folder
+    with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
+        found.append(file.read().strip())
+    found = [
+        path
+        for path in {osp.abspath(path): path for path in found}.values()
+        if path.endswith('.pth')
+        and not osp.basename(path).startswith('best_')
+        and osp.lexists(path)
+    ]
+    return sorted(found, key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
+
+
+def check_resumable(content: dict[str, Any], path: str) -> None:
+    """Make sure that training can go on from a checkpoint.
+
+    Raises:
+        UserError: It lacks something, or holds a config text, which mmengine would run.
+    """
+    meta = content.get('meta')
+    if isinstance(meta, dict) and 'config' in meta:
+        raise UserError(
+            f'{path} was not resumed: its meta.config holds a text that mmengine would '
+            'run as Python. To train on from its weights alone give it as load_from.'
+        )
+    places = [meta.get(key) for key in ('epoch', 'iter')] if meta else [None]
+    lacking = [key for key in ('message_hub', 'optimizer') if key not in content]
+    if lacking or not all(type(place) is int and place >= 0 for place in places):
+        raise UserError(
+            f'{path} cannot be resumed: it lacks {lacking[0] if lacking else "meta"}, '
+            'which a training needs that goes on. To train on from its weights alone '
+            'give it as load_from.'
+        )
+
+
+def list_names(folder: str) -> list[str]:
+    """Names in a folder; none where it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

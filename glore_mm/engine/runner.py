@@ -1,0 +1,178 @@
+"""The Runners of the tools: quiet while they set up, exact where they train."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
+
+from glore_mm.config.build import config_key_context, part_context
+from glore_mm.engine.compile import compile_parts
+from glore_mm.engine.resume import ResumeState
+from glore_mm.engine.signals import ignore_signals_in_workers
+from glore_mm.utils.distributed import is_main_process
+from glore_mm.utils.errors import UserError
+
+# Logged by mmengine at the start of every run; a user can do nothing about them.
+_NOISE = (
+    'The prefix is not set',
+    '"FileClient" will be',
+    '"HardDiskBackend" is',
+    'paramwise_options',  # a line per parameter
+)
+
+
+class QuietRunner(Runner):
+    """A Runner that sets up in silence: environment and config go to the log file."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._levels: dict[logging.Handler, int] = {}
+        super().__init__(*args, **kwargs)
+        for handler, level in self._levels.items():
+            handler.setLevel(level)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """The logger, its console closed until set-up is over."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                self._levels[handler] = handler.level
+                handler.setLevel(max(handler.level, logging.WARNING))
+                handler.addFilter(lambda r: not r.getMessage().startswith(_NOISE))
+        return logger
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
+    ) -> DataLoader[Any]:
+        """A data loader; an error names its key, though no registry builds it."""
+        with part_context(dataloader):
+            return Runner.build_dataloader(dataloader, *args, **kwargs)
+
+
+class ResumableRunner(QuietRunner):
+    """A Runner that loses nothing when it is interrupted, and goes on as if it was not.
+
+    Attributes:
+        resume_state (ResumeState): Where training begins.
+    """
+
+    start = ResumeState()
+    resumed_from: str | None = None
+
+    def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
+        """The training loop, of those of this package in the place of mmengine's."""
+        kinds = {
+            'EpochBasedTrainLoop': 'ResumableEpochBasedTrainLoop',
+            'IterBasedTrainLoop': 'ResumableIterBasedTrainLoop',
+        }
+        loop = dict(loop)
+        if 'by_epoch' in loop:
+            by_epoch = loop.pop('by_epoch')
+            loop['type'] = f'{"Epoch" if by_epoch else "Iter"}BasedTrainLoop'
+        kind = _replaced(loop.get('type'), kinds)
+        return super().build_train_loop(dict(loop, type=kind))
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
+    ) -> DataLoader[Any]:
+        """A data loader whose workers outlive the signals that stop a training."""
+        loader = QuietRunner.build_dataloader(dataloader, *args, **kwargs)
+        if loader is not dataloader:
+            loader.worker_init_fn = ignore_signals_in_workers(loader.worker_init_fn)
+        return loader
+
+    def register_hook(
+        self, hook: Hook | dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Register a hook; what saves checkpoints saves them whole."""
+        # those that are saved elsewhere have a hook argument for it
+        elsewhere = ('file_client_args', 'backend_args')
+        known = isinstance(hook, dict) and 'type' in hook
+        if known and not any(hook.get(key) for key in elsewhere):
+            kind = _replaced(hook['type'], dict(CheckpointHook='AtomicCheckpointHook'))
+            hook = dict(hook, type=kind)
+        super().register_hook(hook, *args, **kwargs)
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        try:
+            super().save_checkpoint(*args, **kwargs)
+        except UserError as error:
+            raise UserError(
+                f'{str(error).rstrip(".")}. Training stopped; the checkpoints that '
+                'were written before are whole: go on with --resume.'
+            ) from error
+
+
+def build_runner(kind: type[Runner], cfg: Config, compiled: bool) -> Runner:
+    """Build a Runner from a config; an error names the key of the part that is wrong.
+
+    Args:
+        kind (type[Runner]): The class.
+        cfg (Config): The config.
+        compiled (bool): Whether the network runs by `torch.compile`.
+
+    Raises:
+        UserError: A part cannot be built.
+    """
+    with config_key_context(cfg, ''):
+        runner = kind.from_cfg(cfg)
+    if compiled:
+        compile_parts(runner.model)
+    return runner
+
+
+@contextmanager
+def work_dir_lock(work_dir: str) -> Iterator[None]:
+    """Keep a second run out of a work dir, such as one whose launcher was killed.
+
+    Raises:
+        UserError: Another run trains there.
+    """
+    lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
+    with ExitStack() as stack:
+        if is_main_process():
+            try:
+                stack.enter_context(lock)
+            except Timeout as error:
+                raise UserError(
+                    f'another process is training in {work_dir}. End it first, or give '
+                    'another --work-dir.'
+                ) from error
+            except (OSError, NotImplementedError):  # file systems that know no locks
+                pass
+        yield
+
+
+def shutdown_workers(runner: Runner) -> None:
+    """End the processes that load data.
+
+    Those that persist the garbage collector would take 5 s for, each.
+    """
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        if not isinstance(loop, BaseLoop):  # not built
+            continue
+        for iterator in (
+            getattr(loop.dataloader, '_iterator', None),
+            getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None),
+        ):
+            if end := getattr(iterator, '_shutdown_workers', None):
+                end()
+
+
+def _replaced(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
+    """What takes the place of a class of mmengine, named or given; others stay."""
+    return kinds.get(str(getattr(kind, '__name__', kind)), kind)

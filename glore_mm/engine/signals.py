@@ -1,0 +1,93 @@
+"""Ending a training that is asked to: by Ctrl-C, by Slurm, by whoever sends SIGTERM."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from glore_mm.utils.distributed import is_main_process, is_peer_failure
+from glore_mm.utils.errors import TrainingInterrupted
+
+_GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
+
+_asked: list[str] = []  # the signals that came
+
+
+@contextmanager
+def handle_signals() -> Iterator[None]:
+    """Record SIGTERM and the first Ctrl-C for `pending_signal`.
+
+    A second Ctrl-C ends the program at once.
+    """
+    _asked.clear()
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, _note)
+    try:
+        yield
+    except Exception as error:
+        _restore(before)
+        if _asked and is_peer_failure(error):  # for the launcher has seen it end
+            signal.raise_signal(signal.Signals[_asked[0]])
+        raise
+    finally:
+        _restore(before)
+
+
+def pending_signal() -> str | None:
+    """The name of the signal that asks this process to stop."""
+    return _asked[0] if _asked else None
+
+
+def raise_interrupted(iteration: int, saved: str | None) -> None:
+    """End training.
+
+    Args:
+        iteration (int): How many were done.
+        saved (str, optional): The checkpoint to go on from.
+
+    Raises:
+        Stopped: Always.
+    """
+    by = pending_signal() or 'another process'
+    what = f'saved {saved}; --resume goes on from it' if saved else 'nothing was saved'
+    raise TrainingInterrupted(f'stopped by {by} after {iteration} iterations: {what}')
+
+
+def ignore_signals_in_workers(
+    init: Callable[[int], None] | None,
+) -> Callable[[int], None]:
+    """A worker_init_fn for workers that outlive the signals that ask for a stop.
+
+    They reach all processes of a job; without workers, the iteration that is under way
+    would fail before it can be saved.
+
+    Args:
+        init (Callable): What a worker begins with otherwise.
+    """
+    return partial(_outlive, init)
+
+
+def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+    if init is not None:
+        init(worker)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _note(number: int, frame: object) -> None:
+    if number == signal.SIGINT and pending_signal() == 'SIGINT':
+        raise KeyboardInterrupt
+    _asked.append(signal.Signals(number).name)
+    if number == signal.SIGINT and is_main_process():
+        # by os.write, for print could be what was interrupted
+        os.write(2, b'saving after this iteration; Ctrl-C again ends it at once\n')

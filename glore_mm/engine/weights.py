@@ -1,0 +1,153 @@
+"""Checkpoints for the network of a config: checked, then loaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+
+from glore_mm.checkpoints.conversion import is_released
+from glore_mm.checkpoints.files import get_state_dict, read_checkpoint
+from glore_mm.config.build import build_model, dataset_metainfo
+from glore_mm.utils.errors import UserError, error_message
+
+
+def read_any_checkpoint(path: str) -> dict[str, Any]:
+    """Read a checkpoint from a path or from an address, such as torchvision://….
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    if not isinstance(path, str):
+        raise UserError(f'load_from must be a path or an address, found {path!r}')
+    if '://' not in path:
+        return read_checkpoint(path)
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except UserError:
+        raise
+    except Exception as error:  # a name that torchvision:// or the like does not know
+        raise UserError(f'{path} cannot be loaded: {error_message(error)}') from error
+
+
+def check_checkpoint(cfg: Config, path: str) -> dict[str, Any]:
+    """Make sure that a checkpoint is of the network that a config builds.
+
+    Returns:
+        dict: The checkpoint's content.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or holds other weights.
+    """
+    content = read_any_checkpoint(path)
+    check_state_dict(cfg, content, path)
+    return content
+
+
+def check_state_dict(cfg: Config, content: dict[str, Any], path: str) -> None:
+    """Make sure that a checkpoint's content is of the network that a config builds.
+
+    Raises:
+        UserError: It holds other weights.
+    """
+    state = {key: value.shape for key, value in get_state_dict(content, path).items()}
+    own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
+
+    differences = {
+        'missing': [k for k in own if k not in state and 'num_batches' not in k],
+        'not of this network': [k for k in state if k not in own],
+        'of another shape': [k for k in own if state.get(k, own[k]) != own[k]],
+    }
+    found = [
+        f'{len(keys)} {what} (such as {keys[0]})'
+        for what, keys in differences.items()
+        if keys
+    ]
+    if found:
+        raise UserError(
+            f'{path} is the checkpoint of another network than {cfg.filename} builds: '
+            f'{"; ".join(found)}. Give the config that it was trained with.'
+            + _advice(state)
+        )
+
+
+def check_initial_weights(cfg: Config) -> None:
+    """Make sure that a training from `load_from` takes some weights from there.
+
+    The networks may differ in part, as in fine-tuning.
+
+    Raises:
+        UserError: The network cannot be built, or the file has no weights for it.
+    """
+    network = build_model(cfg).state_dict()
+    if not cfg.get('load_from'):
+        return
+    state = get_state_dict(read_any_checkpoint(cfg.load_from), cfg.load_from)
+    if not any(name in network for name in state):
+        raise UserError(
+            f'{cfg.load_from} has no weights for the network that {cfg.filename} '
+            f'builds, such as {next(iter(network))}; it has {next(iter(state))}.'
+            + _advice(state)
+        )
+
+
+def load_weights(model: torch.nn.Module, path: str) -> dict[str, Any]:
+    """Load a checkpoint that `check_checkpoint` has found to be of this network.
+
+    Returns:
+        dict: The checkpoint's content.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    content = read_any_checkpoint(path)
+    # not strict: some are older than the counters of batch norms
+    model.load_state_dict(get_state_dict(content, path), strict=False)
+    return content
+
+
+def load_classifier(cfg: Config, model: torch.nn.Module, path: str) -> Sequence[str]:
+    """Load a checkpoint as `load_weights` does, and find its classes.
+
+    Args:
+        cfg (Config): From `load_config`; its test set names the classes if the file
+            does not.
+        model (nn.Module): The network.
+        path (str): The checkpoint.
+
+    Returns:
+        Sequence[str]: The names of the classes.
+
+    Raises:
+        UserError: Neither names them, or the file cannot be read.
+    """
+    content = load_weights(model, path)
+    classes = checkpoint_classes(content) or dataset_metainfo(cfg).get('classes')
+    if not classes:
+        raise UserError(
+            f'neither {path} nor the test set of {cfg.filename} names the classes. '
+            'Give test_dataloader.dataset.classes.'
+        )
+    return classes
+
+
+def checkpoint_classes(content: dict[str, Any]) -> Sequence[str] | None:
+    """The classes of the data set that a checkpoint was trained on, if it has them."""
+    meta = content.get('meta') or {}
+    return (meta.get('dataset_meta') or {}).get('classes')
+
+
+def _advice(state: Mapping[str, object]) -> str:
+    """What to do with the weights of another network."""
+    if is_released(state):
+        return (
+            ' Its names are those of the GloRe release: convert it first, with '
+            'tools/convert_checkpoint.py.'
+        )
+    if not any(name.startswith('backbone.') for name in state):
+        return (
+            " If it is a backbone alone, such as torchvision's, give it to that: "
+            "init_cfg=dict(type='Pretrained', checkpoint=…) in the backbone's config."
+        )
+    return ''

@@ -1,0 +1,1 @@
+"""Networks and heads; each module needs the library of its task."""

@@ -1,0 +1,107 @@
+"""Loading label maps, with the checks that a user would miss."""
+
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmseg.registry import TRANSFORMS
+
+from glore_mm.utils.errors import UserError
+from glore_mm.utils.images import unreadable_image
+
+
+@TRANSFORMS.register_module()
+class LoadSegLabels(BaseTransform):
+    """Load a label map and map its values onto the classes.
+
+    Does what mmseg's LoadAnnotations does, maps by table instead of value by value, and
+    refuses a file whose values are no classes. Without a `seg_map_path` (inference) it
+    does nothing.
+
+    Required keys: seg_map_path, label_map, seg_fields, num_classes (optional),
+    ori_shape (optional), which is that of the image.
+    Added keys: gt_seg_map, uint8 (H, W); seg_fields.
+
+    Args:
+        ignore_index (int): The label that is not scored. Default: 255.
+    """
+
+    def __init__(self, ignore_index: int = 255) -> None:
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add `gt_seg_map` to `results`.
+
+        Raises:
+            UserError: The file cannot be read, is no map of indices, has another size
+                than the image, or holds a value that is no class.
+        """
+        if 'seg_map_path' not in results:
+            return results
+        path = results['seg_map_path']
+        try:
+            labels = mmcv.imfrombytes(
+                fileio.get(path), flag='unchanged', backend='pillow'
+            )
+        except Exception as error:  # each format has its own
+            problem = unreadable_image(path, error, what='a label map')
+            raise UserError(problem.or_out_of('the data set')) from error
+        if labels.ndim != 2:
+            raise UserError(
+                f'{path} is a colour picture {labels.shape}; a label map holds one '
+                'class index per pixel (a grey or palette PNG). In Cityscapes that is '
+                '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
+            )
+        height, width = results.get('ori_shape', labels.shape)[:2]
+        if labels.shape != (height, width):
+            raise UserError(
+                f'{path} has {labels.shape[1]}×{labels.shape[0]} pixels, but its image '
+                f'{results.get("img_path")} has {width}×{height}. Scale the label map '
+                'without interpolation, or take both out of the data set.'
+            )
+        if labels.dtype.kind == 'f':
+            raise UserError(
+                f'{path} holds floating-point numbers; expected one class index per '
+                'pixel (a grey or palette PNG)'
+            )
+        if labels.dtype != np.uint8:  # 1-bit, 16-bit and 32-bit files
+            self._check(labels, path, 256)
+            labels = labels.astype(np.uint8)
+        if results.get('reduce_zero_label') or results.get('label_map'):
+            labels = _table(results)[labels]
+        self._check(labels, path, results.get('num_classes', 256))
+        results['gt_seg_map'] = labels
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    def _check(self, labels: np.ndarray, path: str, num_classes: int) -> None:
+        if labels.dtype == np.uint8:  # counting is faster than sorting
+            values = np.flatnonzero(np.bincount(labels.ravel()))
+        else:
+            values = np.unique(labels)
+        wrong = values[(values < 0) | (values >= num_classes)]
+        wrong = wrong[wrong != self.ignore_index]
+        if len(wrong):
+            raise UserError(
+                f'{path} holds the label value(s) {", ".join(map(str, wrong[:9]))}; '
+                f'the classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
+                'ignored. Correct the file, or the classes of the data set in the '
+                'config.'
+            )
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(ignore_index={self.ignore_index})'
+
+
+def _table(results: dict[str, Any]) -> np.ndarray:
+    """What each value of a label map becomes, uint8 (256,)."""
+    table = np.arange(256)
+    if results.get('reduce_zero_label'):
+        table = np.where(table % 255 == 0, 255, table - 1)
+    if results.get('label_map'):
+        mapped = np.arange(256)
+        mapped[list(results['label_map'])] = list(results['label_map'].values())
+        table = mapped[table]
+    return table.astype(np.uint8)

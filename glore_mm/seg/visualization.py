@@ -1,0 +1,146 @@
+"""Pictures of what a network sees: colours and what they mean, panels side by side."""
+
+import os.path as osp
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from PIL import Image, ImageDraw
+
+from glore_mm.utils.images import read_image
+from glore_mm.visualization.drawing import (
+    add_title,
+    font_for,
+    hstack,
+    relative_name,
+    save_image,
+)
+
+_LEGEND_LINE = 28  # pixels
+_LEGEND_ROWS = 20  # at the most
+
+
+def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colour a label map.
+
+    Args:
+        labels (np.ndarray): Classes, integer (H, W); what is no class becomes black.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), RGB.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    return table[labels]
+
+
+def overlay(
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """Lay the colours of a label map over its image, half and half.
+
+    Args:
+        image (np.ndarray): uint8 (H, W, 3), RGB.
+        labels (np.ndarray): Classes, integer (H, W).
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), RGB.
+    """
+    return (image // 2 + colorize(labels, palette) // 2).astype(np.uint8)
+
+
+def legend(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Image.Image:
+    """Tell which colour is which class, column by column.
+
+    Args:
+        classes (Sequence[str]): Names.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+
+    Returns:
+        Image.Image: RGB.
+    """
+    line, font = _LEGEND_LINE, font_for(''.join(classes), _LEGEND_LINE * 0.6)
+    columns = -(-len(classes) // _LEGEND_ROWS)
+    rows = -(-len(classes) // columns)
+    width = 3 * line + round(max(font.getlength(name) for name in classes))
+    sheet = Image.new('RGB', (columns * width, rows * line + 8), color='white')
+    draw = ImageDraw.Draw(sheet)
+    for index, (name, colour) in enumerate(zip(classes, palette, strict=True)):
+        column, row = divmod(index, rows)
+        left, top = column * width + 8, row * line + 4
+        box = (left, top + 3, left + 1.5 * line, top + line - 4)
+        draw.rectangle(box, fill=tuple(colour), outline='grey')
+        draw.text(
+            (left + 2 * line, top + line / 2), name, 'black', font=font, anchor='lm'
+        )
+    return sheet
+
+
+def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
+    """Set pictures of one size side by side, each under its title.
+
+    Args:
+        pictures (dict[str, np.ndarray]): uint8 (H, W, 3) by title.
+
+    Returns:
+        Image.Image: One RGB picture.
+    """
+    return hstack(
+        [add_title(Image.fromarray(p), title) for title, p in pictures.items()]
+    )
+
+
+def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
+    image = read_image(path)
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1])
+    return np.asarray(image)
+
+
+@HOOKS.register_module()
+class SegPredictionHook(Hook):
+    """While testing, write image, truth, prediction and errors side by side.
+
+    Errors are white, what is right is black, what is not scored is grey.
+
+    Args:
+        folder (str): Where to write: a PNG for each image, in the folders that the data
+            set has.
+        ignore_index (int): The label that is not scored. Default: 255.
+    """
+
+    def __init__(self, folder: str, ignore_index: int = 255) -> None:
+        self.folder = folder
+        self.ignore_index = ignore_index
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Write the pictures of a batch."""
+        dataset = runner.test_dataloader.dataset
+        palette = dataset.metainfo['palette']
+        for sample in outputs:
+            truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
+            predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+            errors = np.where(truth != predicted, 255, 0).astype(np.uint8)
+            errors[truth == self.ignore_index] = 128
+            sheet = panels(
+                {
+                    'image': read_rgb(sample.img_path, truth.shape),
+                    'truth': colorize(truth, palette),
+                    'prediction': colorize(predicted, palette),
+                    'errors': np.repeat(errors[..., None], 3, axis=2),
+                }
+            )
+            name, _ = osp.splitext(relative_name(sample.img_path, dataset))
+            save_image(sheet, osp.join(self.folder, f'{name}.png'))

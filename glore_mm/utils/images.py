@@ -1,0 +1,77 @@
+"""Reading images of every kind, and refusing those that are damaged."""
+
+import io
+import warnings
+from contextlib import suppress
+
+import numpy as np
+from mmengine import fileio
+from PIL import Image, ImageOps
+
+from glore_mm.utils.errors import UnreadableSampleError
+
+#: Endings of image files in a folder, lower case.
+IMAGE_SUFFIXES = (
+    '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
+)  # fmt: skip
+
+
+def read_image(path: str) -> Image.Image:
+    """Read an image as a person would see it.
+
+    Grey, CMYK, palette and 16-bit files become 8-bit RGB, transparency is dropped, and
+    the orientation that a camera has noted (EXIF) is applied.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Image.Image: RGB, upright.
+
+    Raises:
+        UnreadableSampleError: The file is missing, is no image, or is damaged or
+            truncated.
+    """
+    advice = 'Fetch it again'
+    try:
+        with warnings.catch_warnings():  # they name no file
+            warnings.simplefilter('ignore')
+            image = Image.open(io.BytesIO(fileio.get(path)))
+            image.load()
+            # a 16-bit PGM, and PNG in older Pillows, are said to have 32
+            is_16_bit = image.format in ('PPM', 'PNG') and image.mode == 'I'
+            if not is_16_bit and image.mode in ('I', 'F'):
+                advice = 'Save it with 8 or 16'
+                raise ValueError('its pixels have 32 bits')
+            with suppress(Exception):  # damaged EXIF: the image is taken as it is
+                image = ImageOps.exif_transpose(image)
+            if is_16_bit or image.mode.startswith('I;16'):  # convert() clips at 255
+                grey = (np.asarray(image, np.int32) + 128) // 257
+                image = Image.fromarray(grey.astype(np.uint8))
+            return image if image.mode == 'RGB' else image.convert('RGB')
+    except Exception as error:  # each format has its own
+        raise unreadable_image(path, error, advice) from error
+
+
+def unreadable_image(
+    path: str,
+    error: Exception,
+    advice: str = 'Fetch it again',
+    what: str = 'an image',
+) -> UnreadableSampleError:
+    """The error for an image file, from the one that reading it ended in.
+
+    Args:
+        path (str): The file.
+        error (Exception): What was raised; each format has its own.
+        advice (str): What can help, where the file is there and is not too large.
+        what (str): What it should have been.
+    """
+    if isinstance(error, FileNotFoundError):
+        return UnreadableSampleError.of(path, 'no such file')
+    if isinstance(error, Image.DecompressionBombError):
+        advice = 'Make it smaller'
+    # what Pillow says of a stream that it was given names the stream
+    reason = str(error).split(' <_io')[0].strip() or type(error).__name__
+    problem = f'cannot be read as {what}: {reason.splitlines()[0].rstrip(".")}'
+    return UnreadableSampleError.of(path, problem, advice)

@@ -1,0 +1,304 @@
+"""Videos: opening them, reading their frames, copying them with changed frames.
+
+PyAV is imported when a video is opened: segmentation of images does without.
+"""
+
+import os
+import os.path as osp
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+
+from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.errors import UnreadableSampleError, UserError, error_summary
+
+#: Endings of video files in a folder, lower case.
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name says that it is a video."""
+    return str(path).lower().endswith(VIDEO_SUFFIXES)
+
+
+class VideoReader:
+    """Decodes with PyAV, from the key frame before the first frame that is wanted.
+
+    Attributes:
+        path (str): The video file.
+        num_frames (int): Frames that are shown.
+        rate (Fraction): Frames a second; 0 where the file does not say.
+        fps (float): The same.
+
+    Args:
+        path (str): The video file.
+
+    Raises:
+        ValueError: The file holds no video that PyAV can decode.
+        UnreadableSampleError: It is truncated.
+        UserError: PyAV is not installed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path, self._av = path, _pyav()
+        with self._av.open(path) as container:
+            stream = container.streams.best('video')
+            if stream is None:
+                raise ValueError('there is no video in it')
+            if stream.codec_context is None:
+                raise ValueError('it does not know the codec')
+            demuxed = [
+                p for p in container.demux(stream) if p.dts is not None or p.size
+            ]
+            _check_complete(path, stream, demuxed)
+            packets = [
+                (packet.pts, packet.is_keyframe)
+                for packet in demuxed
+                if packet.size and not packet.is_discard
+            ]
+            self.rate = stream.average_rate or 0
+            stated = container.format.name != 'avi'  # whose times FFmpeg guesses
+        self.fps = float(self.rate)
+        self.num_frames = len(packets)
+        times = {time for time, _ in packets}
+        self._index: dict[int | None, int] = {}  # of the frame that is shown at a time
+        if stated and None not in times and len(times) == len(packets):
+            self._index = {time: index for index, time in enumerate(sorted(times))}
+        self._keys = [t for t, is_key in packets if is_key and self._index]
+
+    def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        """Frames by index, those that are wanted in ascending order and undamaged.
+
+        Returns:
+            dict[int, np.ndarray]: Upright, uint8 (H, W, 3), RGB.
+        """
+        before = [key for key in self._keys if self._index[key] <= wanted[0]]
+        frames = self._read(wanted, max(before, default=None))
+        if len(frames) < len(wanted):  # not every file can be sought in
+            frames = self._read(wanted, None)
+        return frames
+
+    def _read(self, wanted: list[int], start: int | None) -> dict[int, np.ndarray]:
+        frames = {}
+        for index, frame in self.decode(start):
+            if index in wanted:
+                frames[index] = self.upright(frame)
+            if index >= wanted[-1]:
+                break
+        return frames
+
+    def decode(self, start: int | None = None) -> Iterator[tuple[int, Any]]:
+        """Go through the frames up to the first that is damaged.
+
+        Args:
+            start (int, optional): The time of the key frame to begin with, in the
+                file's units. Default: from the beginning.
+
+        Yields:
+            tuple: The index of a frame, and the frame as PyAV has it.
+        """
+        last = None
+        with self._av.open(self.path) as container:
+            stream = container.streams.best('video')
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {'err_detect': 'explode'}  # else it conceals
+            try:
+                if start is not None:
+                    container.seek(start, stream=stream)
+                for position, frame in enumerate(container.decode(stream)):
+                    index = self._index.get(frame.pts) if self._index else position
+                    if index is None or index < self._index.get(start, 0):
+                        continue  # its group of pictures begins before the key frame
+                    lost = last is not None and index != last + 1
+                    if lost or frame.is_corrupt:
+                        break  # and those that follow are computed from it
+                    last = index
+                    yield index, frame
+            except self._av.FFmpegError:
+                pass
+
+    def upright(self, frame: Any) -> np.ndarray:
+        """A frame of PyAV's as the file says that it is to be shown.
+
+        Returns:
+            np.ndarray: uint8 (H, W, 3), RGB.
+
+        Raises:
+            UnreadableSampleError: It is to be turned by no multiple of 90°.
+        """
+        if frame.rotation % 90:
+            problem = f'rotated by {frame.rotation}°, no multiple of 90°'
+            raise UnreadableSampleError.of(self.path, problem, 'Re-encode it')
+        return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
+
+
+def open_video(path: str) -> VideoReader:
+    """Open a video file that is complete.
+
+    Raises:
+        UnreadableSampleError: The file is missing, empty or truncated, or holds no
+            video that PyAV can decode.
+        UserError: PyAV is not installed.
+    """
+    if not osp.isfile(path):
+        raise UnreadableSampleError.of(
+            path, 'no such file', 'Correct data_root or the path'
+        )
+    if osp.getsize(path) == 0:
+        raise UnreadableSampleError.of(path, 'empty (0 bytes)')
+    try:
+        video = VideoReader(path)
+        if video.num_frames < 1:
+            raise ValueError('there are no frames in it')
+    except UserError:
+        raise
+    except Exception as error:  # PyAV has one for each of FFmpeg's
+        problem = f'PyAV cannot open it: {error_summary(error)}'
+        raise UnreadableSampleError.of(path, problem) from error
+    return video
+
+
+def read_frames(
+    video: VideoReader, path: str, wanted: list[int]
+) -> dict[int, np.ndarray]:
+    """Read frames of a video, all of them.
+
+    Args:
+        video (VideoReader): From `open_video`.
+        path (str): Its file.
+        wanted (list[int]): The indices, ascending.
+
+    Returns:
+        dict[int, np.ndarray]: Frames by index, in that order, upright, uint8 (H, W, 3),
+        RGB.
+
+    Raises:
+        UnreadableSampleError: One is damaged.
+    """
+    frames = video.read(wanted)
+    for index in wanted:
+        if index not in frames:
+            raise _damaged(path, index, video.num_frames)
+    return frames
+
+
+def iter_frames(video: VideoReader) -> Iterator[np.ndarray]:
+    """Go through all frames of a video, with a progress bar where a terminal is.
+
+    Args:
+        video (VideoReader): From `open_video`.
+
+    Yields:
+        np.ndarray: A frame, upright, uint8 (H, W, 3), RGB.
+
+    Raises:
+        UnreadableSampleError: A frame is damaged, or turned by no multiple of 90°.
+    """
+    shown, console = 0, Console(stderr=True)
+    for _, frame in track(
+        video.decode(),
+        escape(osp.basename(video.path)),
+        total=video.num_frames,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
+        yield video.upright(frame)
+        shown += 1
+    if shown < video.num_frames:
+        raise _damaged(video.path, shown, video.num_frames)
+
+
+def map_video(
+    source: str, target: str | Path, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Copy a video, less its sound, with every frame changed.
+
+    Args:
+        source (str): The video.
+        target (str | Path): The copy, H.264 in MP4; it appears when it is complete.
+        change (Callable): Is given each frame in turn, uint8 (H, W, 3), RGB, and
+            returns what is written in its place.
+
+    Raises:
+        UnreadableSampleError: The source cannot be read, to its end.
+        UserError: PyAV is not installed.
+    """
+    video, av = open_video(source), _pyav()
+    with atomic_write(target) as draft, av.open(draft, 'w', format='mp4') as copy:
+        out = copy.add_stream('libx264', rate=video.rate or 25)
+        out.pix_fmt = 'yuv420p'
+        # what FFmpeg makes of RGB; untold, players take large videos for BT.709
+        out.codec_context.colorspace = av.video.reformatter.Colorspace.ITU601
+        for frame in iter_frames(video):
+            image = Image.fromarray(change(frame))
+            if not out.codec_context.is_open:
+                # H.264 in this form wants even sides
+                out.width, out.height = image.width & ~1, image.height & ~1
+            image = image.crop((0, 0, out.width, out.height))
+            copy.mux(out.encode(av.VideoFrame.from_image(image)))
+        copy.mux(out.encode())
+
+
+def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
+    """Refuse a file that holds less of the video than it declares.
+
+    MP4, MOV and AVI declare the number of frames, Matroska and WebM the duration, in a
+    tag that FFmpeg writes.
+
+    Raises:
+        UnreadableSampleError: It is truncated.
+    """
+    if len(packets) < stream.frames:
+        problem = f'truncated, {len(packets)} of {stream.frames} frames'
+        raise UnreadableSampleError.of(path, problem)
+    tag = re.fullmatch(r'(\d+):(\d+):([\d.]+)', stream.metadata.get('DURATION', ''))
+    ends = [p.pts + (p.duration or 0) for p in packets if p.pts is not None]
+    if tag and ends:
+        hours, minutes, seconds = map(float, tag.groups())
+        declared = 3600 * hours + 60 * minutes + seconds
+        end = float(max(ends) * stream.time_base)
+        if end < declared - 0.1:  # within what rounding and odd last frames make
+            problem = f'truncated, {end:.1f} of {declared:.1f} s'
+            raise UnreadableSampleError.of(path, problem)
+
+
+def _damaged(path: str, index: int, count: int) -> UnreadableSampleError:
+    problem = f'damaged, frame {index} of {count} cannot be read'
+    return UnreadableSampleError.of(path, problem)
+
+
+def _pyav() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(f'videos need PyAV: {error}. pip install av') from error
+    return av
+
+
+def sample_frames(path: str, count: int) -> list[np.ndarray]:
+    """Read frames of a video, evenly chosen: so many, or all where there are fewer.
+
+    Args:
+        path (str): The file.
+        count (int): How many.
+
+    Returns:
+        list[np.ndarray]: Upright, uint8 (H, W, 3), RGB.
+
+    Raises:
+        UnreadableSampleError: The file holds no video, or a frame is damaged.
+        UserError: PyAV is not installed.
+    """
+    video = open_video(path)
+    chosen = np.linspace(0, video.num_frames - 1, min(count, video.num_frames))
+    wanted = chosen.round().astype(int).tolist()
+    return list(read_frames(video, path, wanted).values())

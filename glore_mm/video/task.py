@@ -1,0 +1,123 @@
+"""Video classification in the tools."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.apis import inference_recognizer, init_recognizer
+from mmaction.models import BaseRecognizer
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from glore_mm.engine.task import Predictor, Task, topk_classes
+from glore_mm.engine.weights import load_classifier
+from glore_mm.utils.errors import UserError
+from glore_mm.utils.videos import VIDEO_SUFFIXES
+from glore_mm.video.visualization import write_captioned
+
+
+class VideoTask(Task):
+    """Video classification with mmaction2."""
+
+    name = 'video'
+    input_suffixes = VIDEO_SUFFIXES
+    channels = 'RGB'
+    dump_metric = 'PerSampleScores'
+    visualization_hook = 'VideoPredictionHook'
+
+    def predictor(self, cfg: Config, checkpoint: str) -> Predictor:
+        """The network of a config with the weights of a checkpoint."""
+        dataset = cfg.test_dataloader.dataset
+        if dataset.pipeline[0]['type'] != 'VideoInit':
+            raise UserError(
+                f'{cfg.filename} does not read video files: its test pipeline begins '
+                f'with {dataset.pipeline[0]["type"]}, not VideoInit'
+            )
+        # one clip is no comparison: one that is too short begins anew
+        steps = [
+            dict(step, out_of_bound_opt='loop')
+            if step['type'] == 'StrictSampleFrames'
+            else step
+            for step in dataset.pipeline
+        ]
+        pipeline = Compose(steps)
+        model = init_recognizer(cfg, device=get_device())
+        classes = load_classifier(cfg, model, checkpoint)
+        return Predictor(
+            model,
+            lambda path: inference_recognizer(model, path, pipeline),
+            lambda found, k: topk_classes(found.pred_score.cpu(), classes, k),
+            of_videos=True,
+        )
+
+    def example_inputs(self, cfg: Config) -> dict[str, Any]:
+        """A clip of the size that a config tests on."""
+        size = frames = 1
+        for step in cfg.test_dataloader.dataset.pipeline:
+            frames = step.get('clip_len', frames)
+            if step['type'] == 'Resize' and not step.get('keep_ratio', True):
+                size = step['scale'][::-1]
+            size = step.get('crop_size', size)
+        height, width = np.broadcast_to(size, 2).tolist()
+        return dict(inputs=torch.zeros(1, 1, 3, frames, height, width), stage='head')
+
+    def logits(self, model: BaseRecognizer, x: torch.Tensor) -> torch.Tensor:
+        """(N, classes) for clips (N, 3, T, H, W)."""
+        return model(x[:, None], stage='head')  # one clip a sample
+
+    def output_names(self, path: Path) -> list[str]:
+        """The video with a caption: `<name>.mp4`, `<name>.avi.mp4` of an AVI."""
+        return [path.name if path.suffix.lower() == '.mp4' else f'{path.name}.mp4']
+
+    def draw(self, path: str, classes: list[dict[str, Any]], output: Path) -> None:
+        """Write a video with the most likely class in each frame."""
+        best = classes[0]
+        write_captioned(path, str(output), f'{best["label"]} {best["score"]:.0%}')
+
+    def set_views(self, cfg: Config, clips: int, crops: int) -> None:
+        """Let a test average over several clips of a video and crops of a clip.
+
+        Clips are spread evenly over the video. Crops: 1 is the centre; 3 are squares of
+        the frame's shorter side, at both ends and in the middle; 5 are `MixedCrops`.
+
+        Args:
+            cfg (Config): From `load_config`; its test pipeline is changed.
+            clips (int): How many clips, at least 1.
+            crops (int): 1, 3 or 5.
+
+        Raises:
+            UserError: The numbers are none of these, or the pipeline is not as in our
+                configs.
+        """
+        if clips < 1 or crops not in (1, 3, 5):
+            raise UserError(
+                f'--views {clips}x{crops}: expected at least 1 clip, 1, 3 or 5 crops'
+            )
+        steps = {step['type']: step for step in cfg.test_dataloader.dataset.pipeline}
+        changed = (
+            ('StrictSampleFrames', 'Resize', 'CenterCrop')
+            if crops > 1
+            else ('StrictSampleFrames',)
+        )
+        for needed in changed:
+            if needed not in steps:
+                raise UserError(
+                    f'{cfg.filename}: --views {clips}x{crops} changes '
+                    f'{", ".join(changed)} of the test pipeline, but there is no '
+                    f'{needed} in it'
+                )
+        steps['StrictSampleFrames']['num_clips'] = clips
+        if crops == 3:
+            side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
+            steps['CenterCrop'].update(type='ThreeCrop', crop_size=side)
+        elif crops == 5:
+            steps['CenterCrop'].update(type='MixedCrops', num_crops=crops)
+        if clips * crops > 1:
+            # 10 at a time fit where the 8 of a training batch do
+            cfg.test_dataloader.batch_size = 1
+            cfg.model.test_cfg = dict(max_testing_views=10)
+
+
+TASK = VideoTask()

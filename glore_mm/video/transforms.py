@@ -1,0 +1,197 @@
+"""Clips from video files and from folders of frames.
+
+mmaction2's own transforms put other frames in the place of those that they cannot read,
+and repeat videos that are too short. Those here return the frames that were asked for,
+or raise an error that says why they cannot.
+"""
+
+import zlib
+from os import path as osp
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmaction.datasets.transforms import SampleFrames
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from glore_mm.utils.errors import UnreadableSampleError
+from glore_mm.utils.images import unreadable_image
+from glore_mm.utils.videos import open_video, read_frames
+
+
+@TRANSFORMS.register_module()
+class VideoInit(BaseTransform):
+    """Open a video file with PyAV.
+
+    Required keys: filename; or video_reader, as mmaction2's inferencer has opened it.
+    Added keys: video_reader, total_frames, avg_fps.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the reader, the number of frames and the rate to `results`.
+
+        Raises:
+            UnreadableSampleError: The file is missing, empty or truncated, or holds no
+                video that PyAV can decode.
+        """
+        if 'video_reader' in results:
+            return results
+        video = open_video(results['filename'])
+        results['video_reader'] = video
+        results['total_frames'] = video.num_frames
+        results['avg_fps'] = video.fps
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
+
+
+@TRANSFORMS.register_module()
+class VideoDecode(BaseTransform):
+    """Decode the frames of a clip, upright.
+
+    Required keys: filename, video_reader, frame_inds.
+    Modified keys: video_reader, which becomes None.
+    Added keys: imgs, a list of uint8 (H, W, 3), RGB; original_shape, img_shape.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the frames to `results`.
+
+        Raises:
+            UnreadableSampleError: A frame cannot be read, or differs in size.
+        """
+        path, video = results['filename'], results['video_reader']
+        results['video_reader'] = None  # keeps the file open and cannot be pickled
+        wanted = np.unique(results['frame_inds']).tolist()
+        return _with_frames(results, read_frames(video, path, wanted), path)
+
+
+@TRANSFORMS.register_module()
+class RawFramesDecode(BaseTransform):
+    """Read the frames of a clip from the images in its folder.
+
+    Required keys: frame_dir, filename_tmpl, frame_inds.
+    Added keys: imgs, a list of uint8 (H, W, 3), RGB; original_shape, img_shape.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the frames to `results`.
+
+        Raises:
+            UnreadableSampleError: An image cannot be read, or differs in size.
+        """
+        frames = {}
+        for index in np.unique(results['frame_inds']).tolist():
+            name = results['filename_tmpl'].format(index)
+            path = osp.join(results['frame_dir'], name)
+            try:  # pillow refuses more damaged images than OpenCV
+                frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
+            except Exception as error:  # each format has its own
+                raise unreadable_image(path, error) from error
+        return _with_frames(results, frames, results['frame_dir'])
+
+
+@TRANSFORMS.register_module()
+class StrictSampleFrames(SampleFrames):
+    """mmaction2's SampleFrames, which refuses a video that is too short.
+
+    Args:
+        clip_len (int): Frames of a clip.
+        frame_interval (int): From one of them to the next, in frames. Default: 1.
+        out_of_bound_opt (str): What to do where the video is shorter than a clip:
+            'refuse'; 'loop' and 'repeat_last' fill the clip up as in mmaction2.
+            Default: 'refuse'.
+        kwargs: As for SampleFrames.
+    """
+
+    def __init__(
+        self,
+        clip_len: int,
+        frame_interval: int = 1,
+        out_of_bound_opt: str = 'refuse',
+        **kwargs: Any,
+    ) -> None:
+        self.refuse = out_of_bound_opt == 'refuse'
+        if self.refuse:
+            out_of_bound_opt = 'loop'
+        super().__init__(
+            clip_len, frame_interval, out_of_bound_opt=out_of_bound_opt, **kwargs
+        )
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the indices of the frames to `results`.
+
+        Raises:
+            UnreadableSampleError: The video is too short.
+        """
+        needed = (self.clip_len - 1) * self.frame_interval + 1
+        if self.temporal_jitter:  # moves each frame by less than the interval
+            needed += self.frame_interval - 1
+        if self.target_fps and results.get('avg_fps'):
+            ratio = results['avg_fps'] / self.target_fps
+            needed = int(self._get_ori_clip_len(ratio))
+        if self.refuse and results['total_frames'] < needed:
+            raise UnreadableSampleError.of(
+                results.get('filename') or results['frame_dir'],
+                f'{results["total_frames"]} frames, but a clip spans {needed} '
+                f'({self.clip_len} frames, {self.frame_interval} apart)',
+                "Repeat short videos with StrictSampleFrames(out_of_bound_opt='loop')",
+            )
+        return super().transform(results)
+
+
+def _with_frames(
+    results: dict[str, Any], frames: dict[int, np.ndarray], path: str
+) -> dict[str, Any]:
+    first = next(iter(frames.values())).shape[:2]
+    for index, image in frames.items():
+        height, width = image.shape[:2]
+        if (height, width) != first:
+            sizes = f'{first[1]}×{first[0]} to {width}×{height}'
+            problem = f'the size changes from {sizes} at frame {index}'
+            raise UnreadableSampleError.of(path, problem, 'Re-encode it')
+    # copies, as mmaction2 flips in place and a frame may have been asked for twice
+    images = [frames[index].copy() for index in np.ravel(results['frame_inds'])]
+    results.update(imgs=images, original_shape=first, img_shape=first)
+    return results
+
+
+@TRANSFORMS.register_module()
+class MixedCrops(BaseTransform):
+    """Several crops of every clip: of the first clip the centre, the rest at random.
+
+    This is how the authors of the GloRe release advise to test with 10 clips and 5
+    crops (https://github.com/facebookresearch/GloRe/issues/4). The places are drawn
+    from the file's name: a test repeats.
+
+    Changes `imgs`, which become num_crops times as many, and `img_shape`.
+
+    Args:
+        crop_size (int): Side of the crops, pixels.
+        num_crops (int): Crops of each clip.
+    """
+
+    def __init__(self, crop_size: int, num_crops: int) -> None:
+        self.crop_size = crop_size
+        self.num_crops = num_crops
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop; all frames of a clip at one place."""
+        images, size = results['imgs'], self.crop_size
+        free = np.array(images[0].shape[:2]) - size
+        name = results.get('filename') or results['frame_dir']
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        cropped = []
+        for crop in range(self.num_crops):
+            for clip in range(results['num_clips']):
+                top, left = rng.integers(free, endpoint=True)
+                if crop == clip == 0:
+                    top, left = free // 2
+                first = clip * results['clip_len']
+                for image in images[first : first + results['clip_len']]:
+                    cropped.append(image[top : top + size, left : left + size])
+        results['imgs'] = cropped
+        results['img_shape'] = (size, size)
+        return results

@@ -1,0 +1,95 @@
+"""Pictures of clips: captions drawn into a video, frames side by side in a strip."""
+
+import os.path as osp
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image, ImageDraw
+
+from glore_mm.utils.videos import map_video
+from glore_mm.visualization.drawing import (
+    draw_caption,
+    font_for,
+    prediction_text,
+    relative_name,
+    save_image,
+)
+
+
+def write_captioned(source: str, target: str, text: str) -> None:
+    """Copy a video, less its sound, with a caption drawn into every frame.
+
+    Args:
+        source (str): The video.
+        target (str): The copy, H.264 in MP4; it appears when it is complete.
+        text (str): The caption.
+
+    Raises:
+        UnreadableSampleError: The source cannot be read.
+    """
+
+    def captioned(frame: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(frame)
+        draw_caption(image, text)
+        return np.asarray(image)
+
+    map_video(source, target, captioned)
+
+
+def draw_strip_of_frames(
+    frames: Sequence[np.ndarray], text: str, height: int = 96
+) -> Image.Image:
+    """Set frames of a clip side by side under a line of text.
+
+    Args:
+        frames (Sequence[np.ndarray]): uint8 (H, W, 3), RGB, all of one size.
+        text (str): What is written above them.
+        height (int): Of the frames in the picture, pixels.
+
+    Returns:
+        Image.Image: RGB.
+    """
+    width = round(frames[0].shape[1] * height / frames[0].shape[0])
+    step, line = width + 3, 20
+    sheet = Image.new('RGB', (step * len(frames), height + line), color='white')
+    font = font_for(text, 13)
+    ImageDraw.Draw(sheet).text((4, 2), text, fill='black', font=font)
+    for column, frame in enumerate(frames):
+        image = Image.fromarray(frame).resize((width, height))
+        sheet.paste(image, (column * step, line))
+    return sheet
+
+
+@HOOKS.register_module()
+class VideoPredictionHook(Hook):
+    """While testing, write the frames that were seen, with prediction and truth.
+
+    Args:
+        folder (str): Where to write: a PNG for each clip, in the folders that the data
+            set has.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Write the strips of a batch."""
+        dataset = runner.test_dataloader.dataset
+        classes = dataset.metainfo['classes']
+        for views, sample in zip(data_batch['inputs'], outputs, strict=True):
+            frames = views[0].permute(1, 2, 3, 0)  # the first view, (T, H, W, 3)
+            frames = frames.clamp(0, 255).byte().cpu().numpy()
+            found, truth = int(sample.pred_label), int(sample.gt_label)
+            name, _ = osp.splitext(relative_name(sample.filename, dataset))
+            sheet = draw_strip_of_frames(frames, prediction_text(found, truth, classes))
+            save_image(sheet, osp.join(self.folder, f'{name}.png'))

@@ -1,0 +1,21 @@
+"""How mmengine saves checkpoints."""
+
+import pytest
+import torch
+
+from glore_mm.checkpoints.mmengine_io import install_atomic_save
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):
+    """By whichever of its names mmengine calls the function."""
+    import mmengine.runner.runner
+
+    install_atomic_save()
+    path = tmp_path / 'iter_1.pth'
+    for module in (mmengine.runner.checkpoint, mmengine.runner.runner):
+        module.save_checkpoint(dict(weights=torch.ones(3)), str(path))
+        written = path.read_bytes()
+        with pytest.raises(TypeError, match='pickle'):
+            module.save_checkpoint(dict(no=(i for i in ())), str(path))
+        assert path.read_bytes() == written
+        assert list(tmp_path.iterdir()) == [path]

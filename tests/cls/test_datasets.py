@@ -1,0 +1,252 @@
+"""Images in class folders and in lists."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import glore_mm.cls  # noqa: F401  (registers)
+from glore_mm.utils.errors import UnreadableSampleError, UserError
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpretrain')
+
+
+def scene() -> Image.Image:
+    """A smooth picture, wider than high, none of whose turned forms is like another."""
+    y, x = np.mgrid[0:48, 0:64] / (48, 64)[0]
+    rgb = np.stack([200 - 120 * x, 60 + 100 * y, 80 + 40 * x + 50 * y], axis=-1)
+    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
+
+
+def save(image: Image.Image, path: Path, **how) -> Path:
+    image.save(path, **how)
+    return path
+
+
+def truncated(suffix: str) -> bytes:
+    file = io.BytesIO()
+    scene().resize((640, 480)).save(file, {'jpg': 'JPEG', 'png': 'PNG'}[suffix])
+    return file.getvalue()[: len(file.getvalue()) * 2 // 3]
+
+
+@pytest.fixture
+def folders(tmp_path) -> Path:
+    """Three classes in train, two images each; one of them lacks in val."""
+    root = tmp_path / 'pets'
+    for split, classes in (('train', 'cat dog owl'), ('val', 'dog owl')):
+        for label in classes.split():
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for number in range(2):
+                save(scene(), folder / f'{number}.jpg')
+    return root
+
+
+def data(root: Path, split: str, **more):
+    return DATASETS.build(
+        dict(
+            {
+                'type': 'ClassFolders',
+                'data_root': str(root),
+                'split': split,
+                'test_mode': split == 'val',
+                'pipeline': [dict(type='LoadImage'), dict(type='PackInputs')],
+            },
+            **more,
+        )
+    )
+
+
+def labels(dataset) -> list[tuple[str, int]]:
+    found = (dataset.get_data_info(i) for i in range(len(dataset)))
+    return [(Path(s['img_path']).parent.name, s['gt_label']) for s in found]
+
+
+def test_a_class_has_its_label_in_every_split(folders):
+    """Val lacks a class: mmpretrain's own data set would count the others anew."""
+    train, val = data(folders, 'train'), data(folders, 'val')
+    assert train.metainfo['classes'] == val.metainfo['classes'] == ('cat', 'dog', 'owl')
+    assert dict(labels(train)) == dict(cat=0, dog=1, owl=2)
+    assert dict(labels(val)) == dict(dog=1, owl=2)
+    assert len(val) == 4
+
+
+def test_classes_may_be_given(folders):
+    given = data(folders, 'val', classes=['owl', 'dog', 'cat'])
+    assert dict(labels(given)) == dict(owl=0, dog=1)
+    (folders / 'names.txt').write_text('dog\n\nowl\ncat\n')
+    given = data(folders, 'val', classes='names.txt')
+    assert given.metainfo['classes'] == ('dog', 'owl', 'cat')
+    assert dict(labels(given)) == dict(dog=0, owl=1)
+    (folders / 'names.txt').write_text('dog\nowl\ndog\n')
+    with pytest.raises(UserError, match="names.txt has 'dog' more than once"):
+        data(folders, 'val', classes='names.txt')
+    with pytest.raises(UserError, match='no file of classes at .*/gone.txt'):
+        data(folders, 'val', classes='gone.txt')
+
+
+@pytest.mark.parametrize('suffix', ['webp', 'gif', 'tiff', 'JPEG', 'PNG'])
+def test_usual_kinds_of_files_are_found(suffix, folders):
+    save(scene(), folders / 'train' / 'cat' / f'another.{suffix}')
+    assert len(data(folders, 'train')) == 7
+
+
+def test_hidden_folders_are_no_classes(folders):
+    (folders / 'train' / '.ipynb_checkpoints').mkdir()
+    assert data(folders, 'train').metainfo['classes'] == ('cat', 'dog', 'owl')
+
+
+def test_a_listed_split(folders):
+    (folders / 'val.txt').write_text('dog/0.jpg 1\nowl/1.jpg 2\n')
+    listed = data(folders, 'val', ann_file='val.txt')
+    assert labels(listed) == [('dog', 1), ('owl', 2)]
+    (folders / 'val.txt').write_text('dog/0.jpg 3\n')
+    with pytest.raises(UserError, match=r'val.txt, line 1: label 3; .* are 0 to 2'):
+        data(folders, 'val', ann_file='val.txt')
+    (folders / 'val.txt').write_text('\ndog/0.jpg dog\n')
+    with pytest.raises(UserError, match=r"val.txt, line 2: 'dog/0.jpg dog'; expected "):
+        data(folders, 'val', ann_file='val.txt')
+    (folders / 'val.txt').write_text('')
+    with pytest.raises(UserError, match='val.txt is empty'):
+        data(folders, 'val', ann_file='val.txt')
+    with pytest.raises(UserError, match='no list of images at .*/gone.txt'):
+        data(folders, 'val', ann_file='gone.txt')
+    shutil.rmtree(folders / 'train')
+    with pytest.raises(UserError, match='no class folders in .*/train, which says'):
+        data(folders, 'val', ann_file='val.txt')
+
+
+@pytest.mark.parametrize(
+    'line', ['../../x.jpg', '/x.jpg', 'dog/../../../x.jpg', '{root}/../x.jpg']
+)
+def test_a_list_leads_nowhere_else(line, folders):
+    path = line.format(root=folders)
+    (folders / 'val.txt').write_text(f'dog/0.jpg 1\n{path} 2\n')
+    with pytest.raises(UserError, match='val.txt, line 2: .* leads outside') as error:
+        data(folders, 'val', ann_file='val.txt')
+    for text in (path, folders, 'outside_root=True'):
+        assert str(text) in str(error.value)
+    allowed = data(folders, 'val', ann_file='val.txt', outside_root=True)
+    assert allowed.get_data_info(1)['img_path'] == str(folders / 'val' / path)
+
+
+def test_a_list_may_lead_elsewhere_in_the_data_root(folders):
+    (folders / 'val.txt').write_text(f'../train/cat/0.jpg 0\n{folders}/val/dog/1.jpg 1')
+    listed = data(folders, 'val', ann_file='val.txt')
+    assert labels(listed) == [('cat', 0), ('dog', 1)]
+    assert listed[0]['data_samples'].img_path == f'{folders}/train/cat/0.jpg'
+
+
+@pytest.mark.parametrize('more', [dict(), dict(outside_root=True)])
+def test_a_list_makes_nothing_be_downloaded(more, folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    for address in ('http://host/x.jpg', 's3://bucket/x.jpg', 'dog:http://host/x.jpg'):
+        (folders / 'val.txt').write_text(f'{address} 1\n')
+        with pytest.raises(UserError, match='val.txt, line 1: .* is an address; exp'):
+            data('', 'val', classes=['cat', 'dog'], ann_file='val.txt', **more)
+
+
+def test_wrong_folders(folders):
+    with pytest.raises(UserError, match='no folder at .*/test; expected one with'):
+        data(folders, 'test')
+    (folders / 'val' / 'newt').mkdir()
+    save(scene(), folders / 'val' / 'newt' / '0.jpg')
+    with pytest.raises(UserError) as error:
+        data(folders, 'val')
+    message = str(error.value)
+    assert f"{folders}/val has 'newt', which {folders}/train lacks" in message
+    assert "(it has 'cat', 'dog', 'owl')" in message
+    shutil.rmtree(folders / 'train')
+    with pytest.raises(UserError, match='no class folders in .*/train, which says'):
+        data(folders, 'val')
+    shutil.rmtree(folders / 'val')
+    (folders / 'val').mkdir()
+    with pytest.raises(UserError, match=r'there are no images \(\.bmp, .*pets/val'):
+        data(folders, 'val', classes=['cat'])
+
+
+def test_a_class_without_images(folders):
+    for split in ('train', 'val'):
+        for file in (folders / split / 'owl').iterdir():
+            file.rename(file.with_suffix('.txt'))
+    assert len(data(folders, 'train')) == 4
+    with pytest.raises(UserError, match=r"val: no images \(.*\) in 'owl'. Fill or rem"):
+        data(folders, 'val')
+
+
+def test_imagenet_has_1000_folders_or_a_list(tmp_path):
+    for number in range(1000):
+        folder = tmp_path / 'val' / f'n{number:08d}'
+        folder.mkdir(parents=True)
+        (folder / 'a.JPEG').touch()
+    val = data(tmp_path, 'val', type='ImageNetFolders')
+    assert len(val.metainfo['classes']) == len(val) == 1000
+    assert val.metainfo['classes'][0] == 'tench, Tinca tinca'
+    assert labels(val)[999] == ('n00000999', 999)
+    shutil.rmtree(tmp_path / 'val' / 'n00000500')
+    with pytest.raises(UserError, match='val has 999 class folders, expected 1000'):
+        data(tmp_path, 'val', type='ImageNetFolders')
+    (tmp_path / 'meta').mkdir()
+    (tmp_path / 'meta' / 'val.txt').write_text('n00000007/a.JPEG 7\n')
+    listed = data(tmp_path, 'val', type='ImageNetFolders')
+    assert labels(listed) == [('n00000007', 7)]
+    (tmp_path / 'meta' / 'val.txt').write_text('/x.JPEG 7\n')
+    with pytest.raises(UserError, match='meta/val.txt, line 1: .* leads outside'):
+        data(tmp_path, 'val', type='ImageNetFolders')
+    with pytest.raises(UserError, match='meta/val.txt, line 1: .* leads outside'):
+        data(tmp_path, 'val', type='ImageNetFolders', with_label=False)
+    data(tmp_path, 'val', type='ImageNetFolders', outside_root=True)
+
+
+def test_training_takes_another_image_and_testing_stops(folders):
+    bad = folders / 'train' / 'cat' / '0.jpg'
+    bad.write_bytes(truncated('jpg'))
+    train = data(folders, 'train')
+    told = {}
+    for _ in range(2):
+        for index in range(len(train)):
+            sample = train[index]
+            told.update(sample['data_samples'].get('skipped', ()))
+            assert sample['data_samples'].filename != str(bad)
+    assert list(told) == [str(bad)]
+    assert 'truncated' in told[str(bad)]
+    with pytest.raises(UserError, match='cat/0.jpg: .*, or take it out of the data'):
+        data(folders, 'train', test_mode=True)[0]
+
+
+def test_another_data_set_s_worker_names_what_cannot_be_read(folders):
+    """mmpretrain's own data set with our transform, in a process of its own."""
+    bad = folders / 'val' / 'dog' / '0.jpg'
+    bad.write_bytes(truncated('jpg'))
+    stock = DATASETS.build(
+        dict(
+            type='CustomDataset',
+            data_root=str(folders),
+            data_prefix='val',
+            test_mode=True,
+            pipeline=[dict(type='LoadImage'), dict(type='PackInputs')],
+        )
+    )
+    loader = DataLoader(stock, num_workers=1, collate_fn=pseudo_collate)
+    with pytest.raises(
+        UnreadableSampleError, match='dog/0.jpg: cannot be read as an image'
+    ):
+        list(loader)
+
+
+def test_training_gives_up_where_nothing_can_be_read(folders):
+    for file in folders.glob('train/*/*.jpg'):
+        file.write_bytes(b'nothing')
+    train = data(folders, 'train')
+    with pytest.raises(UserError, match='pets/train: 6 images in a row cannot be'):
+        for index in range(len(train)):
+            train[index]

@@ -1,0 +1,96 @@
+"""Nodes watched while a network trains: a real Runner, real visualizer backends."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from paths import ROOT
+from PIL import Image
+
+from glore_mm.apis.train import train
+from glore_mm.config.load import load_config
+
+CONFIG = str(ROOT / 'configs' / 'seg' / 'glore_mini.py')
+
+
+@pytest.fixture(scope='module')
+def watched(mini, tmp_path_factory):
+    """A run of four iterations, and the weights that the same run has unwatched."""
+    folder = tmp_path_factory.mktemp('watched')
+    options = {
+        'data_root': str(mini),
+        'model.decode_head.channels': 16,
+        'model.auxiliary_head.channels': 16,
+        'train_dataloader.batch_size': 2,
+        'train_cfg.max_iters': 4,
+        'train_cfg.val_interval': 4,
+        'default_hooks.checkpoint.interval': 4,
+        'visualizer.vis_backends': [
+            dict(type='LocalVisBackend'),
+            dict(type='TensorboardVisBackend'),
+        ],
+    }
+    states = []
+    for name, more in (
+        ('plain', {}),
+        (
+            'watched',
+            {
+                'default_hooks.nodes.type': 'NodeVisualizationHook',
+                'default_hooks.nodes.interval': 2,
+                'default_hooks.nodes.samples': 2,
+            },
+        ),
+    ):
+        cfg = load_config(CONFIG, options | more, work_dir=str(folder / name))
+        states.append(train(cfg, seed=0).model.state_dict())
+    (run,) = (folder / 'watched').glob('*/vis_data')
+    return run, states
+
+
+def test_training_is_the_same(watched):
+    _, (plain, seen) = watched
+    for key, value in plain.items():
+        assert torch.equal(value, seen[key]), key
+
+
+def test_pictures_on_disk(watched):
+    run, _ = watched
+    names = sorted(path.name for path in (run / 'vis_image').iterdir())
+    assert names == [
+        f'nodes_decode_head.units.0_{sample}_{step}.png'
+        for sample in (0, 1)
+        for step in (0, 2, 4)
+    ]
+    first, last = (
+        np.asarray(Image.open(run / 'vis_image' / names[i]), int) for i in (0, 2)
+    )
+    assert first.shape == last.shape
+    assert np.abs(first - last).max() > 0
+
+
+def test_scalars(watched):
+    run, _ = watched
+    lines = [json.loads(line) for line in (run / 'scalars.json').open()]
+    name = 'nodes/decode_head.units.0'
+    found = [line for line in lines if f'{name}/added' in line]
+    assert [line['step'] for line in found] == [0, 2, 4]
+    assert found[0][f'{name}/added'] == found[0][f'{name}/closing'] == 0  # the identity
+    assert found[-1][f'{name}/added'] > 0
+    assert found[-1][f'{name}/closing'] > 0
+    for line in found:
+        assert 0 < line[f'{name}/entropy'] <= 1
+        assert 0 <= line[f'{name}/dead'] < 4
+
+
+def test_tensorboard_has_both(watched):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _ = watched
+    events = EventAccumulator(str(run), size_guidance=dict(images=0, scalars=0))
+    events.Reload()
+    name = 'nodes/decode_head.units.0/added'
+    assert [event.step for event in events.Scalars(name)] == [0, 2, 4]
+    images = events.Images('nodes_decode_head.units.0_1')
+    assert [event.step for event in images] == [0, 2, 4]

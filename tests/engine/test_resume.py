@@ -1,0 +1,257 @@
+"""Trainings that end before they are done: what is left, and how they go on."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soak
+import torch
+
+from glore_mm.apis.train import train
+from glore_mm.checkpoints.files import read_checkpoint
+from glore_mm.config.load import load_config
+from glore_mm.utils.errors import UserError
+
+ITERATIONS = soak.Scenario('by iterations', 'iterations', 30)
+EPOCHS = soak.Scenario('by epochs', 'epochs', 5)
+PROCESSES = soak.Scenario('two processes', 'iterations', 30, 2)
+
+
+@pytest.mark.parametrize(
+    'scenario',
+    [
+        ITERATIONS,
+        pytest.param(EPOCHS, marks=pytest.mark.slow),
+        pytest.param(PROCESSES, marks=pytest.mark.slow),
+    ],
+    ids=lambda scenario: scenario.name,
+)
+def test_killed_at_any_moment_nothing_is_lost(scenario, tmp_path):
+    """What `make soak` does for longer."""
+    outcome = soak.soak(tmp_path, scenario, 2, random.Random(4))
+    assert (outcome.kills, outcome.lost) == (2, 0)
+    assert outcome.identical == outcome.trainings > 0
+
+
+def wait_for(log: Path, text: str, process: subprocess.Popen) -> None:
+    limit = time.monotonic() + 120
+    while text not in (log.read_text() if log.exists() else ''):
+        assert process.poll() is None and time.monotonic() < limit, log.read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('scenario', 'number', 'moment', 'saved'),
+    [
+        (ITERATIONS, signal.SIGTERM, '[14/30]', r'iter_'),
+        (EPOCHS, signal.SIGINT, '[3][ 2/15]', 'epoch_2_iter_'),
+        (PROCESSES, signal.SIGTERM, '[14/30]', 'iter_'),
+        (ITERATIONS, signal.SIGTERM, 'Iter(val) [ 2/10]', 'iter_20'),
+        (PROCESSES, signal.SIGTERM, 'Iter(val) [2/5]', 'iter_20'),
+    ],
+    ids=[
+        'SIGTERM',
+        'Ctrl-C',
+        'two processes',
+        'validating',
+        'two processes validating',
+    ],
+)
+def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp_path):
+    config = soak.prepare(tmp_path, scenario)
+    if scenario.config == 'iterations':  # validate on more, which takes longer
+        config.write_text(
+            config.read_text()
+            + "more = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')\n"
+            "val_dataloader['dataset'] = dict(scenes, data_prefix=more)\n"
+        )
+    whole = soak.launch(tmp_path, config, 'whole', scenario.processes)
+    assert whole.wait() == 0, (tmp_path / 'whole.log').read_text()
+
+    log = tmp_path / 'run.log'
+    process = soak.launch(tmp_path, config, 'run', scenario.processes)
+    wait_for(log, moment, process)
+    begun = time.monotonic()
+    process.send_signal(number)
+    assert process.wait() == 75, log.read_text()
+    assert time.monotonic() - begun < 60
+    said = log.read_text()
+    assert f'stopped by {number.name} after ' in said
+    assert f'/run/{saved}' in said and '--resume goes on from it' in said
+    assert 'Traceback' not in said
+
+    resumed = soak.launch(tmp_path, config, 'run', scenario.processes, '--resume')
+    assert resumed.wait() == 0, log.read_text()
+    assert soak.differences(tmp_path / 'run', tmp_path / 'whole') == []
+
+
+def test_slurm_queues_it_again(tmp_path, monkeypatch):
+    """With a stand-in for srun: stopped and saved, twice, then failed."""
+    srun = tmp_path / 'srun'
+    srun.write_text(
+        '#!/bin/sh\necho "$@" >> noted\nexit $(sed -n "$(wc -l < noted)p" codes)'
+    )
+    srun.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    monkeypatch.setenv('SRUN_ARGS', '--time 60')
+    (tmp_path / 'codes').write_text('75\n75\n3\n')
+    tool = soak.ROOT / 'tools' / 'slurm_train.sh'
+    command = [tool, 'part', 'name', 'config.py', '4', '--seed', '0']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and done.stderr == 'queued again\n' * 2
+    first, *again = (tmp_path / 'noted').read_text().splitlines()
+    assert '--ntasks 4 ' in first and '--kill-on-bad-exit=1 ' in first
+    assert '--signal TERM@120 --time 60 python -u ' in first
+    assert first.endswith('/train.py config.py --seed 0 --launcher slurm')
+    for args in again:
+        assert args == first.replace('--seed 0', '--seed 0 --resume auto')
+
+
+# --------------------------------------------------- in this process, which is faster
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Train a few iterations in `tmp_path/run`: run(resume='latest', more=options)."""
+    monkeypatch.chdir(tmp_path)
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 8))
+
+    def train_here(seed=0, resume=None, **options):
+        options = {'train_cfg.max_iters': 8, 'train_cfg.val_interval': 8} | {
+            key.replace('__', '.'): value for key, value in options.items()
+        }
+        cfg = load_config(str(config), options, work_dir='run')
+        return train(cfg, resume=resume, seed=seed)
+
+    return train_here
+
+
+def files():
+    return {path.name for path in Path('run').glob('*.pth*')}
+
+
+def test_the_newest_that_is_whole_is_resumed(run, capsys):
+    run(train_cfg__max_iters=6)
+    newest = Path('run/iter_6.pth')
+    weights = read_checkpoint(str(newest))['state_dict']
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+    Path('run/iter_7.pth').touch()
+    Path('run/iter_9.pth.123.part').touch()  # what a killed run was writing
+    run(resume='latest', train_cfg__max_iters=6)
+    said = capsys.readouterr().out
+    assert 'skipped: ' in said and 'iter_7.pth is empty' in said
+    assert 'iter_6.pth cannot be read as a checkpoint' in said
+    assert 'resumed epoch: 0, iter: 4' in said
+    again = read_checkpoint(str(newest))['state_dict']
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
+    assert not list(Path('run').glob('*.part'))
+
+
+def test_with_none_that_is_whole_it_says_why(run):
+    with pytest.raises(UserError, match='run holds no checkpoint to go on from'):
+        run(resume='latest')
+    Path('run').mkdir(exist_ok=True)
+    torch.save(dict(state_dict={'a': torch.ones(1)}), 'run/iter_4.pth')
+    Path('run/iter_5.pth').mkdir()
+    with pytest.raises(UserError) as error:
+        run(resume='latest')
+    assert 'iter_4.pth cannot be resumed: it lacks message_hub' in str(error.value)
+    assert 'iter_5.pth: it is a folder' in str(error.value)
+
+
+def test_what_others_wrote_is_never_deleted(run):
+    """Neither by the number that is kept, nor because a checkpoint says so."""
+    Path('run').mkdir()
+    precious = Path('precious.pth').resolve()
+    for name in ('run/iter_1.pth', 'run/best_mIoU_iter_1.pth', precious):
+        Path(name).write_text('mine')
+    run(train_cfg__val_interval=4)
+    kept = {'iter_1.pth', 'best_mIoU_iter_1.pth', 'iter_4.pth', 'iter_8.pth'}
+    assert files() - {'best_mIoU_iter_8.pth', 'best_mIoU_iter_4.pth'} == kept
+
+    content = torch.load('run/iter_8.pth', weights_only=False)
+    info = content['message_hub']['runtime_info']
+    info.update(best_score=-1.0, best_ckpt=str(precious), keep_ckpt_ids=[1, 1, 1, 1])
+    torch.save(content, 'run/iter_8.pth')
+    run(resume='latest', train_cfg__max_iters=16, train_cfg__val_interval=4)
+    for name in ('run/iter_1.pth', 'run/best_mIoU_iter_1.pth', precious):
+        assert Path(name).read_text() == 'mine'
+    assert files() >= {'iter_12.pth', 'iter_16.pth'}  # of ours, the last two
+    assert 'iter_4.pth' not in files()
+
+
+def test_a_new_run_in_an_old_folder_deletes_nothing_of_it(run):
+    run()
+    before = files()
+    run(
+        default_hooks__checkpoint__interval=3, default_hooks__checkpoint__save_best=None
+    )
+    assert files() == before | {'iter_6.pth'}
+
+
+def test_neither_workers_nor_validation_change_training(run):
+    run()
+    one = read_checkpoint('run/iter_8.pth')
+    loading = dict(num_workers=0, persistent_workers=False)
+    options = {f'train_dataloader__{key}': value for key, value in loading.items()}
+    run(train_cfg__val_interval=3, **options)
+    other = read_checkpoint('run/iter_8.pth')
+    assert soak.same(one['state_dict'], other['state_dict'])
+    assert soak.same(one['random_states'], other['random_states'])
+
+
+def test_another_seed_is_refused(run):
+    run(train_cfg__max_iters=4)
+    with pytest.raises(
+        UserError, match='--seed 1: .*iter_4.pth was trained with seed 0'
+    ):
+        run(seed=1, resume='latest')
+    run(seed=None, resume='latest')
+
+
+def test_two_runs_in_one_folder_are_refused(run):
+    script = (
+        'from filelock import FileLock\n'
+        "lock = FileLock('run/.training.lock')\n"
+        'lock.acquire(), print(1, flush=True), input()'
+    )
+    Path('run').mkdir()
+    with subprocess.Popen(
+        [sys.executable, '-c', script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match='another process is training in run'):
+            run()
+        other.communicate('\n')
+    run(train_cfg__max_iters=1)
+
+
+def test_a_full_disk(tmp_path):
+    """Of a real file system, with room for one checkpoint and a part of the next."""
+    config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 8))
+    (tmp_path / 'run').mkdir()
+    inside = (
+        f'mount -t tmpfs -o size=4m tmpfs run && {sys.executable} {soak.ROOT}/tools/'
+        f'train.py {config} --work-dir run --cfg-options train_cfg.val_interval=100; '
+        'echo exit $?; ls run; cp run/iter_4.pth .'
+    )
+    command = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', inside]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if 'unshare:' in done.stderr or 'mount:' in done.stderr:
+        pytest.skip(f'this machine makes no file system of one file: {done.stderr}')
+    assert 'exit 1' in done.stdout
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith('error: '))
+    assert 'iter_8.pth cannot be written: No space left on device' in error
+    assert 'the checkpoints that were written before are whole' in error
+    assert 'Traceback' not in done.stderr and '.part' not in done.stdout
+    assert read_checkpoint(str(tmp_path / 'iter_4.pth'))['meta']['iter'] == 4

@@ -1,0 +1,70 @@
+"""Confusion matrices and files to submit."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.evaluation import IoUMetric
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+import glore_mm.seg
+from glore_mm.analysis.dumps import class_iou
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmseg')
+
+
+def samples(n=3, classes=19):
+    generator = torch.Generator().manual_seed(0)
+    for index in range(n):
+        truth = torch.randint(0, classes, (1, 8, 9), generator=generator)
+        predicted = torch.where(
+            torch.rand(1, 8, 9, generator=generator) < 0.5, truth, truth.flip(1)
+        )
+        truth[0, 0, index] = 255
+        yield SegDataSample(
+            metainfo=dict(img_path=f'city/image{index}.png'),
+            gt_sem_seg=PixelData(data=truth),
+            pred_sem_seg=PixelData(data=predicted),
+        ).to_dict()
+
+
+META = glore_mm.seg.CityscapesFolders.METAINFO
+
+
+def test_confusion_matrices_add_up_to_the_miou_of_mmseg(tmp_path):
+    path = tmp_path / 'new' / 'dump.npz'
+    dump = glore_mm.seg.PerImageConfusionMatrix(str(path))
+    reference = IoUMetric()
+    for metric in (dump, reference):
+        metric.dataset_meta = META
+        metric.process({}, list(samples()))
+    assert dump.evaluate(3) == {}
+    expected = reference.evaluate(3)['mIoU']
+    with np.load(path) as arrays:  # plain arrays: no allow_pickle
+        assert arrays['names'].tolist() == [f'city/image{i}.png' for i in range(3)]
+        assert arrays['classes'].tolist() == list(META['classes'])
+        confusion = arrays['confusion']
+    assert confusion.shape == (3, 19, 19)
+    assert confusion.sum() == 3 * (8 * 9 - 1)
+    for matrix, sample in zip(confusion, samples(), strict=True):
+        truth = sample['gt_sem_seg']['data']
+        assert matrix.sum(axis=1)[4] == (truth == 4).sum()
+    assert 100 * np.nanmean(class_iou(confusion.sum(0))) == pytest.approx(
+        expected, abs=0.01
+    )
+
+
+def test_submission_holds_label_ids(tmp_path):
+    metric = glore_mm.seg.CityscapesSubmission(str(tmp_path))
+    metric.dataset_meta = META
+    metric.process({}, list(samples(1)))
+    written = np.array(Image.open(tmp_path / 'image0.png'))
+    predicted = next(samples(1))['pred_sem_seg']['data'][0].numpy()
+    assert written.dtype == np.uint8
+    for train_id, label_id in ((0, 7), (1, 8), (10, 23), (13, 26), (16, 31), (18, 33)):
+        np.testing.assert_array_equal(written == label_id, predicted == train_id)

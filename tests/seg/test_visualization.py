@@ -1,0 +1,25 @@
+"""Pictures of label maps."""
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from glore_mm.seg.visualization import colorize, overlay, panels
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmseg')
+
+
+def test_pictures():
+    palette = [[255, 0, 0], [0, 255, 0]]
+    labels = np.array([[0, 1], [255, 1]])
+    colours = colorize(labels, palette)
+    assert colours.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 0, 0], [0, 255, 0]]]
+    image = np.full((2, 2, 3), 100, np.uint8)
+    assert overlay(image, labels, palette)[0, 0].tolist() == [177, 50, 50]
+    sheet = np.asarray(panels({'left': colours, 'right': image}))
+    assert sheet.shape[1:] == (4, 3)
+    np.testing.assert_array_equal(sheet[-2:, :2], colours)
+    np.testing.assert_array_equal(sheet[-2:, 2:], image)

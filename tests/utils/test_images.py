@@ -1,0 +1,181 @@
+"""Reading images of every kind, and what is refused."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import TRANSFORMS, init_default_scope
+from PIL import Image, ImageCms, PngImagePlugin
+
+import glore_mm.cls  # noqa: F401  (registers)
+from glore_mm.utils.errors import UnreadableSampleError
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpretrain')
+
+
+def scene() -> Image.Image:
+    """A smooth picture, wider than high, none of whose turned forms is like another."""
+    y, x = np.mgrid[0:48, 0:64] / (48, 64)[0]
+    rgb = np.stack([200 - 120 * x, 60 + 100 * y, 80 + 40 * x + 50 * y], axis=-1)
+    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
+
+
+def load(path: Path) -> np.ndarray:
+    """What LoadImage makes of a file, RGB."""
+    found = TRANSFORMS.build(dict(type='LoadImage'))(dict(img_path=str(path)))
+    image = found['img']
+    assert image.dtype == np.uint8 and image.flags.c_contiguous
+    assert found['img_shape'] == found['ori_shape'] == image.shape[:2]
+    return image[..., ::-1]
+
+
+def save(image: Image.Image, path: Path, **how) -> Path:
+    image.save(path, **how)
+    return path
+
+
+def assert_alike(found, expected, tolerance=3.0):
+    expected = np.asarray(expected).astype(float)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < tolerance
+
+
+def test_colours_in_their_order(tmp_path):
+    assert_alike(load(save(scene(), tmp_path / 'a.png')), scene(), 1e-9)
+    assert_alike(load(save(scene(), tmp_path / 'a.jpg', quality=95)), scene())
+
+
+def test_grey(tmp_path):
+    grey = scene().convert('L')
+    found = load(save(grey, tmp_path / 'a.jpg', quality=95))
+    assert_alike(found, grey.convert('RGB'))
+    dots = scene().convert('1')
+    assert_alike(load(save(dots, tmp_path / 'b.png')), dots.convert('RGB'), 1e-9)
+
+
+def test_cmyk(tmp_path):
+    """Inks, not light: read without their sign they would show the negative."""
+    path = save(scene().convert('CMYK'), tmp_path / 'a.jpg', quality=95)
+    assert Image.open(path).mode == 'CMYK'
+    assert_alike(load(path), scene())
+
+
+@pytest.mark.parametrize('order', ['<u2', '>u2'])
+def test_grey_of_16_bits(order, tmp_path):
+    grey = np.asarray(scene().convert('L'))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    suffix = 'png' if order == '<u2' else 'tif'
+    found = load(save(deep, tmp_path / f'a.{suffix}'))
+    assert_alike(found, np.repeat(grey[..., None], 3, axis=-1), 1e-9)
+
+
+def test_colour_of_16_bits(tmp_path):
+    import cv2
+
+    deep = np.asarray(scene()).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / 'a.png'), deep[..., ::-1])
+    assert_alike(load(tmp_path / 'a.png'), scene(), 1.0)
+
+
+def test_palette_and_transparency(tmp_path):
+    few = scene().quantize(64)
+    assert_alike(load(save(few, tmp_path / 'a.gif')), few.convert('RGB'), 1e-9)
+    clear = scene()
+    clear.putalpha(90)
+    assert_alike(load(save(clear, tmp_path / 'b.png')), scene(), 1e-9)
+    grey = scene().convert('L')
+    dim = Image.merge('LA', [grey, Image.new('L', (64, 48), 90)])
+    assert_alike(load(save(dim, tmp_path / 'c.png')), grey.convert('RGB'), 1e-9)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_upright_whichever_way_the_camera_was_held(orientation, tmp_path):
+    stored = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    image = scene() if stored is None else scene().transpose(stored)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(image, tmp_path / 'a.jpg', quality=95, exif=exif)
+    assert_alike(load(path), scene())
+
+
+def test_a_damaged_note_of_the_camera_leaves_the_photograph(tmp_path):
+    """Among the tags of EXIF one that points nowhere, as phones and editors write."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(scene(), tmp_path / 'a.jpg', quality=95, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b'Exif')
+    for offset in range(start + 6, start + len(exif.tobytes())):  # any byte of it
+        path.write_bytes(content[:offset] + b'\xff' + content[offset + 1 :])
+        found = load(path)
+        assert found.shape[:2] in ((48, 64), (64, 48))
+    profile = PngImagePlugin.PngInfo()
+    profile.add_text('Raw profile type exif', '\nexif\n 8\nno digits')
+    path = save(scene(), tmp_path / 'b.png', pnginfo=profile)
+    assert_alike(load(path), scene(), 1e-9)
+
+
+def test_pgm_of_16_bits(tmp_path):
+    grey = np.asarray(scene().convert('L'))
+    content = b'P5 64 48 65535\n' + (grey.astype('>u2') * 257).astype('>u2').tobytes()
+    (tmp_path / 'a.pgm').write_bytes(content)
+    expected = np.repeat(grey[..., None], 3, axis=-1)
+    assert_alike(load(tmp_path / 'a.pgm'), expected, 1e-9)
+
+
+def test_colour_profile_does_not_stand_in_the_way(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    path = save(scene(), tmp_path / 'a.jpg', quality=95, icc_profile=profile)
+    assert_alike(load(path), scene())
+
+
+def truncated(suffix: str) -> bytes:
+    file = io.BytesIO()
+    scene().resize((640, 480)).save(file, {'jpg': 'JPEG', 'png': 'PNG'}[suffix])
+    return file.getvalue()[: len(file.getvalue()) * 2 // 3]
+
+
+BAD = {
+    'empty.jpg': (b'', 'cannot be read as an image'),
+    'text.jpg': (b'This is not a photograph.', 'cannot be read as an image: cannot id'),
+    'page.jpg': (b'<html><body>404</body></html>', 'cannot be read as an image'),
+    'short.jpg': (truncated('jpg'), 'cannot be read as an image: image file is trunc'),
+    'short.png': (truncated('png'), 'cannot be read as an image: image file is trunc'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_what_cannot_be_read_is_named(name, tmp_path):
+    content, reason = BAD[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnreadableSampleError) as error:
+        load(path)
+    assert str(error.value).startswith(f'{path}: {reason}')
+    assert str(error.value).endswith('. Fetch it again.')
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UnreadableSampleError, match='gone.jpg: no such file. Fetch'):
+        load(tmp_path / 'gone.jpg')
+
+
+def test_32_bits_are_refused_rather_than_guessed(tmp_path):
+    deep = Image.fromarray(np.asarray(scene().convert('L')).astype(np.float32) / 255)
+    with pytest.raises(
+        UnreadableSampleError, match='have 32 bits. Save it with 8 or 16.'
+    ):
+        load(save(deep, tmp_path / 'a.tif'))

@@ -1,0 +1,76 @@
+"""Text in pictures, and the files that they become."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from glore_mm.cls.visualization import draw_scores
+from glore_mm.utils.errors import UserError
+from glore_mm.visualization.drawing import (
+    draw_caption,
+    font_for,
+    relative_name,
+    save_image,
+)
+
+
+@pytest.mark.parametrize('text', ['piñata', 'Ἀθήνα', 'муравей'])
+def test_letters_of_other_alphabets_are_drawn(text):
+    """And not the box that stands for a letter that a font lacks."""
+
+    def drawn(letter):
+        image = Image.new('L', (40, 40))
+        ImageDraw.Draw(image).text((4, 4), letter, fill=255, font=font_for(text, 24))
+        return np.asarray(image)
+
+    box = drawn('\U0010ffff')
+    for letter in text:
+        assert drawn(letter).any() and (drawn(letter) != box).any()
+
+
+def test_a_caption_fits():
+    for width in (60, 400):
+        picture = Image.new('RGB', (width, 200), 'white')
+        draw_caption(picture, 'nine letters')
+        found = np.asarray(picture)
+        assert (found[:8] != 255).any() and (found[40:] == 255).all()
+        assert not found[4, -1].any()  # the bar goes to the edge
+
+
+def test_scores_are_as_long_as_their_bars():
+    classes = [dict(label='a' * 200, score=0.75), dict(label='b', score=0.25)]
+    sheet = np.asarray(draw_scores(Image.new('RGB', (400, 200), 'red'), classes))
+    assert sheet.shape[1] == 400 and sheet.shape[0] > 220
+    line = (sheet.shape[0] - 200) // 2
+    for row, length in ((0, 300), (1, 100)):
+        bar = sheet[200 + row * line + line - 3]  # below the letters
+        blue = (bar == (170, 200, 235)).all(axis=-1)
+        assert blue.sum() == pytest.approx(length, abs=2)
+
+
+def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
+    picture = Image.new('RGB', (4, 4), 'red')
+    save_image(picture, tmp_path / 'folder' / 'a.png')
+    assert Image.open(tmp_path / 'folder' / 'a.png').size == (4, 4)
+    with pytest.raises(UserError, match='a.png/b.png cannot be written: '):
+        save_image(picture, tmp_path / 'folder' / 'a.png' / 'b.png')
+
+    def full(picture, path, kind):
+        Path(path).write_bytes(b'a part')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(Image.Image, 'save', full)
+    with pytest.raises(UserError, match='c.png cannot be written: No space left on'):
+        save_image(picture, tmp_path / 'folder' / 'c.png')
+    assert [path.name for path in (tmp_path / 'folder').iterdir()] == ['a.png']
+
+
+def test_names_keep_the_folders_of_a_data_set():
+    dataset = SimpleNamespace(data_prefix=dict(video='/data/videos', labels='/data/y'))
+    assert relative_name('/data/videos/left/1.mp4', dataset) == 'left/1.mp4'
+    assert relative_name('/data/y/1.mp4', dataset) == '1.mp4'
+    for other in (dataset, object()):  # a list may name files elsewhere
+        assert relative_name('/elsewhere/left/1.mp4', other) == '1.mp4'
