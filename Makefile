@@ -1,4 +1,4 @@
-# make demo · demo-cls · demo-video · test · test-slow · coverage · test-det · soak ·
+# make demo · demo-cls · demo-video · check · test · test-slow · coverage · test-det · soak ·
 # fuzz · matrix · ways-in · evidence · evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video test test-slow coverage test-det soak fuzz matrix \
+.PHONY: demo demo-cls demo-video check test test-slow coverage test-det soak fuzz matrix \
 	ways-in evidence evidence-video docs lint clean
 
 demo: $(READY)
@@ -23,6 +23,15 @@ demo-video: $(READY)
 # Two processes of one thread each: faster than two threads on the many small networks.
 # The one that is done first takes tests from the other.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Lint and the fast tests of the plugin, in a minute and a half.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) -q -m 'not slow' tests/test_architecture.py tests/test_unit.py tests/test_fused.py \
+		tests/test_registry.py tests/compat/test_import_hook.py
+
 test: $(READY)
 	$(PYTEST) -m 'not slow'
 
