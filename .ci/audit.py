@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(print(f'pip-audit: NOT AUDITED, no advisories from here: {reason}'))
     found = [
         f'{package["name"]} {package["version"]}: {entry["id"]} {entry["aliases"]}, '
-        f'mended in {entry["fix_versions"] or "no release"}'
+        f'fixed in {entry["fix_versions"] or "no release"}'
         for package in audited
         for entry in package['vulns']
         if accepted.isdisjoint([entry['id'], *entry['aliases']])

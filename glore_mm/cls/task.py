@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 
 from glore_mm.cls.visualization import draw_scores
 from glore_mm.config.build import build_model
-from glore_mm.engine.task import Predictor, Task, topk_classes
+from glore_mm.engine.task import Predictor, Task, find_test_size, topk_classes
 from glore_mm.engine.weights import load_classifier
 from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
 from glore_mm.visualization.drawing import save_image
@@ -59,13 +59,8 @@ class ClsTask(Task):
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
         """An image of the size that a config tests on."""
-        size = 1
-        for step in cfg.test_dataloader.dataset.pipeline:
-            if step['type'] == 'Resize':
-                size = step['scale'][::-1]
-            size = step.get('crop_size', size)
-        height, width = np.broadcast_to(size, 2).tolist()
-        return dict(inputs=torch.zeros(1, 3, height, width))
+        size = find_test_size(cfg, keep_ratio=False)
+        return dict(inputs=torch.zeros(1, 3, *size))
 
     def logits(self, model: BaseClassifier, x: torch.Tensor) -> torch.Tensor:
         """(N, classes) for images (N, 3, H, W)."""

@@ -127,3 +127,27 @@ def topk_classes(
     """The classes with the highest scores, the highest first: `label`, `score`."""
     best = np.argsort(-np.asarray(scores), kind='stable')[:k]
     return [dict(label=classes[i], score=round(float(scores[i]), 4)) for i in best]
+
+
+def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:
+    """Height and width of what a test pipeline gives the network.
+
+    Args:
+        cfg (Config): From `load_config`.
+        keep_ratio (bool): The library's default for `Resize`, which then gives no size.
+
+    Raises:
+        UserError: No step of the pipeline gives one.
+    """
+    size: Any = None
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'Resize' and not step.get('keep_ratio', keep_ratio):
+            size = step['scale'][::-1]
+        size = step.get('crop_size', size)
+    if size is None:
+        raise UserError(
+            f'{cfg.filename}: no step of test_dataloader.dataset.pipeline gives the '
+            'size of the input. Add a crop to it, or a Resize without keep_ratio.'
+        )
+    height, width = np.broadcast_to(size, 2).tolist()
+    return height, width

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.models import BaseRecognizer
@@ -11,7 +10,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from glore_mm.engine.task import Predictor, Task, topk_classes
+from glore_mm.engine.task import Predictor, Task, find_test_size, topk_classes
 from glore_mm.engine.weights import load_classifier
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.videos import VIDEO_SUFFIXES
@@ -54,14 +53,10 @@ class VideoTask(Task):
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
         """A clip of the size that a config tests on."""
-        size = frames = 1
-        for step in cfg.test_dataloader.dataset.pipeline:
-            frames = step.get('clip_len', frames)
-            if step['type'] == 'Resize' and not step.get('keep_ratio', True):
-                size = step['scale'][::-1]
-            size = step.get('crop_size', size)
-        height, width = np.broadcast_to(size, 2).tolist()
-        return dict(inputs=torch.zeros(1, 1, 3, frames, height, width), stage='head')
+        steps = cfg.test_dataloader.dataset.pipeline
+        frames = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
+        size = find_test_size(cfg, keep_ratio=True)
+        return dict(inputs=torch.zeros(1, 1, 3, frames, *size), stage='head')
 
     def logits(self, model: BaseRecognizer, x: torch.Tensor) -> torch.Tensor:
         """(N, classes) for clips (N, 3, T, H, W)."""

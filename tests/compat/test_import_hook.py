@@ -51,32 +51,32 @@ def write(path, text=''):
 
 @pytest.fixture
 def patched(tmp_path, monkeypatch):
-    """A package `mended` on the path, whose `value` a patch changes from 1 to 2."""
-    write(tmp_path / 'mended/__init__.py', 'value = 1\n\ndef function():\n    pass\n')
-    write(tmp_path / 'mended/data.txt', 'data')
+    """A package `broken` on the path, whose `value` a patch changes from 1 to 2."""
+    write(tmp_path / 'broken/__init__.py', 'value = 1\n\ndef function():\n    pass\n')
+    write(tmp_path / 'broken/data.txt', 'data')
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(import_hook, '_patches', {})
 
-    @import_hook.after_import('mended')
+    @import_hook.after_import('broken')
     def patch(module):
-        assert module is sys.modules['mended']
+        assert module is sys.modules['broken']
         assert module.value == 1
         module.value = 2
 
     yield
-    sys.modules.pop('mended', None)
+    sys.modules.pop('broken', None)
 
 
 def test_patch_runs_after_import_and_after_reload(patched):
     import_hook.install()
-    module = importlib.import_module('mended')
+    module = importlib.import_module('broken')
     assert module.value == 2
     assert importlib.reload(module).value == 2
 
 
 def test_patched_module_keeps_its_loader(patched):
-    assert find_spec('mended').loader.is_package('mended')
-    module = importlib.import_module('mended')
+    assert find_spec('broken').loader.is_package('broken')
+    module = importlib.import_module('broken')
     assert type(module.__loader__) is type(module.__spec__.loader) is SourceFileLoader
     assert module.__spec__.origin == module.__file__
     assert 'def function' in inspect.getsource(module.function)
@@ -88,7 +88,7 @@ def test_install_patches_what_is_imported_already_and_only_once(patched, monkeyp
         finder for finder in sys.meta_path if finder is not import_hook._PatchFinder
     ]
     monkeypatch.setattr(sys, 'meta_path', finders)
-    module = importlib.import_module('mended')
+    module = importlib.import_module('broken')
     assert module.value == 1
     import_hook.install()
     import_hook.install()
@@ -109,7 +109,7 @@ def test_installing_imports_nothing_heavy():
     assert heavy == []
 
 
-def test_what_is_imported_before_glore_mm_is_mended(tmp_path):
+def test_what_is_imported_before_glore_mm_is_patched(tmp_path):
     early = seen("""
         import io, numpy, pickle, sys
         import mmcv, mmengine.hub, mmengine.runner, mmaction, torch

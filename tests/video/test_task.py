@@ -356,6 +356,19 @@ def test_get_flops_needs_a_test_set(tool, tmp_path):
     assert 'test_dataloader.dataset.pipeline gives the size' in done.stderr
 
 
+def test_get_flops_needs_a_size(tool, tmp_path):
+    config = tmp_path / 'frames_as_they_are.py'
+    config.write_text(
+        f"_base_ = '{CONFIGS}/glore_mini.py'\n"
+        'test_dataloader = dict(dataset=dict(pipeline=[\n'
+        "    dict(type='VideoInit'),\n"
+        "    dict(type='StrictSampleFrames', clip_len=8, frame_interval=4)]))\n"
+    )
+    done = tool('get_flops', config, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert f'{config}: no step of test_dataloader.dataset.pipeline' in done.stderr
+
+
 def test_get_flops_of_an_order(tool, tmp_path):
     """The released R50 has 31.776 G in the direct order."""
     config = CONFIGS / 'glore_r50_8x8_kinetics400.py'

@@ -5,6 +5,7 @@ pipeline = [
     dict(type='VideoInit'),
     dict(type='StrictSampleFrames', clip_len=32, frame_interval=1, test_mode=True),
     dict(type='VideoDecode'),
+    dict(type='CenterCrop', crop_size=32),  # all of a frame
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
