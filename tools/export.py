@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument('--format', choices=list(SUFFIXES), required=True)
     parser.add_argument(
-        '--output',
+        '--out',
         metavar='FILE',
         help=f'file to write (default: beside the checkpoint, with the ending '
         f'{", ".join(SUFFIXES.values())})',
@@ -41,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options)
-    done = export(cfg, args.checkpoint, args.format, args.output, args.size)
+    done = export(cfg, args.checkpoint, args.format, args.out, args.size)
     axes = ' → '.join(f'{name} {axes}' for name, axes in done.axes.items())
     orders = Counter(done.metadata['unit_orders'].values())
     units = ', '.join(f'{count} {order}' for order, count in orders.items())

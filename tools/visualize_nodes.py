@@ -2,7 +2,7 @@
 
 python tools/visualize_nodes.py CONFIG CHECKPOINT street.jpg --out-dir nodes
 
-For each input: a page to explore it in a browser, the most telling maps as a picture,
+For each input: a page to explore it in a browser, the highest-ranked maps as a picture,
 and all maps as another.
 """
 

@@ -65,7 +65,7 @@ def format_difference(difference: Difference, scale: float = 1) -> str:
     """A difference in a few words.
 
     Args:
-        difference (Difference): To be told.
+        difference (Difference): From one of the comparisons below.
         scale (float): What to multiply it by: 100 for per cent. Default: 1.
     """
     value, low, high = (

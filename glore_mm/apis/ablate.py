@@ -431,11 +431,11 @@ def _replaced(overrides: Mapping[str, Any], above: str = '') -> Iterator[str]:
 def _digest(cfg: Config) -> str:
     """What tells a config from another, wherever its data and its results lie."""
 
-    def told(node: object) -> object:
+    def plain(node: object) -> object:
         if isinstance(node, Mapping):
             left_out = ('work_dir', 'data_root')
-            return {str(k): told(v) for k, v in node.items() if k not in left_out}
-        return list(map(told, node)) if isinstance(node, list | tuple) else node
+            return {str(k): plain(v) for k, v in node.items() if k not in left_out}
+        return list(map(plain, node)) if isinstance(node, list | tuple) else node
 
-    text = json.dumps(told(cfg.to_dict()), sort_keys=True, default=str)
+    text = json.dumps(plain(cfg.to_dict()), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

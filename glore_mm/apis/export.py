@@ -103,7 +103,7 @@ def export(
     if os.path.realpath(path) == os.path.realpath(checkpoint):
         raise UserError(f'{path} would be written over the checkpoint')
     if os.path.isdir(path):
-        raise UserError(f'{path} is a folder: give a file, --output')
+        raise UserError(f'{path} is a folder: give a file, --out')
     check_checkpoint(cfg, checkpoint)
     model = build_model(cfg)
     classes = load_classifier(cfg, model, checkpoint)
@@ -277,7 +277,7 @@ def _compare(
 
 def _beside(checkpoint: str, suffix: str) -> str:
     if '://' in checkpoint:
-        raise UserError(f'{checkpoint} is an address: give the file, --output')
+        raise UserError(f'{checkpoint} is an address: give the file, --out')
     return str(Path(checkpoint.partition('#')[0]).with_suffix(suffix))
 
 

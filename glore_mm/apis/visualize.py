@@ -32,7 +32,7 @@ def visualize_nodes(
 ) -> Iterator[dict[str, Any]]:
     """Write what the units of a network make of images or videos.
 
-    For each input a page, `<name>.html`, and for each unit the most telling maps at the
+    For each input a page, `<name>.html`; for each unit its highest-ranked maps at the
     size of the input, `<name>_<unit>.png`, and all of them, `<name>_<unit>_all.png`.
 
     Args:
@@ -47,7 +47,7 @@ def visualize_nodes(
 
     Yields:
         dict: `input`, `files` (what was written) and `units`: by path the size of its
-        maps, `size`, and `nodes`, the most telling of them and their scores.
+        maps, `size`, and `nodes`, the highest-ranked and their scores.
 
     Raises:
         UserError: An input cannot be used, there is no such unit, or a result would
@@ -87,7 +87,7 @@ def visualize_nodes(
             views[place] = view
             save_image(plot_nodes(seen.frames, view, top_k), pictures.pop(0))
             save_image(plot_all_nodes(seen.frames, view), pictures.pop(0))
-            best = zip(*(each.tolist() for each in view.told), strict=True)
+            best = zip(*(each.tolist() for each in view.ranking), strict=True)
             units[place] = dict(size=view.maps.shape[1:], nodes=list(best)[:top_k])
         write_text(page, node_page(Path(path).name, about, seen.frames, views))
         yield dict(input=path, files=outputs[path], units=units)

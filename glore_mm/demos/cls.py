@@ -16,7 +16,7 @@ def _picture(found: Comparison) -> Image.Image:
     """A photograph of each class above its truth and the predictions."""
     tiles = []
     for label in range(len(found.classes)):
-        index = found.telling(label)
+        index = found.pick_sample(label)
         lines = found.about(index).split(' | ')
         truth = found.classes[label]
         tile = Image.new('RGB', (_SIDE, _SIDE + _LINE * len(lines) + 8), 'white')

@@ -56,7 +56,7 @@ class Comparison:
         )
         return f'top-1: {scores} (chance: {1 / len(self.classes):.2%})'
 
-    def telling(self, label: int) -> int:
+    def pick_sample(self, label: int) -> int:
         """A sample of a class: one that some network gets wrong, if there is one."""
         these = np.flatnonzero(self.labels == label)
         wrong = [p[these] != label for p in self.predicted.values()]

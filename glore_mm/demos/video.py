@@ -16,7 +16,7 @@ def _picture(found: Comparison) -> Image.Image:
     read = Compose(found.cfg.test_dataloader.dataset.pipeline[:3])
     rows = []
     for label in range(len(found.classes)):
-        index = found.telling(label)
+        index = found.pick_sample(label)
         sample = read(dict(filename=str(found.names[index]), start_index=0))
         rows.append(draw_strip_of_frames(sample['imgs'], found.about(index)))
     return vstack(rows)

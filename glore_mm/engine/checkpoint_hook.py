@@ -1,4 +1,4 @@
-"""Saving checkpoints completely or not at all, whenever a run ends."""
+"""A CheckpointHook whose files are complete whenever a run ends."""
 
 import json
 import os
@@ -23,17 +23,17 @@ _DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_LEDGER)})\.\d+\.pa
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook that loses nothing, whenever a run ends.
+    """CheckpointHook of mmengine that loses nothing when a run is killed.
 
-    An older checkpoint goes when the newer one is on the disk, and only if this run, or
-    what it resumes, wrote it; `last_checkpoint` moves in between. What a checkpoint
-    holds more are the random states of all processes, and whether what it holds was
-    validated. The arguments are those of CheckpointHook, for local folders.
+    An older checkpoint is removed after the newer one is on the disk, and only if this
+    run, or the run that it resumes, wrote it; `last_checkpoint` is updated in between.
+    A checkpoint also holds the random states of all processes, and whether its weights
+    were validated. The arguments are those of CheckpointHook, for local folders.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, and what in it is ours."""
-        # by which a stranger's checkpoint could have files deleted
+        """Find the folder, and the files in it that this run owns."""
+        # with it an untrusted checkpoint could have files deleted
         runner.message_hub.runtime_info.pop('keep_ckpt_ids', None)
         super().before_train(runner)
         state = runner.resume_state
@@ -46,7 +46,7 @@ class AtomicCheckpointHook(CheckpointHook):
         _remove_drafts(self.out_dir)
 
     def before_val(self, runner: Runner) -> None:
-        """Note the random states that training will go on with."""
+        """Keep the random states that training continues with."""
         self._before_val = gather_rng_states()
 
     def after_val_iter(
@@ -56,29 +56,29 @@ class AtomicCheckpointHook(CheckpointHook):
         data_batch: dict[str, Any] | None = None,
         outputs: list[Any] | None = None,
     ) -> None:
-        """Stop where that is asked for; the first process saves what was trained."""
+        """Stop after a signal; the main process saves the trained weights."""
         if pending_signal() and self._before_val:
             raise_interrupted(runner.iter, self._save_trained(runner))
 
     def after_val(self, runner: Runner) -> None:
-        """Forget them."""
+        """Drop the kept states."""
         self._before_val = None
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what an exact resume needs."""
+        """Add the random states, for an exact resume."""
         if 'optimizer' in checkpoint:
             checkpoint['random_states'] = self._random_states
 
     def save_now(self, runner: Runner) -> str:
-        """Save what was trained, unless it is saved; all processes have to come here.
+        """Save the current weights unless they are saved; all processes must call this.
 
         Returns:
             str: The checkpoint.
         """
         path = self._save_trained(runner)
-        barrier()  # a process that ends could take the one that writes with it
+        barrier()  # a process that exits makes the launcher kill the one that writes
         return path
 
     def _save_trained(self, runner: Runner) -> str:
@@ -135,8 +135,8 @@ class AtomicCheckpointHook(CheckpointHook):
 class _OwnFiles:
     """The checkpoints in a folder that a run wrote.
 
-    CheckpointHook has it as its file backend: so it sees no others, and what it has
-    removed goes when the newer file is there.
+    It is the file backend of CheckpointHook, which therefore sees no other files, and
+    whose removals are delayed until the newer file is written.
 
     Args:
         folder (str): Where they are.
@@ -168,7 +168,7 @@ class _OwnFiles:
         self._outdated.append(path)
 
     def add(self, path: str) -> None:
-        """Note a file that was written."""
+        """Record a file that was written."""
         name = osp.basename(path)
         self._outdated = [each for each in self._outdated if each != path]
         self._written.pop(name, None)
@@ -201,7 +201,7 @@ def _state_of(path: str) -> list[int] | None:
 
 @master_only
 def _remove_drafts(folder: str) -> None:
-    """Remove the files that a killed run was about to write."""
+    """Remove the incomplete files of a killed run."""
     for name in list_names(folder):
         if _DRAFT.fullmatch(name):
             with suppress(OSError):
@@ -209,5 +209,5 @@ def _remove_drafts(folder: str) -> None:
 
 
 def get_checkpoint_hook(runner: Runner) -> AtomicCheckpointHook | None:
-    """The hook of a runner that saves its checkpoints."""
+    """The checkpoint hook of a runner."""
     return next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)

@@ -1,4 +1,4 @@
-"""Samples that cannot be used: training goes on without them, tests stop at them."""
+"""Samples that cannot be read: training skips them, tests stop."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _PATIENCE = 100  # samples in a row that cannot be used before training gives up
 
 
 class SkipCorruptMixin(BaseDataset):
-    """A data set of files that goes on where some of them cannot be used.
+    """A data set that skips samples whose file cannot be used.
 
     A sample's metainfo has the path of its file, `filename`. In training another sample
     takes the place of one that raises UnreadableSampleError; the metainfo `skipped` of
@@ -41,7 +41,7 @@ class SkipCorruptMixin(BaseDataset):
         try:
             data = self.pipeline(info)
         except UnreadableSampleError as error:
-            # the class that cli_entry_point looks for in what a worker reports
+            # the class that cli_entry_point handles when a worker reports it
             message = error.or_out_of(self.place)
             if self.test_mode:
                 raise UserError(message) from None
@@ -54,14 +54,14 @@ class SkipCorruptMixin(BaseDataset):
                 ) from None
             return None
         if data and 'data_samples' in data:
-            told = dict(filename=path)
+            metainfo = dict(filename=path)
             if self._skipped:
-                told['skipped'] = list(self._skipped.values())
+                metainfo['skipped'] = list(self._skipped.values())
                 self._skipped = {}
             samples = data['data_samples']
             # augmented for a test, there is one of each view
             for sample in samples if isinstance(samples, list) else [samples]:
-                sample.set_metainfo(told)
+                sample.set_metainfo(metainfo)
         return data
 
     @property
@@ -77,10 +77,10 @@ class SkipCorruptMixin(BaseDataset):
 
 @HOOKS.register_module()
 class SkippedSamplesHook(Hook):
-    """Say what training goes on without: each file once, and how many in an epoch.
+    """Log the samples that training skips: each file once, and how many in an epoch.
 
     Args:
-        interval (int): After how many iterations several processes tell each other.
+        interval (int): Iterations between exchanges of several processes.
             Default: 50.
     """
 
@@ -97,10 +97,10 @@ class SkippedSamplesHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Collect what the samples of a batch tell."""
+        """Collect what was skipped before a batch."""
         for sample in data_batch['data_samples']:
             self._new.update(sample.get('skipped', ()))
-        # all processes come here equally often
+        # all processes call this equally often
         if get_world_size() == 1 or self.every_n_train_iters(runner, self.interval):
             self._report(runner)
 

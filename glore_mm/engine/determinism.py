@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and on what they are drawn for, alone."""
+"""Random numbers that depend only on the seed and on the sample that they are for."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ def get_rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(states: dict[str, Any]) -> None:
-    """Set what `random_states` gave."""
+    """Restore the states that `get_rng_state` returned."""
     version, numbers, gauss = states['python']
     random.setstate((version, tuple(numbers.tolist()), gauss))
     keys, *rest = states['numpy']
@@ -41,16 +41,13 @@ def set_rng_state(states: dict[str, Any]) -> None:
 
 
 def gather_rng_states() -> list[dict[str, Any]]:
-    """Those of each process, by rank; all processes have to come here."""
+    """The states of each process, by rank; all processes must call this."""
     return all_gather_object(get_rng_state())
 
 
 @contextmanager
 def preserve_rng_state() -> Iterator[None]:
-    """Give Python, NumPy and torch their random states back when the block has ended.
-
-    What is drawn in the block, be it much or little, changes nothing after it.
-    """
+    """Restore the random states of Python, NumPy and torch at the end of the block."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -61,7 +58,7 @@ def preserve_rng_state() -> Iterator[None]:
 
 
 def iter_preserving_rng(loader: Iterable[T]) -> Iterator[T]:
-    """Iterate over batches, each loaded `apart`."""
+    """Iterate over batches; loading them does not change the random states."""
     with preserve_rng_state():
         batches = iter(loader)
     while True:
@@ -74,10 +71,10 @@ def iter_preserving_rng(loader: Iterable[T]) -> Iterator[T]:
 
 
 class SampleIndex(int):
-    """The index of a sample that also knows the how-manieth it is.
+    """The index of a sample that also holds its position in the training.
 
     Attributes:
-        number (tuple[int, int]): The epoch, and the place in it among the samples of
+        number (tuple[int, int]): The epoch, and the position in it among the samples of
             all processes.
     """
 
@@ -86,7 +83,7 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class IndexedSampler(Sampler[SampleIndex]):
-    """A sampler that gives each index its number.
+    """A sampler that yields SampleIndex.
 
     Args:
         sampler (dict): Of a sampler that gives each process every world-size-th sample
@@ -95,8 +92,8 @@ class IndexedSampler(Sampler[SampleIndex]):
         seed (int, optional): Of the order.
     """
 
-    #: How many samples of this process to pass over, once: those that a run which is
-    #: resumed in the middle of an epoch has had.
+    #: How many samples of this process to skip, once: those before the point in the
+    #: epoch where training resumes.
     skip = 0
 
     def __init__(
@@ -119,17 +116,17 @@ class IndexedSampler(Sampler[SampleIndex]):
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the sampler which order is next."""
+        """Set the epoch of the sampler."""
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
 
 
 @DATASETS.register_module()
 class SeededDataset(Dataset[Any]):
-    """A data set that augments a sample by the seed and the draw's number alone.
+    """A data set whose augmentation depends only on the seed and on SampleIndex.number.
 
-    Neither the number of workers nor that of processes matters then, nor where a run
-    was interrupted. All attributes are those of the data set.
+    The number of workers or processes does not matter, nor where a run was interrupted.
+    All attributes are those of the data set.
 
     Args:
         dataset (dict): Of the data set.

@@ -23,9 +23,9 @@ from glore_mm.engine.signals import handle_signals, pending_signal, raise_interr
 class _ResumableLoop(BaseLoop):
     """What both loops do.
 
-    The order of the samples and what augments each depend on the seed and on the place
-    in the training alone; whatever else draws random numbers goes on from the states in
-    the checkpoint. Loading and validation leave these as they are.
+    The order of the samples and their augmentation depend on the seed and on the
+    position in the training only. All other random numbers continue from the states in
+    the checkpoint; loading and validation do not change these.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class _ResumableLoop(BaseLoop):
         return self.runner.model
 
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        """Train on a batch; one loss and one answer to a stop signal for all processes.
+        """Train on a batch; all processes log one loss and stop together.
 
         Args:
             idx (int): Of the batch.
@@ -62,14 +62,13 @@ class _ResumableLoop(BaseLoop):
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs = self._finite.train_step(data_batch)
-        self._asked = pending_signal() is not None
+        self._stopping = pending_signal() is not None
         if get_world_size() > 1:
             device = next(self.runner.model.parameters()).device
-            asked = torch.tensor([float(self._asked)], device=device)
-            told = dict(outputs, asked=asked)
-            all_reduce_dict(told, op='mean')
-            self._asked = bool(told.pop('asked'))
-            outputs = told
+            stopping = torch.tensor([float(self._stopping)], device=device)
+            outputs = dict(outputs, stopping=stopping)
+            all_reduce_dict(outputs, op='mean')
+            self._stopping = bool(outputs.pop('stopping'))
         self.runner.call_hook(
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )
@@ -82,7 +81,7 @@ class _ResumableLoop(BaseLoop):
         elif self._start.iterations:
             self.runner.logger.warning(
                 f'the checkpoint has the random states of {len(states)} processes, but '
-                f'{processes} train: dropout and the like will draw other numbers than '
+                f'{processes} train: dropout and the like will differ from a run '
                 'without the interruption'
             )
 
@@ -99,8 +98,8 @@ class _ResumableLoop(BaseLoop):
             with preserve_rng_state():
                 self.runner.val_loop.run()
 
-    def _stop_if_asked(self) -> None:
-        if self._asked:
+    def _stop_if_signalled(self) -> None:
+        if self._stopping:
             saver = get_checkpoint_hook(self.runner)
             raise_interrupted(
                 self._iter, saver.save_now(self.runner) if saver else None
@@ -109,7 +108,7 @@ class _ResumableLoop(BaseLoop):
 
 @LOOPS.register_module()
 class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
-    """mmengine's EpochBasedTrainLoop that resumes exactly, also within an epoch."""
+    """EpochBasedTrainLoop of mmengine that resumes exactly, also within an epoch."""
 
     _first: int  # batch of the epoch, from 0, to go on with
 
@@ -121,14 +120,14 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
         for index, batch in enumerate(iter_preserving_rng(self.dataloader), first):
             self.run_iter(index, batch)
             if index + 1 < len(self.dataloader):
-                self._stop_if_asked()
+                self._stop_if_signalled()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
     def _train(self) -> None:
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
-            self._stop_if_asked()
+            self._stop_if_signalled()
             self._validate_if_due()
 
     def _progress(self) -> tuple[int, int]:
@@ -146,7 +145,7 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
 
 @LOOPS.register_module()
 class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
-    """mmengine's IterBasedTrainLoop that resumes exactly, without reading anew."""
+    """IterBasedTrainLoop of mmengine that resumes exactly, without reading anew."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._passes = 0
@@ -159,7 +158,7 @@ class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(self._iter, next(batches))
-            self._stop_if_asked()
+            self._stop_if_signalled()
             self._validate_if_due()
         self.runner.call_hook('after_train_epoch')
 

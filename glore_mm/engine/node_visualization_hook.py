@@ -24,7 +24,7 @@ class NodeVisualizationHook(Hook):
     Of every unit, before training and after every few iterations, on a few samples that
     stay the same:
 
-    - `nodes_<unit>_<sample>`, a picture: the most telling maps and the graph;
+    - `nodes_<unit>_<sample>`, a picture: the highest-ranked maps and the graph;
     - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, what the unit adds to its input;
     - `nodes/<unit>/closing`: mean size of `GloRe.closing_weight`, that of the closing
       norm or, without one that trains, of conv_extend;

@@ -1,4 +1,4 @@
-"""Losses that are not finite: training stops, or goes on without the batch."""
+"""Losses that are not finite: training stops, or skips the batch."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ _COUNT = 'non_finite_batches'  # of the message hub, which checkpoints hold
 
 
 class NonFiniteLossGuard:
-    """Training steps whose loss is looked at before it changes the weights.
+    """Training steps whose loss is checked before it changes the weights.
 
     A loss that is not finite is an error. For the config's `max_non_finite_batches` it
     is a warning, and the model stays as it was before the batch. Wrappers that scale

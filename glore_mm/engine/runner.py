@@ -1,4 +1,4 @@
-"""The Runners of the tools: quiet while they set up, exact where they train."""
+"""Runners of the tools: quiet during set-up, and training that resumes exactly."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ _NOISE = (
 
 
 class QuietRunner(Runner):
-    """A Runner that sets up in silence: environment and config go to the log file."""
+    """A Runner that logs environment and config to the log file only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._levels: dict[logging.Handler, int] = {}
@@ -58,7 +58,7 @@ class QuietRunner(Runner):
 
 
 class ResumableRunner(QuietRunner):
-    """A Runner that loses nothing when it is interrupted, and goes on as if it was not.
+    """A Runner that resumes an interrupted training exactly.
 
     Attributes:
         resume_state (ResumeState): Where training begins.
@@ -68,7 +68,7 @@ class ResumableRunner(QuietRunner):
     resumed_from: str | None = None
 
     def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
-        """The training loop, of those of this package in the place of mmengine's."""
+        """The training loop; mmengine's are replaced by those that resume exactly."""
         kinds = {
             'EpochBasedTrainLoop': 'ResumableEpochBasedTrainLoop',
             'IterBasedTrainLoop': 'ResumableIterBasedTrainLoop',
@@ -93,8 +93,8 @@ class ResumableRunner(QuietRunner):
     def register_hook(
         self, hook: Hook | dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
-        """Register a hook; what saves checkpoints saves them whole."""
-        # those that are saved elsewhere have a hook argument for it
+        """Register a hook; CheckpointHook is replaced by AtomicCheckpointHook."""
+        # arguments for storage elsewhere than on a local disk
         elsewhere = ('file_client_args', 'backend_args')
         known = isinstance(hook, dict) and 'type' in hook
         if known and not any(hook.get(key) for key in elsewhere):
@@ -113,7 +113,7 @@ class ResumableRunner(QuietRunner):
         except UserError as error:
             raise UserError(
                 f'{str(error).rstrip(".")}. Training stopped; the checkpoints that '
-                'were written before are whole: go on with --resume.'
+                'were written before are complete: continue with --resume.'
             ) from error
 
 
@@ -137,7 +137,7 @@ def build_runner(kind: type[Runner], cfg: Config, compiled: bool) -> Runner:
 
 @contextmanager
 def work_dir_lock(work_dir: str) -> Iterator[None]:
-    """Keep a second run out of a work dir, such as one whose launcher was killed.
+    """Lock a work dir against a second run, such as one whose launcher was killed.
 
     Raises:
         UserError: Another run trains there.
@@ -158,9 +158,9 @@ def work_dir_lock(work_dir: str) -> Iterator[None]:
 
 
 def shutdown_workers(runner: Runner) -> None:
-    """End the processes that load data.
+    """End the data loader's workers.
 
-    Those that persist the garbage collector would take 5 s for, each.
+    The garbage collector would take 5 s for each that is persistent.
     """
     for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
         if not isinstance(loop, BaseLoop):  # not built
@@ -174,5 +174,5 @@ def shutdown_workers(runner: Runner) -> None:
 
 
 def _replaced(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
-    """What takes the place of a class of mmengine, named or given; others stay."""
+    """The replacement of a class of mmengine, given by name or itself."""
     return kinds.get(str(getattr(kind, '__name__', kind)), kind)

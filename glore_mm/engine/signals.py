@@ -1,4 +1,4 @@
-"""Ending a training that is asked to: by Ctrl-C, by Slurm, by whoever sends SIGTERM."""
+"""Ctrl-C and SIGTERM (also Slurm's) end a training after it has saved."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from glore_mm.utils.errors import TrainingInterrupted
 
 _GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
 
-_asked: list[str] = []  # the signals that came
+_received: list[str] = []  # names of the signals that came
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def handle_signals() -> Iterator[None]:
 
     A second Ctrl-C ends the program at once.
     """
-    _asked.clear()
+    _received.clear()
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -31,8 +31,8 @@ def handle_signals() -> Iterator[None]:
         yield
     except Exception as error:
         _restore(before)
-        if _asked and is_peer_failure(error):  # for the launcher has seen it end
-            signal.raise_signal(signal.Signals[_asked[0]])
+        if _received and is_peer_failure(error):  # the launcher has seen the other end
+            signal.raise_signal(signal.Signals[_received[0]])
         raise
     finally:
         _restore(before)
@@ -40,7 +40,7 @@ def handle_signals() -> Iterator[None]:
 
 def pending_signal() -> str | None:
     """The name of the signal that asks this process to stop."""
-    return _asked[0] if _asked else None
+    return _received[0] if _received else None
 
 
 def raise_interrupted(iteration: int, saved: str | None) -> None:
@@ -48,26 +48,27 @@ def raise_interrupted(iteration: int, saved: str | None) -> None:
 
     Args:
         iteration (int): How many were done.
-        saved (str, optional): The checkpoint to go on from.
+        saved (str, optional): The checkpoint to resume from.
 
     Raises:
-        Stopped: Always.
+        TrainingInterrupted: Always.
     """
     by = pending_signal() or 'another process'
-    what = f'saved {saved}; --resume goes on from it' if saved else 'nothing was saved'
-    raise TrainingInterrupted(f'stopped by {by} after {iteration} iterations: {what}')
+    what = f'saved {saved}; --resume continues' if saved else 'nothing was saved'
+    text = f'stopped by {by} after {iteration} iterations: {what}'
+    raise TrainingInterrupted(text)
 
 
 def ignore_signals_in_workers(
     init: Callable[[int], None] | None,
 ) -> Callable[[int], None]:
-    """A worker_init_fn for workers that outlive the signals that ask for a stop.
+    """A worker_init_fn for workers that ignore the signals that stop a training.
 
-    They reach all processes of a job; without workers, the iteration that is under way
-    would fail before it can be saved.
+    The signals reach all processes of a job. Without its workers, the running iteration
+    would fail before it could be saved.
 
     Args:
-        init (Callable): What a worker begins with otherwise.
+        init (Callable): The worker_init_fn to call then.
     """
     return partial(_outlive, init)
 
@@ -87,7 +88,7 @@ def _restore(handlers: dict[int, Any]) -> None:
 def _note(number: int, frame: object) -> None:
     if number == signal.SIGINT and pending_signal() == 'SIGINT':
         raise KeyboardInterrupt
-    _asked.append(signal.Signals(number).name)
+    _received.append(signal.Signals(number).name)
     if number == signal.SIGINT and is_main_process():
         # by os.write, for print could be what was interrupted
         os.write(2, b'saving after this iteration; Ctrl-C again ends it at once\n')

@@ -1,4 +1,4 @@
-"""Clips whose class is told by what was seen long before the end.
+"""Clips whose class depends on what was seen long before the end.
 
 A disc of one of four colours, the class, shows in a few of the first frames; the last
 frames ask for it: a grey square. A network that reads the end of the clip, and whose

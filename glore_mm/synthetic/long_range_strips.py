@@ -1,4 +1,4 @@
-"""Strips in which the class of a region is told by a cue that is far away.
+"""Strips in which the class of a region depends on a distant cue.
 
 Cues of a few shapes and colours stand at one end of a strip, grey regions of the same
 shapes at the other. A region has the class of the cue of its shape: the cue's colour.

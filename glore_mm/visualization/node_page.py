@@ -33,7 +33,7 @@ def node_page(
 
 
 def _unit(name: str, view: NodeView) -> dict[str, Any]:
-    order, scores = view.told
+    order, scores = view.ranking
     places, colors = view.strongest
     values, limits = quantize_int8(view.differences)
     edges, edge_limits = quantize_int8(view.edges)

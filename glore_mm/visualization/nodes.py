@@ -47,8 +47,8 @@ class NodeView:
     graph: np.ndarray
 
     @cached_property
-    def told(self) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes, the most telling first, and their scores, as by `telling`."""
+    def ranking(self) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes in the order of `rank_nodes`, and their scores."""
         return rank_nodes(self.maps)
 
     @cached_property
@@ -161,7 +161,7 @@ class NodeView:
 
 
 def plot_nodes(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Image:
-    """The most telling maps of a unit at the size of its input, and its graph.
+    """The highest-ranked maps of a unit at the size of its input, and its graph.
 
     Args:
         frames (np.ndarray): What the network saw, uint8 (T, H, W, 3), RGB.
@@ -173,7 +173,7 @@ def plot_nodes(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Imag
         a single one that is wide: the frame, where the maps differ from their means,
         the strongest node of each place; below them the graph.
     """
-    order, scores = view.told
+    order, scores = view.ranking
     places, colors = view.strongest
     legend = [(str(node), tuple(color.tolist())) for node, color in colors.items()]
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES)).round()
@@ -197,7 +197,7 @@ def plot_nodes(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Imag
 
 
 def plot_all_nodes(frames: np.ndarray, view: NodeView) -> Image.Image:
-    """The maps of all nodes as small tiles, the most telling first.
+    """The maps of all nodes as small tiles, the highest-ranked first.
 
     Args:
         frames (np.ndarray): What the network saw, uint8 (T, H, W, 3), RGB; that in the
@@ -213,7 +213,7 @@ def plot_all_nodes(frames: np.ndarray, view: NodeView) -> Image.Image:
     frame, place = np.asarray(frame), view.place_of(t, len(frames))
     tiles = [
         add_title(view.heat_over(frame, node, place), f'{node}: {score:.1%}')
-        for node, score in zip(*view.told, strict=True)
+        for node, score in zip(*view.ranking, strict=True)
     ]
     columns = math.ceil(math.sqrt(len(tiles) * 1.5))
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]

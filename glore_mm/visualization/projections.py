@@ -1,4 +1,4 @@
-"""What units make of an input: their projections B, noted while a network runs."""
+"""The projections B of units, recorded while a network runs."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,7 @@ _Run: TypeAlias = tuple[np.ndarray, np.ndarray]  # B and ‖Y‖ / ‖X‖
 
 @dataclass(frozen=True)
 class ProjectionMaps:
-    """What a unit of K nodes made of N samples.
+    """The projections of a unit with K nodes for N samples.
 
     Attributes:
         maps (np.ndarray): B, float32 (N, K, *spatial): how much each place gives to
@@ -47,7 +47,7 @@ def projection_maps(
         found['layer3.0.glore'].maps[0, 17]    # of node 17 over the first image
 
     The network is run in evaluation and left as it was. For another way to run it than
-    to call it, see `watching`.
+    to call it, see `record_projections`.
 
     Args:
         model (nn.Module): A network with units, whoever put them there.
@@ -115,20 +115,19 @@ def record_projections(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
             )
     if not found:
         raise UserError(
-            f'{name} ran none of its units ({", ".join(units)}). A compiled network '
-            'does not tell: give it as it was before.'
+            f'{name} ran none of its units ({", ".join(units)}). Those of '
+            'a compiled network cannot be recorded: give it as it was before.'
         )
 
 
 def rank_nodes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes, those first whose maps tell most of what all maps show.
+    """Rank nodes by how much their maps explain of all maps.
 
-    A score is a share of what all maps vary over the places. The first node is the one
-    whose map explains most of it, as a multiple of that map explains each of them by
-    least squares; then comes always the one that explains most of what is left. So two
-    nodes with the same map do not both stand in front, and the scores of the first few
-    add up to what they show together. (Greedy column subset selection: Farahat, Ghodsi,
-    Kamel, ICDM 2011.)
+    A score is a share of the variance of all maps over the positions. The first node is
+    the one whose map explains most of it, by least squares; each next one explains most
+    of what is left. So two nodes with the same map do not both come first, and the
+    scores of the first few add up to what they explain together. (Greedy column subset
+    selection: Farahat, Ghodsi, Kamel, ICDM 2011.)
 
     Args:
         maps (np.ndarray): Of one sample, (K, *spatial).
@@ -158,7 +157,7 @@ def rank_nodes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def node_usage(maps: np.ndarray) -> np.ndarray:
-    """How much a unit uses each of its nodes.
+    """How much a unit uses each node.
 
     Args:
         maps (np.ndarray): (N, K, *spatial).

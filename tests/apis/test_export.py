@@ -111,7 +111,7 @@ def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
     file = tmp_path / f'net{SUFFIX[kind]}'
     done = tool(
         'export', CONFIGS / task / 'glore_mini.py', checkpoint, '--format', kind,
-        '--output', file, '--cfg-options', *options(task), cwd=tmp_path,
+        '--out', file, '--cfg-options', *options(task), cwd=tmp_path,
     )  # fmt: skip
     name = 'clips (batch, 3, frames, ' if task == 'video' else 'images (batch, 3, '
     assert f'written: {file} | {name}height, width) → logits (batch, ' in done.stdout
@@ -171,9 +171,9 @@ def test_refuses(network, tmp_path):
         ((checkpoint, 'tflite', file), "format 'tflite': expected one of onnx, "),
         ((checkpoint, 'pt2', checkpoint), 'would be written over the checkpoint'),
         ((checkpoint, 'pt2', file, (0, 64)), '--size 0 64: both must be at least 1'),
-        ((checkpoint, 'pt2', str(tmp_path)), 'is a folder: give a file, --output'),
+        ((checkpoint, 'pt2', str(tmp_path)), 'is a folder: give a file, --out'),
         ((f'{tmp_path}/no.pth', 'pt2', file), 'no.pth'),
-        (('https://x.org/a.pth', 'pt2'), 'is an address: give the file, --output'),
+        (('https://x.org/a.pth', 'pt2'), 'is an address: give the file, --out'),
         ((other, 'pt2', file), 'is the checkpoint of another network'),
     ):
         with pytest.raises(UserError, match=text):
