@@ -1,4 +1,4 @@
-"""What a block of a network gives to a unit: channels, dimensions, layout, tokens."""
+"""What a unit needs to know of a block: channels, dimensions, layout, tokens."""
 
 import re
 from collections.abc import Iterator

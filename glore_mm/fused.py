@@ -113,7 +113,7 @@ def glore(
             edges_bias,
             mix,
             extend,
-            *_affine(norm, extend),
+            *_batch_norm_affine(norm, extend),
         )
         # torch.export differentiates what it records, not a Function
         if torch.is_grad_enabled() and not _is_exporting():
@@ -250,8 +250,8 @@ class _Once(Function):
         )
 
 
-def _affine(norm: BatchNorm | None, like: Tensor) -> tuple[Tensor, Tensor]:
-    """What Y is scaled and shifted by, (C,) each; before the batch's own statistics."""
+def _batch_norm_affine(norm: BatchNorm | None, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift of batch norm, (C,) each; folds the running statistics in."""
     scale = None if norm is None else norm.weight
     shift = None if norm is None else norm.bias
     scale = like.new_ones(len(like)) if scale is None else scale

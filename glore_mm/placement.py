@@ -1,4 +1,4 @@
-"""Where units go: a placement, read for a network.
+"""Resolve a placement to the blocks of a network.
 
 A place is the path of a module, and whether the unit is in front of it or behind it.
 """

@@ -1,4 +1,4 @@
-"""What configs of OpenMMLab say, for mmengine: units by name, WithGloRe."""
+"""Registered modules: GloRe1d, GloRe2d, GloRe3d, WithGloRe."""
 
 import functools
 import re
@@ -8,7 +8,7 @@ from typing import Any, cast
 from mmengine.registry import MODELS
 from torch import nn
 
-import glore_mm.unit as core
+from glore_mm import unit as plain
 from glore_mm.insertion import find_inserted, insert_glore
 
 
@@ -16,7 +16,7 @@ class _Configured:
     """A unit whose layers are given as in mmcv.
 
     Args:
-        in_channels (int): As for `glore_mm.core.GloRe`, like `kwargs`.
+        in_channels (int): As for `glore_mm.unit.GloRe`, like `kwargs`.
         conv_cfg (dict, optional): Type of the convolutions over positions. Default:
             None, torch's own.
         norm_cfg (dict, optional): The norm; 'BN' and 'IN' are those for the dimensions
@@ -41,17 +41,17 @@ class _Configured:
 
 
 @MODELS.register_module()
-class GloRe1d(_Configured, core.GloRe1d):
+class GloRe1d(_Configured, plain.GloRe1d):
     """`glore_mm.GloRe1d` by config."""
 
 
 @MODELS.register_module()
-class GloRe2d(_Configured, core.GloRe2d):
+class GloRe2d(_Configured, plain.GloRe2d):
     """`glore_mm.GloRe2d` by config."""
 
 
 @MODELS.register_module()
-class GloRe3d(_Configured, core.GloRe3d):
+class GloRe3d(_Configured, plain.GloRe3d):
     """`glore_mm.GloRe3d` by config."""
 
 

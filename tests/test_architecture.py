@@ -10,7 +10,7 @@ PLUGIN = {
     'unit', 'fused', 'matmul', 'insertion', 'placement', 'block_info', 'registry',
     'models', 'compat',
 }  # fmt: skip
-#: The rooms of the toolkit, the lowest first; one may import those before its own row.
+#: Folders of the toolkit, the lowest first; each imports only what is in rows above.
 TOOLKIT = [
     {'utils'},
     {'analysis', 'checkpoints', 'synthetic'},
@@ -56,29 +56,29 @@ MODULES = dict(modules())
 EDGES = {name: imports_of(path) - {name, 'glore_mm'} for name, path in MODULES.items()}
 
 
-def room(name):
+def folder(name):
     return name.split('.')[1] if '.' in name else ''
 
 
 def test_every_room_is_in_a_layer():
-    rooms = {room(name) for name in MODULES} - {''}
-    assert rooms == PLUGIN.union(*TOOLKIT)
+    folders = {folder(name) for name in MODULES} - {''}
+    assert folders == PLUGIN.union(*TOOLKIT)
 
 
-@pytest.mark.parametrize('name', [n for n in MODULES if room(n) in PLUGIN | {''}])
+@pytest.mark.parametrize('name', [n for n in MODULES if folder(n) in PLUGIN | {''}])
 def test_plugin_imports_nothing_of_the_toolkit(name):
-    assert {room(other) for other in EDGES[name]} <= PLUGIN
+    assert {folder(other) for other in EDGES[name]} <= PLUGIN
 
 
 def test_imports_point_down():
-    level = {r: i for i, rooms in enumerate([PLUGIN, *TOOLKIT]) for r in rooms}
+    level = {r: i for i, folders in enumerate([PLUGIN, *TOOLKIT]) for r in folders}
     climbing = [
         (name, other)
         for name, others in EDGES.items()
         for other in others
-        if room(name) != room(other)
-        and room(name) not in PLUGIN | {''}
-        and level[room(other)] >= level[room(name)]
+        if folder(name) != folder(other)
+        and folder(name) not in PLUGIN | {''}
+        and level[folder(other)] >= level[folder(name)]
     ]
     assert climbing == []
 
@@ -93,7 +93,7 @@ def test_no_import_circle():
 def test_only_entry_points_import_by_name():
     """import_module hides an import from the tests above."""
     users = {
-        room(name)
+        folder(name)
         for name, path in MODULES.items()
         if 'import_module' in path.read_text()
     }

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from glore_mm.analysis.ablation import markdown
-from glore_mm.analysis.significance import FEWEST_PAIRS
+from glore_mm.analysis.significance import MIN_PAIRS
 from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
 from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--test',
-        choices=FEWEST_PAIRS,
+        choices=MIN_PAIRS,
         default='t',
         help='what gives p values: the paired t test (default), or the signed-rank '
         'test, which needs 6 seeds',

@@ -1,4 +1,4 @@
-"""What tools/test.py --dump has written of a network."""
+"""Prediction dumps of tools/test.py --dump: confusion matrices, scores."""
 
 import zipfile
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Is a difference between two networks more than chance?
+"""Significance tests for two networks: McNemar, permutation, bootstrap, t, Wilcoxon.
 
 Two kinds of chance are meant, and a test covers one of them. Over *seeds*
 (`paired_seeds`): would the recipe, trained again, differ like this? On a *test set*
@@ -31,7 +31,7 @@ from glore_mm.utils.errors import UserError
 CONFIDENCE = 0.95  # of every interval
 #: Pairs of seeds that a test needs. With fewer than 6 no p value of Wilcoxon's can be
 #: below 0.05.
-FEWEST_PAIRS = {'t': 2, 'wilcoxon': 6}
+MIN_PAIRS = {'t': 2, 'wilcoxon': 6}
 _RESAMPLES = 9999
 _EXACT_PAIRS = 12  # up to so many all ways to swap or to sign them are gone through
 
@@ -111,9 +111,9 @@ def paired_seeds(
     """
     differences = _paired(baseline, other)
     count = len(differences)
-    if test not in FEWEST_PAIRS:
-        raise UserError(f'test must be one of {", ".join(FEWEST_PAIRS)}, got {test!r}')
-    if count < FEWEST_PAIRS['t']:
+    if test not in MIN_PAIRS:
+        raise UserError(f'test must be one of {", ".join(MIN_PAIRS)}, got {test!r}')
+    if count < MIN_PAIRS['t']:
         raise UserError(f'a paired test needs 2 pairs of runs or more, got {count}')
     low, high = mean_interval(differences)
     interval: dict[str, Any] = dict(low=low, high=high, count=count)
@@ -125,9 +125,9 @@ def paired_seeds(
             p = np.nan if differences.any() else 1.0
         return Difference(value, **interval, p=float(p), test='paired t')
     unequal = np.count_nonzero(differences)
-    if unequal < FEWEST_PAIRS[test]:
+    if unequal < MIN_PAIRS[test]:
         raise UserError(
-            f"Wilcoxon's test needs {FEWEST_PAIRS[test]} or more pairs that differ, "
+            f"Wilcoxon's test needs {MIN_PAIRS[test]} or more pairs that differ, "
             f'got {unequal}, with which no p is below {2.0 ** (1 - unequal):.3g}. '
             'Train more seeds, or take the t test.'
         )

@@ -35,7 +35,7 @@ from glore_mm.analysis.ablation import (
     summarize,
 )
 from glore_mm.analysis.cost import Cost, count_flops
-from glore_mm.analysis.significance import FEWEST_PAIRS
+from glore_mm.analysis.significance import MIN_PAIRS
 from glore_mm.apis.tasks import example_inputs
 from glore_mm.apis.train import train_and_test
 from glore_mm.config.build import build_model
@@ -203,9 +203,9 @@ def ablate(
     Raises:
         UserError: The ablation is wrong, or, after all others have ended, a run failed.
     """
-    if len(seeds) < FEWEST_PAIRS[test] and test != 't':
+    if len(seeds) < MIN_PAIRS[test] and test != 't':
         raise UserError(
-            f'--test {test} needs {FEWEST_PAIRS[test]} seeds or more, got {len(seeds)}'
+            f'--test {test} needs {MIN_PAIRS[test]} seeds or more, got {len(seeds)}'
         )
     runs = ablation.finished()
     for variant in ablation.variants:

@@ -32,7 +32,7 @@ def test(
     check_datasets(cfg, 'test', expected={checkpoint: checkpoint_classes(content)})
     cfg.load_from = checkpoint
     if tta:
-        _add_tta(cfg)
+        _enable_tta(cfg)
     runner = build_runner(QuietRunner, cfg, compiled)
     try:
         with config_key_context(cfg):
@@ -54,7 +54,7 @@ def add_test_outputs(
         submission_dir (str, optional): Folder for the files that the benchmark's
             server takes.
         show_dir (str, optional): Folder for pictures of the predictions.
-        dump (str, optional): `.npz` file that two networks are compared by.
+        dump (str, optional): `.npz` file for tools/compare.py.
 
     Raises:
         UserError: The task's benchmark has no server to submit predictions to.
@@ -74,7 +74,7 @@ def add_test_outputs(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
-def _add_tta(cfg: Config) -> None:
+def _enable_tta(cfg: Config) -> None:
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
         raise UserError(
             f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the config, as '

@@ -49,7 +49,7 @@ def train(
     """
     check_train_config(cfg)
     state = find_resume_state(cfg, resume)
-    _set_options(cfg, state, amp, seed)
+    _apply_options(cfg, state, amp, seed)
     check_datasets(cfg, 'train', 'val')
     if state.checkpoint is None:
         check_initial_weights(cfg)
@@ -63,8 +63,10 @@ def train(
     return runner
 
 
-def _set_options(cfg: Config, state: ResumeState, amp: bool, seed: int | None) -> None:
-    """Write the options of a training into its config."""
+def _apply_options(
+    cfg: Config, state: ResumeState, amp: bool, seed: int | None
+) -> None:
+    """Apply the checkpoint to resume from, the seed and AMP to the config."""
     if state.checkpoint is not None:
         cfg.load_from, cfg.resume = state.checkpoint, True
     if None not in (state.seed, seed) and state.seed != seed:

@@ -72,7 +72,7 @@ def visualize_nodes(
     outputs = output_files(inputs, out_dir, names)
     for path in inputs:
         parts = [path]
-        if not predictor.of_videos and is_video(path):
+        if not predictor.takes_videos and is_video(path):
             parts = sample_frames(path, frames)
         predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
         seen = capture(predictor.model, predict_all)

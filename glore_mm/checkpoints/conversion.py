@@ -1,4 +1,4 @@
-"""The Kinetics checkpoints of the GloRe release, and 2D weights to begin with.
+"""Convert released checkpoints; inflate 2D weights to 3D.
 
 The same network has two sets of names:
 

@@ -1,4 +1,4 @@
-"""How mmengine loads and saves checkpoints: safely, and completely or not at all."""
+"""Patches of mmengine's loading (safe) and saving (atomic) of checkpoints."""
 
 import functools
 import os

@@ -15,8 +15,8 @@ from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.utils.images import IMAGE_SUFFIXES
 
 
-class Photographs(SkipCorruptMixin, CustomDataset):
-    """Photographs, in class folders or listed in a text file, `path label` a line.
+class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
+    """Images in class folders, or listed in a text file, `path label` a line.
 
     Those that cannot be used are handled as in SkipCorruptMixin. A class folder without
     images is an error in a test; in training it is said and left out.
@@ -98,7 +98,7 @@ class Photographs(SkipCorruptMixin, CustomDataset):
 
 
 @DATASETS.register_module()
-class ClassFolders(Photographs):
+class ClassFolders(CheckedImageDataset):
     """Any photographs: `<data_root>/<split>/<class>/*`, the folders being the classes.
 
     Args:
@@ -153,7 +153,7 @@ class ClassFolders(Photographs):
 
 
 @DATASETS.register_module()
-class ImageNetFolders(Photographs, ImageNet):
+class ImageNetFolders(CheckedImageDataset, ImageNet):
     """ImageNet-1k as mmpretrain reads it: 1000 folders a split, or a list.
 
     The arguments are those of mmpretrain's ImageNet.

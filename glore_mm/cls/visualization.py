@@ -1,4 +1,4 @@
-"""Photographs with what a network sees in them."""
+"""CheckedImageDataset with what a network sees in them."""
 
 import os.path as osp
 from typing import Any

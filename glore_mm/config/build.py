@@ -1,4 +1,4 @@
-"""Build what a config describes; an error names the key of the part that is wrong."""
+"""Build the parts of a config; errors name the config key."""
 
 import copy
 import logging
@@ -25,7 +25,7 @@ def build_model(cfg: Config) -> BaseModel:
 
 
 def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) -> Any:
-    """Build one part of a config, without logging: a Runner builds it again.
+    """Build one part of a config with logging off: a Runner builds it again and logs.
 
     Args:
         cfg (Config): The config.
@@ -72,12 +72,14 @@ def walk_config(node: object, path: str = '') -> Iterator[tuple[str, object]]:
 
 @contextmanager
 def config_key_context(cfg: Config, key: str | None = None) -> Iterator[None]:
-    """Name the config key of a part that cannot be built in this block.
+    """Add the config key of the failing part to errors of building in this block.
+
+    `Registry.build` is patched while the block runs.
 
     Args:
         cfg (Config): The config.
-        key (str, optional): The part that the block builds. Default: None, whatever is
-            built in it; errors of anything else are raised as they are.
+        key (str, optional): The part that the block builds; '' is the whole config.
+            Default: None; errors that do not come from a part are raised unchanged.
 
     Raises:
         UserError: A part cannot be built.
@@ -106,7 +108,7 @@ def config_key_context(cfg: Config, key: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def part_context(part: Any) -> Iterator[None]:
-    """Note in an error the part of a config that was built, for the block above."""
+    """Attach a part's config to an exception, for `config_key_context`."""
     try:
         yield
     except Exception as error:
@@ -116,7 +118,7 @@ def part_context(part: Any) -> Iterator[None]:
 
 
 def _failed_key(cfg: Config, error: BaseException | None) -> str | None:
-    """The key of the innermost part that was built when an error was raised."""
+    """The key of the innermost part whose building failed."""
     key = None
     while error is not None:
         key = _find_part(cfg, getattr(error, 'config_part', None)) or key
@@ -125,7 +127,7 @@ def _failed_key(cfg: Config, error: BaseException | None) -> str | None:
 
 
 def _find_part(cfg: Config, part: Any) -> str | None:
-    """The key of what a builder was given, which may have been changed or added to."""
+    """The key whose value matches a part best; a builder may have changed the part."""
     best, most = None, 0
     for path, node in walk_config(cfg._cfg_dict):
         if not path or not isinstance(node, dict) or not isinstance(part, dict):

@@ -37,13 +37,13 @@ def check_datasets(
     *loops: str,
     expected: Mapping[str, Sequence[str] | None] | None = None,
 ) -> None:
-    """Read the lists of all files first, so that a run fails before it writes.
+    """Build and check the data sets, so that errors appear before anything is written.
 
     Args:
         cfg (Config): The config.
         loops (str): 'train', 'val', 'test'; those without a data set are left out.
-        expected (Mapping[str, Sequence[str]], optional): Names of classes that the data
-            sets must have, too, by where they come from.
+        expected (Mapping[str, Sequence[str]], optional): Further lists of classes that
+            must be the same, by their source.
 
     Raises:
         UserError: A data set cannot be read, does not fit the network, or has other

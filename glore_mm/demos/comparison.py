@@ -77,7 +77,6 @@ def compare(
     Args:
         configs (dict[str, str]): Paths of the configs, by the name of the network.
         options (dict, optional): Keys of all configs to override, dotted.
-        seed (int): Of the weights and of the order of the samples.
     """
     predicted = {}
     for name, path in configs.items():

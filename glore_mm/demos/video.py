@@ -7,7 +7,7 @@ from PIL import Image
 
 from glore_mm.demos.comparison import Comparison, demo
 from glore_mm.synthetic.mini_kinetics import write_mini_kinetics
-from glore_mm.video.visualization import draw_strip_of_frames
+from glore_mm.video.visualization import draw_frame_strip
 from glore_mm.visualization.drawing import vstack
 
 
@@ -18,7 +18,7 @@ def _picture(found: Comparison) -> Image.Image:
     for label in range(len(found.classes)):
         index = found.pick_sample(label)
         sample = read(dict(filename=str(found.names[index]), start_index=0))
-        rows.append(draw_strip_of_frames(sample['imgs'], found.about(index)))
+        rows.append(draw_frame_strip(sample['imgs'], found.about(index)))
     return vstack(rows)
 
 

@@ -1,4 +1,4 @@
-"""A CheckpointHook whose files are complete whenever a run ends."""
+"""CheckpointHook with atomic writes and random states."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from glore_mm.engine.resume import LAST_CHECKPOINT, list_names
 from glore_mm.engine.signals import pending_signal, raise_interrupted
 from glore_mm.utils.atomic_write import write_text
 
-_LEDGER = '.written.json'  # which checkpoints of a folder are ours
-_DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_LEDGER)})\.\d+\.part')
+_MANIFEST = '.written.json'  # which checkpoints of a folder are ours
+_DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_MANIFEST)})\.\d+\.part')
 
 
 @HOOKS.register_module()
@@ -41,7 +41,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if resumed:
             self.last_ckpt = state.checkpoint
         self._saved_at = state.iterations
-        self._own = self.file_backend = _OwnFiles(self.out_dir, resumed)
+        self._own = self.file_backend = _CheckpointManifest(self.out_dir, resumed)
         self._before_val: list[dict[str, Any]] | None = None
         _remove_drafts(self.out_dir)
 
@@ -132,7 +132,7 @@ class AtomicCheckpointHook(CheckpointHook):
         return set(filter(None, paths))
 
 
-class _OwnFiles:
+class _CheckpointManifest:
     """The checkpoints in a folder that a run wrote.
 
     It is the file backend of CheckpointHook, which therefore sees no other files, and
@@ -147,9 +147,9 @@ class _OwnFiles:
         self._folder = folder
         self._outdated: list[str] = []
         self._written: dict[str, list[int] | None] = {}  # the oldest first: size, time
-        self._ledger = osp.join(folder, _LEDGER)
+        self._manifest = osp.join(folder, _MANIFEST)
         if resumed:
-            with suppress(OSError, ValueError, TypeError), open(self._ledger) as file:
+            with suppress(OSError, ValueError, TypeError), open(self._manifest) as file:
                 self._written = dict(json.load(file))
 
     def join_path(self, *parts: str) -> str:
@@ -173,7 +173,7 @@ class _OwnFiles:
         self._outdated = [each for each in self._outdated if each != path]
         self._written.pop(name, None)
         self._written[name] = _state_of(path)
-        write_text(self._ledger, json.dumps(list(self._written.items())))
+        write_text(self._manifest, json.dumps(list(self._written.items())))
 
     def remove_surplus(self, keep: int) -> None:
         """Remove the oldest, but for the best, of more than so many; -1 keeps all."""

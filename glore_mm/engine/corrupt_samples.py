@@ -1,4 +1,4 @@
-"""Samples that cannot be read: training skips them, tests stop."""
+"""Skip unreadable samples in training; raise in a test."""
 
 from typing import Any
 

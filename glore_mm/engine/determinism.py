@@ -1,4 +1,4 @@
-"""Random numbers that depend only on the seed and on the sample that they are for."""
+"""Random states, saved and restored; seeding by sample."""
 
 import random
 from collections.abc import Iterable, Iterator

@@ -37,13 +37,13 @@ class _ResumableLoop(BaseLoop):
     ) -> None:
         self._start = runner.resume_state
         if isinstance(dataloader, dict):
-            dataloader = _numbered(runner, dataloader)
-            self._go_to(dataloader, self._start)
+            dataloader = _build_indexed_loader(runner, dataloader)
+            self._seek(dataloader, self._start)
         super().__init__(runner, dataloader, *args, **kwargs)
 
     def run(self) -> torch.nn.Module:
         """Launch training."""
-        self._finite = NonFiniteLossGuard(self.runner)
+        self._loss_guard = NonFiniteLossGuard(self.runner)
         with handle_signals():
             self.runner.call_hook('before_train')
             self._restore_random_states()
@@ -61,7 +61,7 @@ class _ResumableLoop(BaseLoop):
             data_batch (dict): From the data loader.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = self._finite.train_step(data_batch)
+        outputs = self._loss_guard.train_step(data_batch)
         self._stopping = pending_signal() is not None
         if get_world_size() > 1:
             device = next(self.runner.model.parameters()).device
@@ -136,7 +136,7 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
     def _validation_is_pending(self) -> bool:
         return super()._validation_is_pending() and not self._first
 
-    def _go_to(self, loader: DataLoader[Any], start: ResumeState) -> None:
+    def _seek(self, loader: DataLoader[Any], start: ResumeState) -> None:
         batches = start.iterations - start.epochs * len(loader)
         # of a loader of another length, the epoch begins anew
         self._first = batches if 0 < batches < len(loader) else 0
@@ -148,9 +148,9 @@ class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
     """IterBasedTrainLoop of mmengine that resumes exactly, without reading anew."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._passes = 0
+        self._epochs_done = 0
         super().__init__(*args, **kwargs)
-        self.dataloader_iterator._epoch = self._passes
+        self.dataloader_iterator._epoch = self._epochs_done
 
     def _train(self) -> None:
         self.runner.call_hook('before_train_epoch')
@@ -165,16 +165,16 @@ class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
     def _progress(self) -> tuple[int, int]:
         return self._iter, self._max_iters
 
-    def _go_to(self, loader: DataLoader[Any], start: ResumeState) -> None:
+    def _seek(self, loader: DataLoader[Any], start: ResumeState) -> None:
         numbered: Any = loader.batch_sampler
         batches, sampler = start.iterations, numbered.sampler
         if not isinstance(sampler.sampler, InfiniteSampler):
-            self._passes, batches = divmod(batches, len(loader))
-            sampler.set_epoch(self._passes)
+            self._epochs_done, batches = divmod(batches, len(loader))
+            sampler.set_epoch(self._epochs_done)
         _skip(loader, batches)
 
 
-def _numbered(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
+def _build_indexed_loader(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
     """The data loader of a config, its samples numbered and seeded."""
     loader = dict(
         loader,

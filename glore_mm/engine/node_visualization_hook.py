@@ -28,7 +28,8 @@ class NodeVisualizationHook(Hook):
     - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, what the unit adds to its input;
     - `nodes/<unit>/closing`: mean size of `GloRe.closing_weight`, that of the closing
       norm or, without one that trains, of conv_extend;
-    - `nodes/<unit>/entropy`: of the use of nodes (`glore_mm.analysis.usage`), 1 where
+    - `nodes/<unit>/entropy`: of the use of nodes (`node_usage` of
+      glore_mm.visualization.projections), 1 where
       all are used alike, 0 where one is;
     - `nodes/<unit>/dead`: nodes used less than a hundredth of their equal share.
 

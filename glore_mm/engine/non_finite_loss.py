@@ -1,4 +1,4 @@
-"""Losses that are not finite: training stops, or skips the batch."""
+"""NaN and Inf losses: stop training, or skip the batch."""
 
 from collections.abc import Callable
 from functools import partial

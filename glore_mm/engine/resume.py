@@ -1,4 +1,4 @@
-"""Where training begins: anew, or at a checkpoint of an interrupted run."""
+"""Find and check the checkpoint to resume from."""
 
 import os
 import os.path as osp
@@ -25,8 +25,8 @@ class ResumeState:
     Attributes:
         checkpoint (str, optional): The file to resume from; None: training begins anew.
         seed (int, optional): That of the interrupted run.
-        epochs (int): Finished ones.
-        iterations (int): Finished ones, in all epochs.
+        epochs (int): Completed epochs.
+        iterations (int): Completed iterations, in all epochs.
         validated (bool): Whether the weights of the checkpoint have been validated.
         random_states (Sequence[dict]): Of each process, by rank.
     """
@@ -111,7 +111,7 @@ def has_checkpoints(folder: str) -> bool:
 
 
 def _checkpoints(folder: str) -> list[str]:
-    """Those that a run saved to go on from, the newest first."""
+    """The checkpoints to resume from, the latest first; best_*.pth are left out."""
     found = [osp.join(folder, name) for name in list_names(folder)]
     pointer = osp.join(folder, LAST_CHECKPOINT)  # which can lead to another folder
     with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
@@ -130,7 +130,8 @@ def check_resumable(content: dict[str, Any], path: str) -> None:
     """Make sure that training can go on from a checkpoint.
 
     Raises:
-        UserError: It lacks something, or holds a config text, which mmengine would run.
+        UserError: It has no optimizer state, message hub or counters, or it holds a
+            config text, which mmengine would run.
     """
     meta = content.get('meta')
     if isinstance(meta, dict) and 'config' in meta:
@@ -138,11 +139,11 @@ def check_resumable(content: dict[str, Any], path: str) -> None:
             f'{path} was not resumed: its meta.config holds a text that mmengine would '
             'run as Python. To train on from its weights alone give it as load_from.'
         )
-    places = [meta.get(key) for key in ('epoch', 'iter')] if meta else [None]
-    lacking = [key for key in ('message_hub', 'optimizer') if key not in content]
-    if lacking or not all(type(place) is int and place >= 0 for place in places):
+    counters = [meta.get(key) for key in ('epoch', 'iter')] if meta else [None]
+    missing = [key for key in ('message_hub', 'optimizer') if key not in content]
+    if missing or not all(type(count) is int and count >= 0 for count in counters):
         raise UserError(
-            f'{path} cannot be resumed: it lacks {lacking[0] if lacking else "meta"}, '
+            f'{path} cannot be resumed: it lacks {missing[0] if missing else "meta"}, '
             'which a training needs that goes on. To train on from its weights alone '
             'give it as load_from.'
         )

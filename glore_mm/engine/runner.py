@@ -1,4 +1,4 @@
-"""Runners of the tools: quiet during set-up, and training that resumes exactly."""
+"""Runners: quiet set-up, exact resume."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ class QuietRunner(Runner):
             handler.setLevel(level)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """The logger, its console closed until set-up is over."""
+        """The logger; the console shows warnings only until set-up is over."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
@@ -60,12 +60,14 @@ class QuietRunner(Runner):
 class ResumableRunner(QuietRunner):
     """A Runner that resumes an interrupted training exactly.
 
+    It replaces mmengine's training loops by those of `engine.loops`, which wrap the
+    data set and the sampler, and CheckpointHook by AtomicCheckpointHook.
+
     Attributes:
         resume_state (ResumeState): Where training begins.
     """
 
-    start = ResumeState()
-    resumed_from: str | None = None
+    resume_state = ResumeState()
 
     def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
         """The training loop; mmengine's are replaced by those that resume exactly."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM (also Slurm's) end a training after it has saved."""
+"""SIGINT and SIGTERM during training: save, then exit."""
 
 import os
 import signal

@@ -24,13 +24,13 @@ class Predictor:
             prediction; networks for images also take an image, uint8 (H, W, 3), RGB.
         topk (Callable[[Any, int], list[dict]]): From a prediction and k to the k best
             classes, the best first: `label`, `score`.
-        of_videos (bool): Whether an input is a video as a whole.
+        takes_videos (bool): Whether an input is a whole video, not an image.
     """
 
     model: nn.Module
     predict: Callable[[str | np.ndarray], Any]
     topk: Callable[[Any, int], list[dict[str, Any]]]
-    of_videos: bool = False
+    takes_videos: bool = False
 
 
 class Task(ABC):
@@ -40,7 +40,8 @@ class Task(ABC):
         name (str): For messages.
         input_suffixes (tuple[str, ...]): Endings of the files that `infer` reads, lower
             case.
-        channels (str): Order in which the data preprocessor is given them.
+        channels (str): Order of the channels before the data preprocessor, 'RGB' or
+            'BGR'.
         dump_metric (str): Type of the metric that writes `--dump`.
         visualization_hook (str): Type of the hook that writes `--show-dir`.
         submission_metric (str, optional): Type of the metric that writes

@@ -1,4 +1,4 @@
-"""Checkpoints for the network of a config: checked, then loaded."""
+"""Load weights; check their keys and shapes against the model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from glore_mm.synthetic.long_range_strips import COLORS, SPLITS, endings
+from glore_mm.synthetic.long_range_strips import COLORS, SPLITS, sample_suffixes
 from glore_mm.synthetic.writer import check_int, create_dataset, run_writer, write_video
 
 NUM_FRAMES = 32
@@ -106,18 +106,18 @@ def write_long_range_clips(
                 rng = np.random.default_rng([seed, SPLITS.index(split), i])
                 color = i % len(COLORS)
                 drawn = draw_clip(rng, color, distance, num_distractors)
-                for ending, frames in zip(endings(split), drawn, strict=False):
-                    name = f'{i:06d}{ending}.avi'
+                for suffix, frames in zip(sample_suffixes(split), drawn, strict=False):
+                    name = f'{i:06d}{suffix}.avi'
                     write_video(folder / split / name, frames, 'ffv1', 8, 'bgr0')
                     lines.append(f'{name} {color}\n')
             (folder / f'{split}.txt').write_text(''.join(lines))
         (folder / 'label_map.txt').write_text('\n'.join(COLORS) + '\n')
 
     files = [
-        f'{split}/{i:06d}{ending}.avi'
+        f'{split}/{i:06d}{suffix}.avi'
         for split, count in counts.items()
         for i in range(count)
-        for ending in endings(split)
+        for suffix in sample_suffixes(split)
     ]
     return create_dataset(Path(root), 'long_range_clips', record, files, write)
 

@@ -140,22 +140,22 @@ def write_long_range_strips(
                     rng, colors, cues_left, distance, num_distractors
                 )
                 drawn = strip, erased
-                for ending, image in zip(endings(split), drawn, strict=False):
-                    name = f'{split}/{i:06d}{ending}.png'
+                for suffix, image in zip(sample_suffixes(split), drawn, strict=False):
+                    name = f'{split}/{i:06d}{suffix}.png'
                     _save(folder / 'images' / name, image[..., ::-1])
                     _save(folder / 'labels' / name, labels)
 
     files = [
-        f'{kind}/{split}/{i:06d}{ending}.png'
+        f'{kind}/{split}/{i:06d}{suffix}.png'
         for split, count in counts.items()
         for i in range(count)
-        for ending in endings(split)
+        for suffix in sample_suffixes(split)
         for kind in ('images', 'labels')
     ]
     return create_dataset(Path(root), 'long_range_strips', record, files, write)
 
 
-def endings(split: str) -> tuple[str, ...]:
+def sample_suffixes(split: str) -> tuple[str, ...]:
     """What the names of a sample's copies end with: only `val` has one without cues."""
     return ('', ERASED) if split == 'val' else ('',)
 

@@ -1,4 +1,4 @@
-"""Writing a generated data set: whole or not at all, and only once."""
+"""Write a generated data set atomically, and once."""
 
 import argparse
 import inspect

@@ -1,4 +1,4 @@
-"""Imported first by what needs more than torch: its error names what to install."""
+"""What the toolkit shares; checks that mmengine is installed."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Text files with one thing a line: samples, names of classes."""
+"""Annotation lists and files of class names."""
 
 import os.path as osp
 from collections.abc import Iterator, Sequence

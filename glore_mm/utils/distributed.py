@@ -1,4 +1,4 @@
-"""The processes of a run: who speaks, and who is gone."""
+"""Ranks of a run: the main process, failures of peers."""
 
 import os
 

@@ -3,11 +3,11 @@
 from glore_mm.models.last_frame_head import LastFrameHead
 from glore_mm.models.non_local3d import NonLocal3d
 from glore_mm.models.preact_resnet3d import PreActResNet3d
-from glore_mm.video.augmentation import HLSJitter, PixelJitter, RandomScaleAspect
+from glore_mm.video.augmentation import HLSJitter, PixelNoise, RandomScaleAspect
 from glore_mm.video.datasets import KineticsFrames, KineticsVideos
 from glore_mm.video.evaluation import LongRangeClipAccuracy
 from glore_mm.video.transforms import (
-    MixedCrops,
+    CenterAndRandomCrops,
     RawFramesDecode,
     StrictSampleFrames,
     VideoDecode,
@@ -16,14 +16,14 @@ from glore_mm.video.transforms import (
 from glore_mm.video.visualization import VideoPredictionHook
 
 __all__ = [
+    'CenterAndRandomCrops',
     'HLSJitter',
     'KineticsFrames',
     'KineticsVideos',
     'LastFrameHead',
     'LongRangeClipAccuracy',
-    'MixedCrops',
     'NonLocal3d',
-    'PixelJitter',
+    'PixelNoise',
     'PreActResNet3d',
     'RandomScaleAspect',
     'RawFramesDecode',

@@ -108,7 +108,7 @@ class HLSJitter(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PixelJitter(BaseTransform):
+class PixelNoise(BaseTransform):
     """Add noise to every pixel and channel of every frame, not clamped.
 
     It is uniform between two limits, drawn uniformly from [low, 0] and [0, high].

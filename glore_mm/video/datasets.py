@@ -12,7 +12,7 @@ from glore_mm.utils.errors import UserError
 from glore_mm.utils.kinetics import kinetics400_classes
 
 
-class ListedClips(SkipCorruptMixin, BaseActionDataset):
+class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
     """Clips that a text file lists: a path, which may hold spaces, and numbers.
 
     Clips that cannot be used are handled as in SkipCorruptMixin.
@@ -83,8 +83,8 @@ class ListedClips(SkipCorruptMixin, BaseActionDataset):
 
 
 @DATASETS.register_module()
-class KineticsVideos(ListedClips):
-    """Video files, listed as `path label`; the arguments are those of ListedClips."""
+class KineticsVideos(CheckedVideoDataset):
+    """Video files, listed as `path label`; arguments as for CheckedVideoDataset."""
 
     prefix_key = 'video'
     path_key = 'filename'
@@ -92,13 +92,13 @@ class KineticsVideos(ListedClips):
 
 
 @DATASETS.register_module()
-class KineticsFrames(ListedClips):
+class KineticsFrames(CheckedVideoDataset):
     """Folders of images, listed as `path total_frames label`.
 
     Args:
         filename_tmpl (str): Name of an image. Default: 'img_{:05}.jpg'.
         start_index (int): Number of the first image. Default: 1.
-        args, kwargs: As for ListedClips.
+        args, kwargs: As for CheckedVideoDataset.
     """
 
     prefix_key = 'img'

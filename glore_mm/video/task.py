@@ -48,7 +48,7 @@ class VideoTask(Task):
             model,
             lambda path: inference_recognizer(model, path, pipeline),
             lambda found, k: topk_classes(found.pred_score.cpu(), classes, k),
-            of_videos=True,
+            takes_videos=True,
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
@@ -75,7 +75,8 @@ class VideoTask(Task):
         """Let a test average over several clips of a video and crops of a clip.
 
         Clips are spread evenly over the video. Crops: 1 is the centre; 3 are squares of
-        the frame's shorter side, at both ends and in the middle; 5 are `MixedCrops`.
+        the frame's shorter side, at both ends and in the middle; 5 are those of
+        `CenterAndRandomCrops`.
 
         Args:
             cfg (Config): From `load_config`; its test pipeline is changed.
@@ -108,7 +109,7 @@ class VideoTask(Task):
             side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
             steps['CenterCrop'].update(type='ThreeCrop', crop_size=side)
         elif crops == 5:
-            steps['CenterCrop'].update(type='MixedCrops', num_crops=crops)
+            steps['CenterCrop'].update(type='CenterAndRandomCrops', num_crops=crops)
         if clips * crops > 1:
             # 10 at a time fit where the 8 of a training batch do
             cfg.test_dataloader.batch_size = 1

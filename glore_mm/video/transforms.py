@@ -159,7 +159,7 @@ def _with_frames(
 
 
 @TRANSFORMS.register_module()
-class MixedCrops(BaseTransform):
+class CenterAndRandomCrops(BaseTransform):
     """Several crops of every clip: of the first clip the centre, the rest at random.
 
     This is how the authors of the GloRe release advise to test with 10 clips and 5

@@ -40,7 +40,7 @@ def write_captioned(source: str, target: str, text: str) -> None:
     map_video(source, target, captioned)
 
 
-def draw_strip_of_frames(
+def draw_frame_strip(
     frames: Sequence[np.ndarray], text: str, height: int = 96
 ) -> Image.Image:
     """Set frames of a clip side by side under a line of text.
@@ -91,5 +91,5 @@ class VideoPredictionHook(Hook):
             frames = frames.clamp(0, 255).byte().cpu().numpy()
             found, truth = int(sample.pred_label), int(sample.gt_label)
             name, _ = osp.splitext(relative_name(sample.filename, dataset))
-            sheet = draw_strip_of_frames(frames, prediction_text(found, truth, classes))
+            sheet = draw_frame_strip(frames, prediction_text(found, truth, classes))
             save_image(sheet, osp.join(self.folder, f'{name}.png'))

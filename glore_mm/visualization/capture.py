@@ -1,4 +1,4 @@
-"""What a network of OpenMMLab saw of its input, and what its units projected of it."""
+"""Capture the preprocessed input and the projections of a forward pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ def capture(model: BaseModel, run: Callable[[], Any]) -> CapturedRun:
         run (Callable): Runs it: on one image or clip, or on frames one after another.
 
     Returns:
-        Seen: The frames and their maps.
+        CapturedRun: The frames and their maps.
 
     Raises:
-        UserError: As `watching`.
+        UserError: As `record_projections`.
     """
     given = []
     hook = model.data_preprocessor.register_forward_hook(

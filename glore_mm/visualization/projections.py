@@ -1,4 +1,4 @@
-"""The projections B of units, recorded while a network runs."""
+"""Record the projections B of units with forward hooks."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -72,7 +72,7 @@ def record_projections(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
 
     Example::
 
-        with watching(model) as found:
+        with record_projections(model) as found:
             model.test_step(data)             # of OpenMMLab's models
 
     Args:

@@ -849,7 +849,7 @@ def test_noise():
     np.random.seed(0)
     lows, highs = [], []
     for _ in range(200):
-        results = augmented(picture(0), 2, type='PixelJitter')
+        results = augmented(picture(0), 2, type='PixelNoise')
         first, second = (image - picture(0) for image in results['imgs'])
         assert first.dtype == np.float32
         assert not np.array_equal(first, second)
@@ -869,7 +869,7 @@ def test_augmentation_of_the_release_as_a_pipeline(damaged):
         dict(type='RandomCrop', size=224),
         dict(type='Flip', flip_ratio=0.5),
         dict(type='HLSJitter'),
-        dict(type='PixelJitter'),
+        dict(type='PixelNoise'),
     ]
     inputs = DATASETS.build(config)[0]['inputs']
     assert inputs.shape == (1, 3, 8, 224, 224) and inputs.dtype == torch.float32

@@ -12,7 +12,7 @@ train_pipeline = [
     dict(
         type='HLSJitter', hue=15, lightness=35, saturation=25
     ),  # slow, and gains little
-    dict(type='PixelJitter', low=-20, high=20),
+    dict(type='PixelNoise', low=-20, high=20),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
