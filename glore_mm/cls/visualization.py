@@ -1,20 +1,17 @@
 """CheckedImageDataset with what a network sees in them."""
 
-import os.path as osp
 from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.dataset import BaseDataset
 from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
 
+from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import (
     draw_caption,
     font_for,
     prediction_text,
-    relative_name,
-    save_image,
 )
 
 _BAR = (170, 200, 235)
@@ -48,31 +45,24 @@ def draw_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Im
 
 
 @HOOKS.register_module()
-class ClsPredictionHook(Hook):
-    """While testing, write the photographs with prediction and truth.
+class ClsPredictionHook(PredictionHook):
+    """While testing, write the images with prediction and truth.
 
     Args:
-        folder (str): Where to write: a JPEG for each photograph, in the folders that
-            the data set has.
+        folder (str): Where to write: a JPEG for each image, in the folders that the
+            data set has.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
-        """Write the photographs of a batch."""
-        dataset = runner.test_dataloader.dataset
+    def draw(
+        self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
+    ) -> Image.Image:
+        """An image under a caption."""
+        picture = read_image(sample.img_path)
+        found, truth = int(sample.pred_label), int(sample.gt_label)
         classes = dataset.metainfo['classes']
-        for sample in outputs:
-            picture = read_image(sample.img_path)
-            found, truth = int(sample.pred_label), int(sample.gt_label)
-            draw_caption(picture, prediction_text(found, truth, classes))
-            # the whole name: a.png and a.jpg may stand side by side
-            name = f'{relative_name(sample.img_path, dataset)}.jpg'
-            save_image(picture, osp.join(self.folder, name))
+        draw_caption(picture, prediction_text(found, truth, classes))
+        return picture
+
+    def file_name(self, name: str) -> str:
+        """The whole name: a.png and a.jpg may be in one folder."""
+        return f'{name}.jpg'

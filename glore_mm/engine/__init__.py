@@ -3,10 +3,9 @@
 import glore_mm.utils  # noqa: F401
 from glore_mm.engine import (  # noqa: F401
     amp,
-    checkpoint_hook,
     corrupt_samples,
     determinism,
     evaluation,
     loops,
-    node_visualization_hook,
 )
+from glore_mm.engine.hooks import checkpoint, node_visualization  # noqa: F401

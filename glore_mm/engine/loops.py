@@ -9,12 +9,12 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from glore_mm.engine.checkpoint_hook import get_checkpoint_hook
 from glore_mm.engine.determinism import (
     iter_preserving_rng,
     preserve_rng_state,
     set_rng_state,
 )
+from glore_mm.engine.hooks.checkpoint import get_checkpoint_hook
 from glore_mm.engine.non_finite_loss import NonFiniteLossGuard
 from glore_mm.engine.resume import ResumeState
 from glore_mm.engine.signals import handle_signals, pending_signal, raise_interrupted

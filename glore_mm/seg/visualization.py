@@ -1,22 +1,19 @@
 """Pictures of what a network sees: colours and what they mean, panels side by side."""
 
-import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.dataset import BaseDataset
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw
 
+from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import (
     add_title,
     font_for,
     hstack,
-    relative_name,
-    save_image,
 )
 
 _LEGEND_LINE = 28  # pixels
@@ -104,7 +101,7 @@ def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 @HOOKS.register_module()
-class SegPredictionHook(Hook):
+class SegPredictionHook(PredictionHook):
     """While testing, write image, truth, prediction and errors side by side.
 
     Errors are white, what is right is black, what is not scored is grey.
@@ -116,31 +113,23 @@ class SegPredictionHook(Hook):
     """
 
     def __init__(self, folder: str, ignore_index: int = 255) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.ignore_index = ignore_index
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
-        """Write the pictures of a batch."""
-        dataset = runner.test_dataloader.dataset
+    def draw(
+        self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
+    ) -> Image.Image:
+        """The four panels of an image."""
         palette = dataset.metainfo['palette']
-        for sample in outputs:
-            truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
-            predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            errors = np.where(truth != predicted, 255, 0).astype(np.uint8)
-            errors[truth == self.ignore_index] = 128
-            sheet = panels(
-                {
-                    'image': read_rgb(sample.img_path, truth.shape),
-                    'truth': colorize(truth, palette),
-                    'prediction': colorize(predicted, palette),
-                    'errors': np.repeat(errors[..., None], 3, axis=2),
-                }
-            )
-            name, _ = osp.splitext(relative_name(sample.img_path, dataset))
-            save_image(sheet, osp.join(self.folder, f'{name}.png'))
+        truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
+        predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+        errors = np.where(truth != predicted, 255, 0).astype(np.uint8)
+        errors[truth == self.ignore_index] = 128
+        return panels(
+            {
+                'image': read_rgb(sample.img_path, truth.shape),
+                'truth': colorize(truth, palette),
+                'prediction': colorize(predicted, palette),
+                'errors': np.repeat(errors[..., None], 3, axis=2),
+            }
+        )

@@ -1,22 +1,19 @@
 """Pictures of clips: captions drawn into a video, frames side by side in a strip."""
 
-import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.dataset import BaseDataset
 from PIL import Image, ImageDraw
 
+from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.videos import map_video
 from glore_mm.visualization.drawing import (
     draw_caption,
     font_for,
     prediction_text,
-    relative_name,
-    save_image,
 )
 
 
@@ -65,31 +62,20 @@ def draw_frame_strip(
 
 
 @HOOKS.register_module()
-class VideoPredictionHook(Hook):
-    """While testing, write the frames that were seen, with prediction and truth.
+class VideoPredictionHook(PredictionHook):
+    """While testing, write the frames that the network sees, with prediction and truth.
 
     Args:
         folder (str): Where to write: a PNG for each clip, in the folders that the data
             set has.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
-        """Write the strips of a batch."""
-        dataset = runner.test_dataloader.dataset
+    def draw(
+        self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
+    ) -> Image.Image:
+        """A strip of the frames of the first view."""
+        frames = data_batch['inputs'][index][0].permute(1, 2, 3, 0)  # (T, H, W, 3)
+        frames = frames.clamp(0, 255).byte().cpu().numpy()
+        found, truth = int(sample.pred_label), int(sample.gt_label)
         classes = dataset.metainfo['classes']
-        for views, sample in zip(data_batch['inputs'], outputs, strict=True):
-            frames = views[0].permute(1, 2, 3, 0)  # the first view, (T, H, W, 3)
-            frames = frames.clamp(0, 255).byte().cpu().numpy()
-            found, truth = int(sample.pred_label), int(sample.gt_label)
-            name, _ = osp.splitext(relative_name(sample.filename, dataset))
-            sheet = draw_frame_strip(frames, prediction_text(found, truth, classes))
-            save_image(sheet, osp.join(self.folder, f'{name}.png'))
+        return draw_frame_strip(frames, prediction_text(found, truth, classes))
