@@ -1,14 +1,12 @@
 """Images in class folders and in lists."""
 
-import io
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from PIL import Image
+from photographs import save, scene, truncated
 from torch.utils.data import DataLoader
 
 import glore_mm.cls  # noqa: F401  (registers)
@@ -18,24 +16,6 @@ from glore_mm.utils.errors import UnreadableSampleError, UserError
 @pytest.fixture(autouse=True)
 def scope():
     init_default_scope('mmpretrain')
-
-
-def scene() -> Image.Image:
-    """A smooth picture, wider than high, none of whose turned forms is like another."""
-    y, x = np.mgrid[0:48, 0:64] / (48, 64)[0]
-    rgb = np.stack([200 - 120 * x, 60 + 100 * y, 80 + 40 * x + 50 * y], axis=-1)
-    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
-
-
-def save(image: Image.Image, path: Path, **how) -> Path:
-    image.save(path, **how)
-    return path
-
-
-def truncated(suffix: str) -> bytes:
-    file = io.BytesIO()
-    scene().resize((640, 480)).save(file, {'jpg': 'JPEG', 'png': 'PNG'}[suffix])
-    return file.getvalue()[: len(file.getvalue()) * 2 // 3]
 
 
 @pytest.fixture

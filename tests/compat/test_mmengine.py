@@ -5,8 +5,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import textwrap
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -23,41 +21,9 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, DefaultScope, Registry
-from paths import ROOT
+from processes import python, seen, write
 
 from glore_mm.compat import mmengine as mmengine_patches
-
-
-def python(*command, path=(), **environment):
-    """Runs Python with these folders on its path and no GPU; returns its output."""
-    environment = {
-        **os.environ,
-        'PYTHONPATH': os.pathsep.join(map(str, [*path, ROOT])),
-        'CUDA_VISIBLE_DEVICES': '',
-        'OMP_NUM_THREADS': '1',
-        **environment,
-    }
-    run = subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    return run.stdout
-
-
-def seen(code, **options):
-    """Runs code in a fresh Python; returns the `seen` that it filled."""
-    code = f'import json\nseen = {{}}\n{textwrap.dedent(code)}\nprint(json.dumps(seen))'
-    return json.loads(python('-c', code, **options).splitlines()[-1])
-
-
-def write(path, text=''):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(text))
-    return path
 
 
 def free_port():

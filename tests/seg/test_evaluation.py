@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
@@ -11,11 +10,6 @@ from PIL import Image
 
 import glore_mm.seg
 from glore_mm.analysis.dumps import class_iou
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmseg')
 
 
 def samples(n=3, classes=19):

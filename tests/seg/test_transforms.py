@@ -2,44 +2,11 @@
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
+from street_data import PIPELINE, cityscapes, first, save
 
 from glore_mm.utils.errors import UserError
-
-PIPELINE = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadSegLabels'),
-]
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmseg')
-
-
-def cityscapes(root, split='train', **kwargs):
-    return DATASETS.build(
-        dict(
-            type='CityscapesFolders',
-            data_root=str(root),
-            data_prefix=dict(
-                img_path=f'leftImg8bit/{split}', seg_map_path=f'gtFine/{split}'
-            ),
-            pipeline=PIPELINE,
-            **kwargs,
-        )
-    )
-
-
-def save(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def first(root, pattern):
-    return sorted(root.rglob(pattern))[0]
 
 
 @pytest.mark.parametrize('reduce_zero_label', [False, True])

@@ -1,15 +1,8 @@
 """Pictures of label maps."""
 
 import numpy as np
-import pytest
-from mmengine.registry import init_default_scope
 
 from glore_mm.seg.visualization import colorize, overlay, panels
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmseg')
 
 
 def test_pictures():

@@ -1,11 +1,11 @@
 """Reading images of every kind, and what is refused."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, init_default_scope
+from photographs import save, scene, truncated
 from PIL import Image, ImageCms, PngImagePlugin
 
 import glore_mm.cls  # noqa: F401  (registers)
@@ -17,13 +17,6 @@ def scope():
     init_default_scope('mmpretrain')
 
 
-def scene() -> Image.Image:
-    """A smooth picture, wider than high, none of whose turned forms is like another."""
-    y, x = np.mgrid[0:48, 0:64] / (48, 64)[0]
-    rgb = np.stack([200 - 120 * x, 60 + 100 * y, 80 + 40 * x + 50 * y], axis=-1)
-    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
-
-
 def load(path: Path) -> np.ndarray:
     """What LoadImage makes of a file, RGB."""
     found = TRANSFORMS.build(dict(type='LoadImage'))(dict(img_path=str(path)))
@@ -31,11 +24,6 @@ def load(path: Path) -> np.ndarray:
     assert image.dtype == np.uint8 and image.flags.c_contiguous
     assert found['img_shape'] == found['ori_shape'] == image.shape[:2]
     return image[..., ::-1]
-
-
-def save(image: Image.Image, path: Path, **how) -> Path:
-    image.save(path, **how)
-    return path
 
 
 def assert_alike(found, expected, tolerance=3.0):
@@ -140,12 +128,6 @@ def test_colour_profile_does_not_stand_in_the_way(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     path = save(scene(), tmp_path / 'a.jpg', quality=95, icc_profile=profile)
     assert_alike(load(path), scene())
-
-
-def truncated(suffix: str) -> bytes:
-    file = io.BytesIO()
-    scene().resize((640, 480)).save(file, {'jpg': 'JPEG', 'png': 'PNG'}[suffix])
-    return file.getvalue()[: len(file.getvalue()) * 2 // 3]
 
 
 BAD = {
