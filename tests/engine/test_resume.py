@@ -83,7 +83,7 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
     assert time.monotonic() - begun < 60
     said = log.read_text()
     assert f'stopped by {number.name} after ' in said
-    assert f'/run/{saved}' in said and '--resume goes on from it' in said
+    assert f'/run/{saved}' in said and '--resume continues' in said
     assert 'Traceback' not in said
 
     resumed = soak.launch(tmp_path, config, 'run', scenario.processes, '--resume')
