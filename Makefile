@@ -1,5 +1,5 @@
 # make demo · demo-cls · demo-video · check · test · test-slow · coverage · test-det · soak ·
-# fuzz · matrix · ways-in · evidence · evidence-video · docs · lint: each sets up .venv by itself.
+# fuzz · matrix · install-recipes · evidence · evidence-video · docs · lint: each sets up .venv by itself.
 
 # The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -9,7 +9,7 @@ BIN = .venv/bin
 READY = .venv/ready
 
 .PHONY: demo demo-cls demo-video check test test-slow coverage test-det soak fuzz matrix \
-	ways-in evidence evidence-video docs lint clean
+	install-recipes evidence evidence-video docs lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py seg
@@ -66,8 +66,8 @@ matrix: $(READY)
 	$(BIN)/python scripts/matrix.py docs/compatibility
 
 # What a new user sees of each way in, for docs/compatibility.md; a quarter of an hour.
-ways-in: $(READY)
-	$(BIN)/python scripts/transcribe.py docs/ways_in/*.sh
+install-recipes: $(READY)
+	$(BIN)/python scripts/transcribe.py docs/install_recipes/*.sh
 
 # The relational benchmark, and its form in time; interrupted, they go on where they stood.
 # With one thread, as docs/evidence.md was measured.

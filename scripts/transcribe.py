@@ -1,6 +1,6 @@
 """Follow recipes as a new user does, and write down what is seen.
 
-python scripts/transcribe.py docs/ways_in/*.sh
+python scripts/transcribe.py docs/install_recipes/*.sh
 
 A recipe is a shell script. Its commands, parted by empty lines, run in a new folder
 that has the wheel and the sdist, in an empty environment. `<recipe>.txt` beside it gets

@@ -48,7 +48,7 @@ NOT_RUN = {
     'make test*': 'CI runs it',
     'make coverage': 'runs these tests',
     'make matrix': 'installs gigabytes, two dozen times',
-    'make ways-in': 'installs gigabytes, six times',
+    'make install-recipes': 'installs gigabytes, six times',
     'pip install *': 'installs gigabytes; test_packaging.py installs the wheel',
     'source .venv/bin/activate': 'chooses the Python that runs this',
     'python -c from torchvision.datasets import ImageNet; *': 'unpacks 150 GB',

@@ -287,7 +287,7 @@ def test_the_digest_is_checked_where_it_is_given(folder):
     refused(path, 'is no SHA-256')
 
 
-# ------------------------------------------------------- the ways in, as users go them
+# ------------------------------------------------ every way that a checkpoint is loaded
 
 
 def tell(done, *texts):

@@ -8,9 +8,9 @@ venv/bin/pip install --quiet torch torchvision \
 
 venv/bin/pip install --quiet --no-deps ./glore_mm-0.1.0-py3-none-any.whl mmaction2
 
-venv/bin/python -m glore_mm.datasets.mini_cityscapes data/mini_cityscapes --num-train 4 --num-val 2
+venv/bin/python -m glore_mm.synthetic.mini_cityscapes data/mini_cityscapes --num-train 4 --num-val 2
 
-venv/bin/python -m glore_mm.datasets.mini_kinetics data/mini_kinetics --num-train 40 --num-val 8
+venv/bin/python -m glore_mm.synthetic.mini_kinetics data/mini_kinetics --num-train 40 --num-val 8
 
 venv/bin/glore-train glore_mm::seg/glore_mini.py --cfg-options train_cfg.max_iters=2
 

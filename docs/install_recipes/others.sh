@@ -3,9 +3,9 @@ python3 -m venv venv
 
 venv/bin/pip install --quiet "./glore_mm-0.1.0-py3-none-any.whl[all]" "setuptools<82"
 
-venv/bin/python -m glore_mm.datasets.mini_imagenet data/cls --num-train 20 --num-val 20
+venv/bin/python -m glore_mm.synthetic.mini_imagenet data/cls --num-train 20 --num-val 20
 
-venv/bin/python -m glore_mm.datasets.mini_kinetics data/video --num-train 4 --num-val 4
+venv/bin/python -m glore_mm.synthetic.mini_kinetics data/video --num-train 4 --num-val 4
 
 cat > cls.py <<'END'
 _base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'

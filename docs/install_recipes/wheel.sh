@@ -3,7 +3,7 @@ python3 -m venv venv
 
 venv/bin/pip install --quiet "./glore_mm-0.1.0-py3-none-any.whl[all]"
 
-venv/bin/python -m glore_mm.datasets.mini_cityscapes data --num-train 4 --num-val 2
+venv/bin/python -m glore_mm.synthetic.mini_cityscapes data --num-train 4 --num-val 2
 
 cat > mine.py <<'END'
 _base_ = 'mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py'
