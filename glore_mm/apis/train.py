@@ -53,13 +53,14 @@ def train(
     check_datasets(cfg, 'train', 'val')
     if state.checkpoint is None:
         check_initial_weights(cfg)
-    runner = build_runner(ResumableRunner, cfg, compiled)
-    runner.resume_state = state
-    try:
-        with work_dir_lock(cfg.work_dir), config_key_context(cfg):
-            runner.train()
-    finally:
-        shutdown_workers(runner)
+    with work_dir_lock(cfg.work_dir):  # a Runner writes there from its beginning on
+        runner = build_runner(ResumableRunner, cfg, compiled)
+        runner.resume_state = state
+        try:
+            with config_key_context(cfg):
+                runner.train()
+        finally:
+            shutdown_workers(runner)
     return runner
 
 

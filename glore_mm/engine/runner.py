@@ -17,6 +17,7 @@ from glore_mm.config.build import config_key_context, part_context
 from glore_mm.engine.compile import compile_parts
 from glore_mm.engine.resume import ResumeState
 from glore_mm.engine.signals import ignore_signals_in_workers
+from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
 
@@ -144,9 +145,10 @@ def work_dir_lock(work_dir: str) -> Iterator[None]:
     Raises:
         UserError: Another run trains there.
     """
-    lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
     with ExitStack() as stack:
         if is_main_process():
+            make_dir(work_dir)
+            lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
             try:
                 stack.enter_context(lock)
             except Timeout as error:

@@ -252,6 +252,6 @@ def test_a_full_disk(tmp_path):
     assert 'exit 1' in done.stdout
     (error,) = (line for line in done.stderr.splitlines() if line.startswith('error: '))
     assert 'iter_8.pth cannot be written: No space left on device' in error
-    assert 'the checkpoints that were written before are whole' in error
+    assert 'the checkpoints that were written before are complete' in error
     assert 'Traceback' not in done.stderr and '.part' not in done.stdout
     assert read_checkpoint(str(tmp_path / 'iter_4.pth'))['meta']['iter'] == 4
