@@ -52,8 +52,8 @@ def wait_for(log: Path, text: str, process: subprocess.Popen) -> None:
         (ITERATIONS, signal.SIGTERM, '[14/30]', r'iter_'),
         (EPOCHS, signal.SIGINT, '[3][ 2/15]', 'epoch_2_iter_'),
         (PROCESSES, signal.SIGTERM, '[14/30]', 'iter_'),
-        (ITERATIONS, signal.SIGTERM, 'Iter(val) [ 2/10]', 'iter_20'),
-        (PROCESSES, signal.SIGTERM, 'Iter(val) [2/5]', 'iter_20'),
+        (ITERATIONS, signal.SIGTERM, 'Iter(val) [  2/100]', 'iter_20'),
+        (PROCESSES, signal.SIGTERM, 'Iter(val) [ 2/50]', 'iter_20'),
     ],
     ids=[
         'SIGTERM',
@@ -69,7 +69,10 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
         config.write_text(
             config.read_text()
             + "more = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')\n"
-            "val_dataloader['dataset'] = dict(scenes, data_prefix=more)\n"
+            'repeated = _base_.val_dataloader.dataset\n'
+            'repeated.update(scenes, data_prefix=more)\n'
+            'val_dataloader["dataset"] = dict(\n'
+            '    _delete_=True, type="RepeatDataset", times=10, dataset=repeated)\n'
         )
     whole = soak.launch(tmp_path, config, 'whole', scenario.processes)
     assert whole.wait() == 0, (tmp_path / 'whole.log').read_text()
