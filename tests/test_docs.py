@@ -22,6 +22,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from options import cfg_options
 from paths import ROOT
 from PIL import Image
 
@@ -52,9 +53,9 @@ NOT_RUN = {
     'pip install *': 'installs gigabytes; test_packaging.py installs the wheel',
     'source .venv/bin/activate': 'chooses the Python that runs this',
     'python -c from torchvision.datasets import ImageNet; *': 'unpacks 150 GB',
-    '*tools/dist_train.sh *': 'is several processes; test_tools.py, test_processes.py',
+    '*tools/dist_train.sh *': 'is several processes, as in test_distributed.py',
     'tools/slurm_train.sh *': 'needs Slurm; test_resume.py has a stand-in for it',
-    'python tools/ablate.py *': 'trains for hours; test_ablation.py runs it, small',
+    'python tools/ablate.py *': 'trains for hours; test_ablate.py runs it, small',
     'python tools/visualize_nodes.py work_dirs/long_range/*': 'takes a network of an '
     'hour; nodes.md has the same command',
     'python benchmarks/*': 'measures for long; test_benchmarks.py measures a little',
@@ -387,13 +388,13 @@ def run_small(words: list[str], page: Path) -> None:
             options['test_dataloader.dataset.indices'] = 1  # of the videos
         if '--resume' in words and not [*Path('work_dirs').rglob('*.pth')]:
             end = {key: 1 for key, value in options.items() if value == 2}
-            run([*words[: at + 1], *as_words(options | end)])
+            run([*words[: at + 1], *cfg_options(options | end)])
         if tool != 'train':
             words[at + 1] = last_of_training(words[at + 1], cfg)
             if page in TUTORIALS:
                 assert Path(words[at + 1]).is_file(), words[at + 1]
             words[at + 1] = checkpoint(words[at], options, words[at + 1])
-        words += as_words(options)
+        words += cfg_options(options)
     run(words)
     for option, path in pairwise(words):
         if option in ('--out-dir', '--show-dir', '--submission-dir', '--dump', '--out'):
@@ -410,10 +411,6 @@ def last_of_training(name: str, cfg: Config) -> str:
             assert int(number) == cfg.train_cfg[f'max_{unit}s'], name
         return f'{folder}/{unit}_{2 if unit == "iter" else 1}.pth'
     return name
-
-
-def as_words(options: dict[str, object]) -> list[str]:
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
 
 
 def checkpoint(config: str, options: dict[str, object], name: str) -> str:

@@ -1,4 +1,4 @@
-# long_range.py in time: the class of a clip's end is told by its first frames.
+# long_range.py in time: the class of a clip's end depends on its first frames.
 _base_ = [
     '../_base_/models/plain_r50_3d.py',
     '../_base_/datasets/long_range_clips.py',

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from glore_mm.apis.tasks import get_task
 from glore_mm.config.build import config_key_context
 from glore_mm.config.checks import check_datasets, check_test_config
+from glore_mm.config.load import TASK_TITLES, find_task_name
 from glore_mm.engine.runner import QuietRunner, build_runner, shutdown_workers
 from glore_mm.engine.weights import check_checkpoint, checkpoint_classes
 from glore_mm.utils.errors import UserError
@@ -61,7 +62,8 @@ def add_test_outputs(
     """
     task = get_task(cfg)
     if submission_dir and task.submission_metric is None:
-        raise UserError(f'--submission-dir: no server takes predictions of {task.name}')
+        title = TASK_TITLES[find_task_name(cfg)]
+        raise UserError(f'--submission-dir: no server takes predictions of {title}')
     present = cfg.test_evaluator
     evaluators = list(present) if isinstance(present, list) else [present]
     if submission_dir:

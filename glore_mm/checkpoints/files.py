@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.atomic_write import atomic_write, write_text
 from glore_mm.utils.errors import UserError
 
 SAFETENSORS = '.safetensors'
@@ -124,8 +124,7 @@ def write_digest(path: str) -> str:
     `sha256sum --check` reads it, too.
     """
     digest = _digest_of(path)
-    with atomic_write(path + _SHA256) as draft, open(draft, 'w') as file:
-        file.write(f'{digest}  {osp.basename(path)}\n')
+    write_text(path + _SHA256, f'{digest}  {osp.basename(path)}\n')
     return digest
 
 

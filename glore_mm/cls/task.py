@@ -23,7 +23,6 @@ from glore_mm.visualization.drawing import save_image
 class ClsTask(Task):
     """Image classification with mmpretrain."""
 
-    name = 'classification'
     input_suffixes = IMAGE_SUFFIXES
     channels = 'BGR'
     dump_metric = 'PerSampleScores'

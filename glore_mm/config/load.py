@@ -18,7 +18,8 @@ from glore_mm.utils.errors import UserError, error_message
 
 #: Task of a config, by the library it is written for.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
-_TITLES = dict(seg='segmentation', cls='classification', video='video')
+#: Names of the tasks, for messages.
+TASK_TITLES = dict(seg='segmentation', cls='classification', video='video')
 _OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 
@@ -75,7 +76,7 @@ def load_config(
     task = find_task_name(cfg)
     if is_main_process():
         print(
-            f'config {path} | task {_TITLES[task]} | device {device_name()} | '
+            f'config {path} | task {TASK_TITLES[task]} | device {device_name()} | '
             f'work dir {cfg.work_dir}',
             flush=True,
         )

@@ -37,7 +37,6 @@ class Task(ABC):
     """One of the tasks; `glore_mm.<task>.task.TASK` is its instance.
 
     Attributes:
-        name (str): For messages.
         input_suffixes (tuple[str, ...]): Endings of the files that `infer` reads, lower
             case.
         channels (str): Order of the channels before the data preprocessor, 'RGB' or
@@ -48,7 +47,6 @@ class Task(ABC):
             `--submission-dir`; None where no server takes predictions.
     """
 
-    name: str
     input_suffixes: tuple[str, ...]
     channels: str
     dump_metric: str

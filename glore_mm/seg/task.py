@@ -18,9 +18,9 @@ from PIL import Image
 from glore_mm.config.build import dataset_metainfo
 from glore_mm.engine.task import Predictor, Task, topk_classes
 from glore_mm.engine.weights import load_weights
-from glore_mm.seg.visualization import legend, overlay
+from glore_mm.seg.visualization import legend, overlay, read_rgb
 from glore_mm.utils.errors import UserError
-from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
+from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.utils.paths import output_files
 from glore_mm.utils.videos import (
     VIDEO_SUFFIXES,
@@ -37,7 +37,6 @@ _LEGEND = 'legend.png'
 class SegTask(Task):
     """Semantic segmentation with mmsegmentation."""
 
-    name = 'segmentation'
     input_suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
     channels = 'BGR'
     dump_metric = 'PerImageConfusionMatrix'
@@ -50,7 +49,7 @@ class SegTask(Task):
 
         def predict(image: str | np.ndarray) -> np.ndarray:
             if isinstance(image, str):
-                image = np.asarray(read_image(image))
+                image = read_rgb(image)
             return _labels_of(model, image)
 
         return Predictor(
@@ -147,7 +146,7 @@ def _segment_image(
     coloured: Path | None = None,
 ) -> np.ndarray:
     """Segment an image, write it where that is asked for, count the pixels."""
-    image = np.asarray(read_image(path))
+    image = read_rgb(path)
     labels = _labels_of(model, image)
     if mask and coloured:
         save_image(_mask(labels, palette), mask)

@@ -14,8 +14,14 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from glore_mm.synthetic.long_range_strips import COLORS, SPLITS, sample_suffixes
-from glore_mm.synthetic.writer import check_int, create_dataset, run_writer, write_video
+from glore_mm.synthetic.long_range_strips import COLORS, sample_suffixes
+from glore_mm.synthetic.writer import (
+    check_int,
+    create_dataset,
+    run_writer,
+    sample_rng,
+    write_video,
+)
 
 NUM_FRAMES = 32
 SIZE = 32  # height and width of a frame in pixels
@@ -103,7 +109,7 @@ def write_long_range_clips(
             (folder / split).mkdir()
             lines = []
             for i in range(count):
-                rng = np.random.default_rng([seed, SPLITS.index(split), i])
+                rng = sample_rng(seed, split, i)
                 color = i % len(COLORS)
                 drawn = draw_clip(rng, color, distance, num_distractors)
                 for suffix, frames in zip(sample_suffixes(split), drawn, strict=False):

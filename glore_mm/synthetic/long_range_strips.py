@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from glore_mm.synthetic.writer import check_int, create_dataset, run_writer
+from glore_mm.synthetic.writer import check_int, create_dataset, run_writer, sample_rng
 
 COLORS = {  # the classes, RGB
     'red': (200, 60, 60),
@@ -27,7 +27,6 @@ COLORS = {  # the classes, RGB
 }
 SHAPES = ('square', 'disc', 'triangle')
 SIZE = (64, 640)  # height, width of a strip in pixels
-SPLITS = ('train', 'val')
 ERASED = '_erased'  # what the names of copies without cues end with
 _VERSION = 1  # of the pictures; raise it when they change
 _RADIUS = 11  # of cues and regions, pixels
@@ -134,7 +133,7 @@ def write_long_range_strips(
             for kind in ('images', 'labels'):
                 (folder / kind / split).mkdir(parents=True)
             for i in range(count):
-                rng = np.random.default_rng([seed, SPLITS.index(split), i])
+                rng = sample_rng(seed, split, i)
                 cues_left, colors = cases[i % len(cases)]
                 strip, erased, labels = draw_strip(
                     rng, colors, cues_left, distance, num_distractors

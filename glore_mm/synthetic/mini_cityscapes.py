@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from glore_mm.synthetic.street_scenes import draw_street
-from glore_mm.synthetic.writer import check_int, create_dataset, run_writer
+from glore_mm.synthetic.writer import check_int, create_dataset, run_writer, sample_rng
 from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 
 CITIES = {
@@ -71,7 +70,7 @@ def write_mini_cityscapes(
 
     def write(folder: Path) -> None:
         for split, i in samples:
-            rng = np.random.default_rng([seed, [*CITIES].index(split), i])
+            rng = sample_rng(seed, split, i)
             image, labels = draw_street(rng, i, size)
             arrays = image[..., ::-1], labels, TRAIN_ID_OF_LABEL_ID[labels]
             for name, array in zip(_files(split, i), arrays, strict=True):

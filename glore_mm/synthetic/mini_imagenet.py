@@ -24,13 +24,18 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from glore_mm.synthetic.writer import check_int, create_dataset, run_writer
+from glore_mm.synthetic.writer import (
+    SPLITS,
+    check_int,
+    create_dataset,
+    run_writer,
+    sample_rng,
+)
 
 #: The lower hand is ahead of the upper one by so many tenths of a turn.
 CLASSES = tuple(f'ahead_{tenths}' for tenths in range(10))
 
 _VERSION = 1  # of the images; raise it when a change alters them
-_SPLITS = 'train', 'val'
 _SIZES = ((375, 500),) * 5 + ((500, 375),) * 3
 _SIZES += (333, 500), (500, 333), (480, 640), (500, 500), (225, 300), (300, 225)
 _JPEG = dict(quality=90, subsampling=0)  # no subsampling: its blocks are 8 × 8 pixels
@@ -79,11 +84,11 @@ def write_mini_imagenet(
     if not 0.2 <= scale <= 10:
         raise ValueError(f'scale must be from 0.2 to 10, got {scale!r}')
     record = dict(version=_VERSION, seed=seed, scale=scale, **counts)
-    samples = [(split, i) for split in _SPLITS for i in range(counts[split])]
+    samples = [(split, i) for split in SPLITS for i in range(counts[split])]
 
     def write(folder: Path) -> None:
         for split, i in samples:
-            rng = np.random.default_rng([seed, _SPLITS.index(split), i])
+            rng = sample_rng(seed, split, i)
             sides = _SIZES[rng.integers(len(_SIZES))]
             height, width = (round(side * scale) for side in sides)
             path = folder / _file(split, i)

@@ -22,7 +22,13 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from glore_mm.synthetic.writer import check_int, create_dataset, run_writer, write_video
+from glore_mm.synthetic.writer import (
+    check_int,
+    create_dataset,
+    run_writer,
+    sample_rng,
+    write_video,
+)
 
 #: How far the blue square's swing is behind the red disc's, as a part of a swing.
 LAGS = {
@@ -162,10 +168,6 @@ def _background(
     return picture, pens
 
 
-def _rng(split: str, i: int, seed: int) -> Generator:
-    return np.random.default_rng([seed, ['train', 'val'].index(split), i])
-
-
 def _format(rng: Generator) -> tuple[str, str]:
     """Codec and suffix; drawn first, for a name is known before its video is drawn."""
     return _FORMATS[rng.integers(len(_FORMATS))]
@@ -173,7 +175,7 @@ def _format(rng: Generator) -> tuple[str, str]:
 
 def _name(split: str, i: int, seed: int) -> str:
     """`<class>/<id>_<start>_<end>.<container>`, as Kinetics names its clips."""
-    rng = _rng(split, i, seed)
+    rng = sample_rng(seed, split, i)
     _, suffix = _format(rng)
     start = rng.integers(300)
     # with the number of the sample in it no two are the same
@@ -183,7 +185,7 @@ def _name(split: str, i: int, seed: int) -> str:
 
 
 def _write_video(path: Path, split: str, i: int, scale: float, seed: int) -> None:
-    rng = _rng(split, i, seed)
+    rng = sample_rng(seed, split, i)
     codec, _ = _format(rng)
     # even sides, which H.264 wants
     height, width = (

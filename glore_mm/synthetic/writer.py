@@ -24,6 +24,15 @@ KINDS = (
 )
 
 
+#: Splits of a generated data set, in the order of their seeds.
+SPLITS = ('train', 'val')
+
+
+def sample_rng(seed: int, split: str, index: int) -> np.random.Generator:
+    """The random numbers of one sample, so that a larger data set begins alike."""
+    return np.random.default_rng([seed, SPLITS.index(split), index])
+
+
 def read_record(root: str | os.PathLike[str]) -> dict[str, Any]:
     """What a generated data set was written with; empty of other folders."""
     for kind in KINDS:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.errors import UserError, shorten, summarize_list
 
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
@@ -85,8 +85,7 @@ def write_kinetics_list(
             f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
             + (f'; expected names such as {missing[0]}.mp4' if missing else '')
         )
-    with atomic_write(output) as draft:
-        Path(draft).write_text(''.join(lines), encoding='utf-8')
+    write_text(output, ''.join(lines))
     return len(lines), len(missing)
 
 

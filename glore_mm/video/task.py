@@ -20,7 +20,6 @@ from glore_mm.video.visualization import write_captioned
 class VideoTask(Task):
     """Video classification with mmaction2."""
 
-    name = 'video'
     input_suffixes = VIDEO_SUFFIXES
     channels = 'RGB'
     dump_metric = 'PerSampleScores'

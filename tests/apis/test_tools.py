@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
+from options import cfg_options
 from paths import ROOT
 from PIL import Image
 
@@ -40,7 +41,7 @@ def options(data, **more):
         'default_hooks.checkpoint.interval': 2,
         'default_hooks.logger.interval': 1,
     } | more
-    return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+    return cfg_options(small)
 
 
 def load(path):

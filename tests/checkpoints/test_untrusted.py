@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from options import cfg_options
 from paths import ROOT
 from safetensors.torch import save_file
 from torch import nn
@@ -315,7 +316,7 @@ def options(data, **more):
         'train_dataloader.batch_size': 2,
         'train_cfg.max_iters': 2,
     } | more
-    return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+    return cfg_options(small)
 
 
 @pytest.mark.slow

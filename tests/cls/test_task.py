@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from options import tiny_epochs
 from paths import ROOT
 from PIL import Image
 
@@ -37,19 +39,7 @@ def damaged(photographs, tmp_path):
     return root, *bad
 
 
-def options(data, **more):
-    """--cfg-options for a run of seconds: a tiny network, few epochs."""
-    small = {
-        'data_root': data,
-        'model.backbone.backbone.base_channels': 4,
-        'model.head.in_channels': 128,
-        'train_dataloader.batch_size': 4,
-        'train_cfg.max_epochs': 2,
-        'train_cfg.val_interval': 2,
-        'default_hooks.checkpoint.interval': 1,
-        'default_hooks.logger.interval': 2,
-    } | more
-    return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+options = partial(tiny_epochs, head='head')
 
 
 @pytest.fixture(scope='module')

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from options import tiny_epochs
 from paths import ROOT
 from PIL import Image
 
@@ -40,19 +42,7 @@ def first(root, split):
     return root / f'videos_{split}' / line.rsplit(' ', 1)[0]
 
 
-def options(data, **more):
-    """--cfg-options for a run of seconds: a tiny network, few epochs."""
-    small = {
-        'data_root': data,
-        'model.backbone.backbone.base_channels': 4,
-        'model.cls_head.in_channels': 128,
-        'train_dataloader.batch_size': 4,
-        'train_cfg.max_epochs': 2,
-        'train_cfg.val_interval': 2,
-        'default_hooks.checkpoint.interval': 1,
-        'default_hooks.logger.interval': 2,
-    } | more
-    return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+options = partial(tiny_epochs, head='cls_head')
 
 
 @pytest.fixture(scope='module')
