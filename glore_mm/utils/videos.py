@@ -261,14 +261,15 @@ def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
         problem = f'truncated, {len(packets)} of {stream.frames} frames'
         raise UnreadableSampleError.of(path, problem)
     tag = re.fullmatch(r'(\d+):(\d+):([\d.]+)', stream.metadata.get('DURATION', ''))
+    if tag is None:
+        return
+    hours, minutes, seconds = map(float, tag.groups())
+    declared = 3600 * hours + 60 * minutes + seconds
     ends = [p.pts + (p.duration or 0) for p in packets if p.pts is not None]
-    if tag and ends:
-        hours, minutes, seconds = map(float, tag.groups())
-        declared = 3600 * hours + 60 * minutes + seconds
-        end = float(max(ends) * stream.time_base)
-        if end < declared - 0.1:  # within what rounding and odd last frames make
-            problem = f'truncated, {end:.1f} of {declared:.1f} s'
-            raise UnreadableSampleError.of(path, problem)
+    end = float(max(ends) * stream.time_base) if ends else declared
+    if end < declared - 0.1:  # within what rounding and odd last frames make
+        problem = f'truncated, {end:.1f} of {declared:.1f} s'
+        raise UnreadableSampleError.of(path, problem)
 
 
 def _damaged(path: str, index: int, count: int) -> UnreadableSampleError:
