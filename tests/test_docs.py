@@ -30,7 +30,8 @@ import glore_mm.seg  # noqa: F401, registers mmseg's backbones
 from glore_mm.apis.convert import convert_checkpoint
 from glore_mm.apis.export import SUFFIXES, export
 from glore_mm.checkpoints.files import write_checkpoint
-from glore_mm.config.build import build_model, dataset_metainfo
+from glore_mm.config.build import build_model
+from glore_mm.config.datasets import dataset_metainfo
 from glore_mm.config.load import load_config
 from glore_mm.insertion import find_units
 

@@ -49,7 +49,8 @@ class ScoresDump:
         path (str): The file.
         names (np.ndarray): Paths of the samples, (n,).
         classes (np.ndarray): Names of the classes, (C,).
-        labels (np.ndarray): The true classes, int64 (n,).
+        labels (np.ndarray): The true classes, int64 (n,); of samples with several
+            labels (n, C), 1 for each that a sample has.
         scores (np.ndarray): Float (n, C).
     """
 
@@ -140,6 +141,11 @@ def check_same_data(
         raise UserError(
             f'one of {a.path} and {b.path} is of a segmentation network, the other of '
             'a classifier. Give two of a kind.'
+        )
+    if isinstance(a, ScoresDump) and a.labels.ndim > 1:
+        raise UserError(
+            f'{a.path} has samples with several labels. They are not compared: right '
+            'and wrong are of samples with one label.'
         )
     for what, ours, theirs in (
         ('classes', a.classes, b.classes),

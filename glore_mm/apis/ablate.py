@@ -138,7 +138,7 @@ class Ablation:
 
 def read_ablation(
     path: str,
-    options: dict[str, Any] | None = None,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
     work_dir: str | None = None,
     out: str | None = None,
 ) -> Ablation:
@@ -146,8 +146,8 @@ def read_ablation(
 
     Args:
         path (str): The config file.
-        options (dict, optional): Keys to override in all variants, dotted; none that
-            one of them has a value of its own for.
+        options (Mapping | Sequence[str], optional): Keys to override in all variants,
+            as for `load_config`; none that one of them has a value of its own for.
         work_dir (str, optional): For logs and checkpoints. Default: as for
             `load_config`.
         out (str, optional): For finished runs and the table. Default: `work_dir`.
@@ -156,6 +156,7 @@ def read_ablation(
         UserError: It is none.
     """
     cfg = load_config(path, options, work_dir)
+    overridden = [option.partition('=')[0] for option in options or ()]
     variants, metric = cfg.pop('variants', None), cfg.pop('metric', None)
     if not isinstance(variants, ConfigDict) or not variants:
         raise UserError(
@@ -169,7 +170,7 @@ def read_ablation(
                 f'{path}: variants has {name!r}: {overrides!r}. A name must be of '
                 'letters, digits and . _ + -, its value a dict of config keys.'
             )
-        for key, own in product(options or (), _replaced(overrides)):
+        for key, own in product(overridden, _replaced(overrides)):
             if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
                 raise UserError(
                     f'--cfg-options {key}: variant {name!r} of {path} has its own '

@@ -34,14 +34,15 @@ def convert_checkpoint(
     if os.path.realpath(source) == os.path.realpath(output):
         raise UserError(f'{output} would be written over its own source')
     content = read_any_checkpoint(source)
+    model = build_model(cfg)
     if format_only:
-        check_state_dict(cfg, content, source)
+        check_state_dict(cfg, model, content, source)
         dropped = sorted({*content} - {'state_dict', 'meta'})
         if 'state_dict' not in content:
             dropped = []
         done = Conversion('ours', get_state_dict(content, source), dropped)
     else:
-        done = convert(content, build_model(cfg).state_dict(), source)
+        done = convert(content, model.state_dict(), source)
     about = (content.get('meta') or {}).get('dataset_meta') or {}
     written = dict(state_dict=done.state_dict, meta=dict(dataset_meta=about))
     write_checkpoint(written, output)

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 import glore_mm
 from glore_mm.apis.tasks import example_inputs, get_task
 from glore_mm.block_info import eval_mode
-from glore_mm.config.build import build_model
 from glore_mm.config.load import TASKS
-from glore_mm.engine.weights import check_checkpoint, load_classifier
+from glore_mm.engine.weights import load_network
 from glore_mm.insertion import find_units
 from glore_mm.unit import GloRe
 from glore_mm.utils.atomic_write import atomic_write
@@ -71,7 +70,9 @@ def export(
     channels of any size, and gives logits: (N, classes), of a segmentor
     (N, classes, H, W). How to normalise is in its metadata: `mean`, `std` and
     `channels`, beside `task`, `classes`, `size`, `unit_orders` and `glore_mm`, the
-    version. They are properties of an ONNX model, each as JSON; in torch's formats one
+    version. A binary segmentor with one output channel gives one logit, (N, 1, H, W),
+    and has a `threshold`: where the sigmoid of the logit is above it, the class is the
+    second. They are properties of an ONNX model, each as JSON; in torch's formats one
     extra file, metadata.json.
 
     The file is read back and compared with eager, at the given size and at another
@@ -104,9 +105,7 @@ def export(
         raise UserError(f'{path} would be written over the checkpoint')
     if os.path.isdir(path):
         raise UserError(f'{path} is a folder: give a file, --out')
-    check_checkpoint(cfg, checkpoint)
-    model = build_model(cfg)
-    classes = load_classifier(cfg, model, checkpoint)
+    model, classes = load_network(cfg, checkpoint)
     network = _Logits(model, get_task(cfg).logits).requires_grad_(False)
     inputs = _inputs(cfg, size)
     with eval_mode(network):
@@ -233,7 +232,16 @@ def _metadata_of(
         size=list(x.shape[2:]),
         unit_orders={path: unit.order for path, unit in find_units(model).items()},
         glore_mm=glore_mm.__version__,
+        **_threshold_of(model),
     )
+
+
+def _threshold_of(model: nn.Module) -> dict[str, float]:
+    """Of a binary segmentor with one logit: above which sigmoid it is class 1."""
+    head = getattr(model, 'decode_head', None)
+    if head is None or getattr(head, 'out_channels', None) != 1:
+        return {}
+    return dict(threshold=float(head.threshold))
 
 
 def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:

@@ -5,10 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from glore_mm.config.build import get_by_path
 from glore_mm.config.load import find_task_name
 from glore_mm.engine.task import Task
-from glore_mm.utils.errors import UserError
 
 
 def get_task(cfg: Config) -> Task:
@@ -26,9 +24,4 @@ def example_inputs(cfg: Config) -> dict[str, Any]:
     Raises:
         UserError: The config has no test set, whose pipeline gives the size.
     """
-    if get_by_path(cfg, 'test_dataloader.dataset.pipeline') is None:
-        raise UserError(
-            f'{cfg.filename}: test_dataloader.dataset.pipeline gives the size of the '
-            'input, found none. Give a config that tests.'
-        )
     return get_task(cfg).example_inputs(cfg)

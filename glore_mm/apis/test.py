@@ -3,11 +3,17 @@
 from mmengine.config import Config
 
 from glore_mm.apis.tasks import get_task
-from glore_mm.config.build import config_key_context
-from glore_mm.config.checks import check_datasets, check_test_config
+from glore_mm.config.build import build_model, config_key_context
+from glore_mm.config.checks import check_datasets, check_test_config, has_labels
+from glore_mm.config.datasets import first_dataset, leaf_datasets
 from glore_mm.config.load import TASK_TITLES, find_task_name
 from glore_mm.engine.runner import QuietRunner, build_runner, shutdown_workers
-from glore_mm.engine.weights import check_checkpoint, checkpoint_classes
+from glore_mm.engine.sanity_check import explain_errors
+from glore_mm.engine.weights import (
+    check_state_dict,
+    checkpoint_classes,
+    read_any_checkpoint,
+)
 from glore_mm.utils.errors import UserError
 
 
@@ -29,14 +35,17 @@ def test(
         UserError: The config, the data set or the checkpoint is wrong.
     """
     check_test_config(cfg)
-    content = check_checkpoint(cfg, checkpoint)
-    check_datasets(cfg, 'test', expected={checkpoint: checkpoint_classes(content)})
+    content = read_any_checkpoint(checkpoint)
+    check_state_dict(cfg, build_model(cfg), content, checkpoint)
+    expected = {checkpoint: checkpoint_classes(content)}
+    if not has_labels(check_datasets(cfg, 'test', expected=expected)['test']):
+        _leave_out_scores(cfg)
     cfg.load_from = checkpoint
     if tta:
         _enable_tta(cfg)
     runner = build_runner(QuietRunner, cfg, compiled)
     try:
-        with config_key_context(cfg):
+        with config_key_context(cfg), explain_errors(runner.model):
             return runner.test()
     finally:
         shutdown_workers(runner)
@@ -61,19 +70,35 @@ def add_test_outputs(
         UserError: The task's benchmark has no server to submit predictions to.
     """
     task = get_task(cfg)
-    if submission_dir and task.submission_metric is None:
+    if submission_dir and task.submission_hook is None:
         title = TASK_TITLES[find_task_name(cfg)]
         raise UserError(f'--submission-dir: no server takes predictions of {title}')
+    hooks = {task.submission_hook: submission_dir, task.visualization_hook: show_dir}
+    added = [dict(type=kind, folder=folder) for kind, folder in hooks.items() if folder]
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *added]
     present = cfg.test_evaluator
     evaluators = list(present) if isinstance(present, list) else [present]
-    if submission_dir:
-        evaluators.append(dict(type=task.submission_metric, folder=submission_dir))
     if dump:
         evaluators.append(dict(type=task.dump_metric, path=dump))
     cfg.test_evaluator = evaluators
-    if show_dir:
-        hook = dict(type=task.visualization_hook, folder=show_dir)
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+
+
+def _leave_out_scores(cfg: Config) -> None:
+    """Let a test without labels write its outputs alone.
+
+    Raises:
+        UserError: There are none, or they need labels.
+    """
+    key, _ = first_dataset(cfg)
+    if not any('folder' in hook for hook in cfg.get('custom_hooks', [])):
+        raise UserError(
+            f'{cfg.filename}: {key} has no labels, so there is nothing to score. Give '
+            '--show-dir or --submission-dir, or the labels.'
+        )
+    if any('path' in metric for metric in cfg.test_evaluator):
+        raise UserError(f'--dump: {key} of {cfg.filename} has no labels to compare')
+    print(f'{key} has no labels: predictions are written, nothing is scored')
+    cfg.test_evaluator = []
 
 
 def _enable_tta(cfg: Config) -> None:
@@ -83,5 +108,6 @@ def _enable_tta(cfg: Config) -> None:
             'those of segmentation and classification have them; for videos there is '
             '--views'
         )
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for _, dataset in leaf_datasets(cfg, 'test'):
+        dataset['pipeline'] = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)

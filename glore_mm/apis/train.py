@@ -1,6 +1,7 @@
 """Train a config with mmengine's Runner."""
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from glore_mm.analysis.data_check import check_data
 from glore_mm.apis.test import add_test_outputs, test
 from glore_mm.config.build import config_key_context
 from glore_mm.config.checks import check_datasets, check_train_config
@@ -20,6 +22,7 @@ from glore_mm.engine.runner import (
     work_dir_lock,
 )
 from glore_mm.engine.weights import check_initial_weights
+from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
 
 
@@ -47,12 +50,7 @@ def train(
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
-    check_train_config(cfg)
-    state = find_resume_state(cfg, resume)
-    _apply_options(cfg, state, amp, seed)
-    check_datasets(cfg, 'train', 'val')
-    if state.checkpoint is None:
-        check_initial_weights(cfg)
+    state = check(cfg, resume, amp, seed)
     with work_dir_lock(cfg.work_dir):  # a Runner writes there from its beginning on
         runner = build_runner(ResumableRunner, cfg, compiled)
         runner.resume_state = state
@@ -62,6 +60,39 @@ def train(
         finally:
             shutdown_workers(runner)
     return runner
+
+
+def check(
+    cfg: Config,
+    resume: str | None = None,
+    amp: bool = False,
+    seed: int | None = None,
+) -> ResumeState:
+    """Check all that a training needs, and look at its data; nothing is written.
+
+    What may be wrong with the data is printed, a line each. The arguments are those of
+    `train`; the config is changed as they say.
+
+    Returns:
+        ResumeState: Where training begins.
+
+    Raises:
+        UserError: The config, a data set or the checkpoint to resume from is wrong.
+    """
+    check_train_config(cfg)
+    state = find_resume_state(cfg, resume)
+    _apply_options(cfg, state, amp, seed)
+    datasets = check_datasets(cfg, 'train', 'val')
+    if state.checkpoint is None:
+        check_initial_weights(cfg)
+        if is_main_process():
+            normalization = cfg.model.get('data_preprocessor') or cfg.get(
+                'data_preprocessor', {}
+            )
+            mean, std = normalization.get('mean'), normalization.get('std')
+            for line in check_data(datasets, mean, std):
+                print(f'warning: {line}', file=sys.stderr, flush=True)
+    return state
 
 
 def _apply_options(

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from torch import nn
 
 from glore_mm.apis.tasks import get_task
-from glore_mm.engine.weights import check_checkpoint
+from glore_mm.engine.weights import load_network
 from glore_mm.insertion import find_units
-from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.atomic_write import make_dir, write_text
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.utils.videos import is_video, sample_frames
@@ -60,17 +61,18 @@ def visualize_nodes(
     if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
         cfg.model.test_cfg = dict(mode='whole')
     task = get_task(cfg)
-    check_checkpoint(cfg, checkpoint)
-    inputs = expand_inputs(inputs, task.input_suffixes)
-    predictor = task.predictor(cfg, checkpoint)
-    places = _chosen(predictor.model, unit)
+    files = expand_inputs(inputs, task.input_suffixes, task.frame_suffixes)
+    model, classes = load_network(cfg, checkpoint)
+    predictor = task.predictor(cfg, model.to(get_device()), classes)
+    places = _chosen(model, unit)
 
     def names(path: Path) -> list[str]:
         ends = [f'_{place}{end}.png' for place in places for end in ('', '_all')]
         return [f'{path.stem}{end}' for end in ('.html', *ends)]
 
-    outputs = output_files(inputs, out_dir, names)
-    for path in inputs:
+    outputs = output_files(files, out_dir, names)
+    make_dir(out_dir)
+    for path in files:
         parts = [path]
         if not predictor.takes_videos and is_video(path):
             parts = sample_frames(path, frames)

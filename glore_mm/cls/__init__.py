@@ -1,8 +1,8 @@
 """Classification with mmpretrain: networks of the release, photographs, evaluation."""
 
 from glore_mm.cls.datasets import ClassFolders, ImageNetFolders
-from glore_mm.cls.transforms import LoadImage
 from glore_mm.cls.visualization import ClsPredictionHook
+from glore_mm.engine.transforms import LoadImage
 from glore_mm.models.preact_resnet import PreActResNet
 
 __all__ = [

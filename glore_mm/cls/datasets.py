@@ -6,13 +6,14 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset, ImageNet
-from mmpretrain.datasets.custom import find_folders, get_samples
+from mmpretrain.datasets.custom import find_folders
 from mmpretrain.registry import DATASETS
 
 from glore_mm.engine.corrupt_samples import SkipCorruptMixin
 from glore_mm.utils.annotations import parse_annotations, read_class_names, resolve_path
 from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.utils.images import IMAGE_SUFFIXES
+from glore_mm.utils.paths import is_data, list_files
 
 
 class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
@@ -77,24 +78,33 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
                 samples[-1]['gt_label'] = sample['label']
         return samples
 
-    def _find_samples(self) -> list[tuple[str, int]]:
+    def _find_samples(self) -> list[tuple[str, int]] | list[str]:
         folder = self.img_prefix
         images = f'images ({", ".join(sorted(self.extensions))})'
-        if self.with_label:
-            labels = self.label_of(_class_folders(folder))
-            samples, empty = get_samples(folder, labels, self.is_valid_file)
-        else:
-            samples, empty = get_samples(folder, None, self.is_valid_file)
-        if not samples:
-            where = 'in the class folders of ' if self.with_label else 'in '
-            raise UserError(f'there are no {images} {where}{folder}')
+        if not self.with_label:
+            if paths := self._images_in(folder):
+                return paths
+            raise UserError(f'there are no {images} in {folder}')
+        labels = self.label_of(_class_folders(folder))
+        found = {name: self._images_in(osp.join(folder, name)) for name in labels}
+        empty = [name for name, paths in found.items() if not paths]
+        if len(empty) == len(labels):
+            raise UserError(f'there are no {images} in the class folders of {folder}')
         if empty:
             problem = f'{folder}: no {images} in {_quoted(empty)}'
             if self.test_mode:
                 raise UserError(f'{problem}. Fill or remove what is empty.')
             logger = MMLogger.get_current_instance()
             logger.warning(f'left out of training: {problem}')
-        return samples
+        return [(path, labels[name]) for name in labels for path in found[name]]
+
+    def _images_in(self, folder: str) -> list[str]:
+        """Files with an ending of images, relative to `img_prefix`.
+
+        Links to missing files are among them: reading these is an error.
+        """
+        paths = sorted(filter(self.is_valid_file, list_files(folder)))
+        return [osp.relpath(path, self.img_prefix) for path in paths]
 
 
 @DATASETS.register_module()
@@ -173,8 +183,8 @@ class ImageNetFolders(CheckedImageDataset, ImageNet):
 
 
 def _class_folders(root: str) -> list[str]:
-    """The names of the folders in a folder, sorted, less hidden ones."""
-    return [name for name in find_folders(root)[0] if not name.startswith('.')]
+    """The names of the folders in a folder that hold data, sorted."""
+    return sorted(filter(is_data, find_folders(root)[0]))
 
 
 def _quoted(names: Iterable[str]) -> str:

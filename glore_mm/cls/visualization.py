@@ -58,9 +58,7 @@ class ClsPredictionHook(PredictionHook):
     ) -> Image.Image:
         """An image under a caption."""
         picture = read_image(sample.img_path)
-        found, truth = int(sample.pred_label), int(sample.gt_label)
-        classes = dataset.metainfo['classes']
-        draw_caption(picture, prediction_text(found, truth, classes))
+        draw_caption(picture, prediction_text(sample, dataset.metainfo['classes']))
         return picture
 
     def file_name(self, name: str) -> str:

@@ -3,10 +3,13 @@
 glore-infer CONFIG CHECKPOINT street.jpg
 """
 
+import sys
+
 from glore_mm.apis.infer import infer
 from glore_mm.config.load import load_config
 from glore_mm.utils.atomic_write import write_csv, write_json
 from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
+from glore_mm.utils.errors import UserError
 
 
 @cli_entry_point
@@ -24,20 +27,30 @@ def main() -> None:
         parser.error('--top-k must be at least 1')
 
     cfg = load_config(args.config, args.cfg_options)
-    found = infer(cfg, args.checkpoint, args.inputs, args.out_dir, args.top_k)
-    records = []
+    records, unreadable = [], []
     try:
-        for record in found:
+        for record in infer(
+            cfg, args.checkpoint, args.inputs, args.out_dir, args.top_k
+        ):
+            records.append(record)
+            if 'error' in record:
+                unreadable.append(record['error'])
+                print(f'left out: {record["error"]}', file=sys.stderr, flush=True)
+                continue
             best = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
             print(f'{record["input"]}: {", ".join(best)}', flush=True)
-            records.append(record)
-    finally:  # what was found before an input that cannot be read
+    finally:  # also what was found before an interruption
         if args.json and records:
             write_json(args.json, records)
         if args.csv and records:
             rows = [
                 dict(input=record['input'], rank=rank, **label)
                 for record in records
-                for rank, label in enumerate(record['classes'], start=1)
+                for rank, label in enumerate(record.get('classes', ()), start=1)
             ]
             write_csv(args.csv, ['input', 'rank', 'label', 'score'], rows)
+    if unreadable:
+        raise UserError(
+            f'{len(unreadable)} of {len(records)} inputs could not be read, the first: '
+            f'{unreadable[0]}'
+        )

@@ -3,7 +3,7 @@
 glore-train glore_mm::seg/glore_cityscapes.py
 """
 
-from glore_mm.apis.train import train
+from glore_mm.apis.train import check, train
 from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_runner_parser
 
@@ -22,7 +22,16 @@ def main() -> None:
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--seed', type=int, help='of Python, NumPy and torch')
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='check config, weights and data, and look at some samples; do not train',
+    )
     args = parser.parse_args()
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    if args.check:
+        check(cfg, args.resume, args.amp, args.seed)
+        print('nothing is wrong that would stop the training')
+        return
     train(cfg, args.resume, args.amp, args.seed, args.compile)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, MODELS, Registry
+from mmengine.registry import MODELS, Registry
 
 from glore_mm.utils.errors import UserError, error_summary
 
@@ -44,11 +44,6 @@ def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) ->
             return registry.build(part, default_args=defaults)
     finally:
         logging.disable(before)
-
-
-def dataset_metainfo(cfg: Config) -> dict[str, Any]:
-    """The metainfo of a config's test set, such as its classes; reads no data."""
-    return DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
 
 
 def get_by_path(cfg: Config, key: str) -> object | None:

@@ -2,7 +2,9 @@
 
 import os
 import os.path as osp
+import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -12,6 +14,7 @@ from mmengine.utils import import_modules_from_strings
 import glore_mm
 from glore_mm.checkpoints.mmengine_io import install_atomic_save, install_safe_loaders
 from glore_mm.config.build import walk_config
+from glore_mm.config.options import parse_options
 from glore_mm.utils.device import device_name
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError, error_message
@@ -25,7 +28,7 @@ _OURS = 'glore_mm::'  # in front of the name of a config of this package
 
 def load_config(
     path: str | os.PathLike[str],
-    options: dict[str, Any] | None = None,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
     work_dir: str | None = None,
     launcher: str = 'none',
 ) -> Config:
@@ -34,8 +37,8 @@ def load_config(
     Args:
         path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of
             this package, wherever it is installed.
-        options (dict, optional): Keys to override, dotted. `data_root` and `classes`
-            are those of every data set.
+        options (Mapping | Sequence[str], optional): Keys to override, dotted, or
+            `KEY=VALUE` texts. `data_root` and `classes` are those of every data set.
         work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
             ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -57,14 +60,17 @@ def load_config(
         )
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
-        cfg.merge_from_dict(options or {})
+        options = _parsed(options or {}, cfg)
+        cfg.merge_from_dict(options)
+    except UserError:
+        raise
     except Exception as error:  # whatever the config's own Python raised
         raise UserError(
             f'{path} cannot be read as a config: {error_message(error)}'
         ) from error
-    if options and 'data_root' in options:
+    if 'data_root' in options:
         _move_data(cfg, options['data_root'])
-    if options and 'classes' in options:
+    if 'classes' in options:
         for node in _with_key(_loaders(cfg), 'data_root'):
             node['classes'] = options['classes']
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
@@ -85,6 +91,7 @@ def load_config(
     # what OpenMMLab's packages tell their developers: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
+        sys.path.append(osp.dirname(osp.abspath(path)))  # modules beside the config
         try:
             import_modules_from_strings(**cfg.custom_imports)
         except TypeError as error:
@@ -92,11 +99,24 @@ def load_config(
         except ImportError as error:
             extra = 'cls' if 'mmpretrain' in str(error) else task
             raise UserError(
-                f'{path}: custom_imports failed: {error}. Install what it needs: '
-                f"pip install 'glore-mm[{extra}]', and mmcv or mmcv-lite."
+                f'{path}: custom_imports failed: {error}. A module of your own must be '
+                'beside the config or in a folder that PYTHONPATH names. For the '
+                f"libraries of OpenMMLab: pip install 'glore-mm[{extra}]', and mmcv or "
+                'mmcv-lite.'
             ) from error
     init_default_scope(cfg.default_scope)
     return cfg
+
+
+def _parsed(
+    options: Mapping[str, Any] | Sequence[str], cfg: Config
+) -> Mapping[str, Any]:
+    """Overrides as values, from whichever form they are given in."""
+    if isinstance(options, Mapping):
+        return options
+    values = dict(walk_config(cfg._cfg_dict))
+    values.setdefault('data_root', '')  # a path, also where no config key has it
+    return parse_options(options, values.get)
 
 
 def _move_data(cfg: Config, root: str) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from glore_mm.analysis.dumps import ConfusionDump, read_dump
+from glore_mm.apis.infer import infer
 from glore_mm.apis.train import train_and_test
 from glore_mm.config.load import load_config
 from glore_mm.demos.comparison import generated, score_table, show
 from glore_mm.seg.datasets import CityscapesFolders
-from glore_mm.seg.task import TASK
 from glore_mm.seg.visualization import colorize, panels, read_rgb
 from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
 from glore_mm.visualization.drawing import vstack
@@ -43,7 +43,7 @@ def run(configs: str, options: dict[str, Any] | None = None) -> None:
         found = read_dump(done.dump)
         assert isinstance(found, ConfusionDump)
         scores[name], images = found.iou, found.names[:PICTURED].tolist()
-        for _ in TASK.infer(load(), done.cfg.load_from, images, masks):
+        for _ in infer(load(), done.cfg.load_from, images, masks):
             pass
         segmented[name] = masks
 

@@ -16,7 +16,8 @@ class PerSampleScores(BaseMetric):
 
     The file holds plain arrays: `names` (n,), paths of the files; `classes` (C,);
     `labels` (n,), int64, the truth; `scores` (n, C), float32, those of a video averaged
-    over its views.
+    over its views. Where a sample has several labels, or none, `labels` is (n, C), 1
+    for each that it has.
 
     Args:
         path (str): The `.npz` to write.
@@ -36,16 +37,23 @@ class PerSampleScores(BaseMetric):
             scores = sample['pred_score'].cpu().numpy().astype(np.float32)
             # mmpretrain's own data sets have img_path only
             name = sample.get('filename') or sample['img_path']
-            self.results.append((name, int(sample['gt_label']), scores))
+            labels = np.atleast_1d(np.asarray(sample['gt_label'].cpu()))
+            self.results.append((name, labels, scores))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Write the file; there is nothing to add to the accuracy."""
-        names, labels, scores = zip(*results, strict=True)
+        names, truth, scores = zip(*results, strict=True)
+        if any(len(each) != 1 for each in truth):
+            labels = np.zeros((len(truth), len(scores[0])), np.int64)
+            for row, each in zip(labels, truth, strict=True):
+                row[each] = 1
+        else:
+            labels = np.concatenate(truth)
         write_npz(
             self.path,
             names=np.array(names),
             classes=np.array(self.dataset_meta['classes']),
-            labels=np.array(labels),
+            labels=labels,
             scores=np.stack(scores),
         )
         return {}

@@ -17,6 +17,7 @@ from glore_mm.engine.determinism import (
 from glore_mm.engine.hooks.checkpoint import get_checkpoint_hook
 from glore_mm.engine.non_finite_loss import NonFiniteLossGuard
 from glore_mm.engine.resume import ResumeState
+from glore_mm.engine.sanity_check import check_validation, explain_errors
 from glore_mm.engine.signals import handle_signals, pending_signal, raise_interrupted
 
 
@@ -45,6 +46,8 @@ class _ResumableLoop(BaseLoop):
         """Launch training."""
         self._loss_guard = NonFiniteLossGuard(self.runner)
         with handle_signals():
+            check_validation(self.runner)
+            self._report_if_done()
             self.runner.call_hook('before_train')
             self._restore_random_states()
             if self._validation_is_pending():
@@ -61,7 +64,8 @@ class _ResumableLoop(BaseLoop):
             data_batch (dict): From the data loader.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = self._loss_guard.train_step(data_batch)
+        with explain_errors(self.runner.model):
+            outputs = self._loss_guard.train_step(data_batch)
         self._stopping = pending_signal() is not None
         if get_world_size() > 1:
             device = next(self.runner.model.parameters()).device
@@ -73,6 +77,14 @@ class _ResumableLoop(BaseLoop):
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
+
+    def _report_if_done(self) -> None:
+        done, last = self._progress()
+        if done >= last:
+            self.runner.logger.warning(
+                f'nothing is left to train: the checkpoint has {done} of {last} '
+                'iterations or epochs. Raise those of train_cfg to go on.'
+            )
 
     def _restore_random_states(self) -> None:
         states, processes = self._start.random_states, get_world_size()
@@ -119,7 +131,7 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
         first, self._first = self._first, 0
         for index, batch in enumerate(iter_preserving_rng(self.dataloader), first):
             self.run_iter(index, batch)
-            if index + 1 < len(self.dataloader):
+            if index + 1 != len(self.dataloader):
                 self._stop_if_signalled()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from glore_mm.checkpoints.files import read_checkpoint
+from glore_mm.config.build import build_model
 from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
@@ -64,7 +65,7 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
     else:
         return ResumeState()
     check_resumable(content, path)
-    check_state_dict(cfg, content, path)
+    check_state_dict(cfg, build_model(cfg), content, path)
     meta = content['meta']
     return ResumeState(
         path,

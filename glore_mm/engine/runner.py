@@ -105,6 +105,25 @@ class ResumableRunner(QuietRunner):
             hook = dict(hook, type=kind)
         super().register_hook(hook, *args, **kwargs)
 
+    def load_or_resume(self) -> None:
+        """Load the checkpoint to resume from.
+
+        Raises:
+            UserError: It was saved by another kind of optimizer.
+        """
+        super().load_or_resume()
+        optimizer = getattr(self.optim_wrapper, 'optimizer', None)
+        if optimizer is None:
+            return
+        for group in optimizer.param_groups:
+            if missing := sorted({*optimizer.defaults} - {*group}):
+                raise UserError(
+                    f'{self._load_from} was saved by another optimizer than '
+                    f'{type(optimizer).__name__}: it has no {", ".join(missing)}. '
+                    'Resume with the optimizer of before, or start from the weights '
+                    'alone: load_from without resume.'
+                )
+
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint.
 

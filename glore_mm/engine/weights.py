@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader
+from torch import nn
 
 from glore_mm.checkpoints.conversion import is_released
 from glore_mm.checkpoints.files import get_state_dict, read_checkpoint
-from glore_mm.config.build import build_model, dataset_metainfo
+from glore_mm.config.build import build_model
+from glore_mm.config.checks import check_heads, check_same_classes
+from glore_mm.config.datasets import dataset_metainfo, first_dataset
 from glore_mm.utils.errors import UserError, error_message
 
 
@@ -31,28 +34,47 @@ def read_any_checkpoint(path: str) -> dict[str, Any]:
         raise UserError(f'{path} cannot be loaded: {error_message(error)}') from error
 
 
-def check_checkpoint(cfg: Config, path: str) -> dict[str, Any]:
-    """Make sure that a checkpoint is of the network that a config builds.
+def load_network(cfg: Config, path: str) -> tuple[BaseModel, Sequence[str]]:
+    """Build the network of a config with the weights of a checkpoint.
+
+    Args:
+        cfg (Config): From `load_config`; its test set names the classes if the file
+            does not.
+        path (str): The checkpoint.
 
     Returns:
-        dict: The checkpoint's content.
+        tuple[BaseModel, Sequence[str]]: The network, in evaluation mode, and the names
+        of its classes.
 
     Raises:
-        UserError: The file is missing, cannot be read, or holds other weights.
+        UserError: The file is missing, cannot be read, or holds the weights of another
+            network, or its classes are not those of the config.
     """
     content = read_any_checkpoint(path)
-    check_state_dict(cfg, content, path)
-    return content
+    model = build_model(cfg)
+    check_state_dict(cfg, model, content, path)
+    classes = _find_classes(cfg, content, path)
+    # not strict: some are older than the counters of batch norms
+    model.load_state_dict(get_state_dict(content, path), strict=False)
+    return model.eval(), classes
 
 
-def check_state_dict(cfg: Config, content: dict[str, Any], path: str) -> None:
+def check_state_dict(
+    cfg: Config, model: nn.Module, content: dict[str, Any], path: str
+) -> None:
     """Make sure that a checkpoint's content is of the network that a config builds.
+
+    Args:
+        cfg (Config): The config, for the message.
+        model (nn.Module): Its network.
+        content (dict): Of the checkpoint.
+        path (str): The checkpoint.
 
     Raises:
         UserError: It holds other weights.
     """
     state = {key: value.shape for key, value in get_state_dict(content, path).items()}
-    own = {key: value.shape for key, value in build_model(cfg).state_dict().items()}
+    own = {key: value.shape for key, value in model.state_dict().items()}
 
     differences = {
         'missing': [k for k in own if k not in state and 'num_batches' not in k],
@@ -92,50 +114,42 @@ def check_initial_weights(cfg: Config) -> None:
         )
 
 
-def load_weights(model: torch.nn.Module, path: str) -> dict[str, Any]:
-    """Load a checkpoint that `check_checkpoint` has found to be of this network.
+def checkpoint_classes(content: dict[str, Any]) -> Sequence[str] | None:
+    """The classes of the data set that a checkpoint was trained on, if it has them.
 
-    Returns:
-        dict: The checkpoint's content.
+    OpenMMLab 2.0 keeps them in `dataset_meta`, 1.x and 0.x as `CLASSES`.
+    """
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    about = meta.get('dataset_meta')
+    sources = [about, meta] if isinstance(about, Mapping) else [meta]
+    found = (each.get(key) for each in sources for key in ('classes', 'CLASSES'))
+    return next((names for names in found if names), None)
+
+
+def _find_classes(cfg: Config, content: dict[str, Any], path: str) -> Sequence[str]:
+    """The classes of a network: of its checkpoint and of the config's test set.
 
     Raises:
-        UserError: The file is missing or cannot be read.
+        UserError: They differ from each other or from the head, or neither has any.
     """
-    content = read_any_checkpoint(path)
-    # not strict: some are older than the counters of batch norms
-    model.load_state_dict(get_state_dict(content, path), strict=False)
-    return content
-
-
-def load_classifier(cfg: Config, model: torch.nn.Module, path: str) -> Sequence[str]:
-    """Load a checkpoint as `load_weights` does, and find its classes.
-
-    Args:
-        cfg (Config): From `load_config`; its test set names the classes if the file
-            does not.
-        model (nn.Module): The network.
-        path (str): The checkpoint.
-
-    Returns:
-        Sequence[str]: The names of the classes.
-
-    Raises:
-        UserError: Neither names them, or the file cannot be read.
-    """
-    content = load_weights(model, path)
-    classes = checkpoint_classes(content) or dataset_metainfo(cfg).get('classes')
+    known, own = checkpoint_classes(content), None
+    try:
+        key, _ = first_dataset(cfg)
+        own = dataset_metainfo(cfg).get('classes')
+    except UserError:  # the data set need not be there where the file names them
+        if not known:
+            raise
+        key = 'the test set'
+    check_same_classes({path: known, f'{key} of {cfg.filename}': own})
+    classes = known or own
     if not classes:
         raise UserError(
             f'neither {path} nor the test set of {cfg.filename} names the classes. '
             'Give test_dataloader.dataset.classes.'
         )
+    check_heads(cfg, path if known else key, classes)
     return classes
-
-
-def checkpoint_classes(content: dict[str, Any]) -> Sequence[str] | None:
-    """The classes of the data set that a checkpoint was trained on, if it has them."""
-    meta = content.get('meta') or {}
-    return (meta.get('dataset_meta') or {}).get('classes')
 
 
 def _advice(state: Mapping[str, object]) -> str:

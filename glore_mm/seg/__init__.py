@@ -1,5 +1,6 @@
 """Semantic segmentation with mmsegmentation: the decode head, data sets, evaluation."""
 
+from glore_mm.engine.transforms import LoadImage
 from glore_mm.models.glore_head import GloReHead
 from glore_mm.seg.datasets import (
     CamVid,
@@ -9,23 +10,23 @@ from glore_mm.seg.datasets import (
     PascalVOC,
 )
 from glore_mm.seg.evaluation import (
-    CityscapesSubmission,
     LongRangePixelAccuracy,
     PerImageConfusionMatrix,
 )
 from glore_mm.seg.transforms import LoadSegLabels
-from glore_mm.seg.visualization import SegPredictionHook
+from glore_mm.seg.visualization import SegPredictionHook, SegSubmissionHook
 
 __all__ = [
     'CamVid',
     'CityscapesFolders',
-    'CityscapesSubmission',
     'GloReHead',
     'ImageMaskDataset',
+    'LoadImage',
     'LoadSegLabels',
     'LongRangePixelAccuracy',
     'LongRangeStrips',
     'PascalVOC',
     'PerImageConfusionMatrix',
     'SegPredictionHook',
+    'SegSubmissionHook',
 ]

@@ -1,18 +1,18 @@
 """Segmentation data sets, read as people download them and checked before training."""
 
 import os.path as osp
+from collections.abc import Mapping
 from typing import Any
 
-import mmcv
-from mmengine import fileio
 from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 
 from glore_mm.synthetic.long_range_strips import COLORS
 from glore_mm.utils.annotations import read_lines
 from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
-from glore_mm.utils.errors import UserError, shorten
-from glore_mm.utils.images import unreadable_image
+from glore_mm.utils.errors import UnreadableSampleError, UserError, shorten
+from glore_mm.utils.images import read_image
+from glore_mm.utils.paths import list_files
 
 _DOCS = 'docs/data.md shows the layout.'
 _FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
@@ -22,7 +22,9 @@ class ImageMaskDataset(BaseSegDataset):
     """Images and label maps that find each other by name, each with its partner.
 
     A file's key is its path in its folder less its ending; the image and the label map
-    of one sample have the same.
+    of one sample have the same. Endings match in upper and lower case. Without
+    `seg_map_path` in `data_prefix` there are no labels, as in the test split of many
+    benchmarks.
 
     Attributes:
         image_endings (tuple[str, ...]): What images end with.
@@ -39,33 +41,21 @@ class ImageMaskDataset(BaseSegDataset):
         Raises:
             UserError: A folder is missing or empty, or a file has no partner.
         """
-        image_dir, label_dir = (
-            self.data_prefix[k] for k in ('img_path', 'seg_map_path')
-        )
-        images = self._by_key(image_dir, self.image_endings)
-        labels: dict[str, tuple[str, dict[int, int] | None]] = {}
-        for ending, label_map in self.label_endings.items():
-            for key, path in self._by_key(label_dir, (ending,)).items():
-                labels.setdefault(key, (path, label_map))
-
-        lines = list(enumerate(sorted(images)))
+        image_dir = self.data_prefix['img_path']
+        images = _files_by_key(image_dir, self.image_endings)
+        if not images:
+            raise UserError(
+                f'the split is empty: no images in {image_dir} (files ending in '
+                f'{", ".join(self.image_endings)}). {_DOCS}'
+            )
+        labels = self._find_labels()
+        keys = sorted(images)
         if self.ann_file:
-            lines = read_lines(self.ann_file, 'list of images')
-        if not lines:
-            raise UserError(
-                f'the split is empty: no images in {self.ann_file or image_dir} '
-                f'(files ending in {", ".join(self.image_endings)}). {_DOCS}'
-            )
-        # only what was found in the folder is read, wherever a line leads
-        if missing := [line for line in lines if line[1] not in images]:
-            number, key = missing[0]
-            raise UserError(
-                f'{len(missing)} image(s) of {self.ann_file} are not in {image_dir}, '
-                f'the first in line {number}: {shorten(key)}. Add the image or remove '
-                'its line.'
-            )
-        keys = [key for _, key in lines]
+            keys = self._listed_keys(images, labels)
+        if labels is None:
+            return [self._sample(images[key]) for key in keys]
         if missing := [key for key in keys if key not in labels]:
+            label_dir = self.data_prefix['seg_map_path']
             expected = osp.join(label_dir, missing[0] + next(iter(self.label_endings)))
             raise UserError(
                 f'{len(missing)} image(s) have no label map, the first: '
@@ -88,38 +78,87 @@ class ImageMaskDataset(BaseSegDataset):
             UserError: The image cannot be read.
         """
         try:
-            return super().prepare_data(idx)
-        except UserError:
-            raise
-        except Exception:  # each format has its own, and so has what follows
-            _check_image(self.get_data_info(idx)['img_path'])
-            raise
+            try:
+                return super().prepare_data(idx)
+            except UserError:
+                raise
+            except Exception:  # of mmcv's loader, which names no file
+                read_image(self.get_data_info(idx)['img_path'])
+                raise
+        except UnreadableSampleError as error:
+            raise UserError(error.or_out_of('the data set')) from error
 
-    def _by_key(self, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
-        if not osp.isdir(folder):
+    def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
+        """The label maps by key, with the map of their values; None without labels."""
+        folder = self.data_prefix.get('seg_map_path')
+        if not folder:
+            return None
+        labels: dict[str, tuple[str, dict[int, int] | None]] = {}
+        for ending, label_map in self.label_endings.items():
+            for key, path in _files_by_key(folder, (ending,)).items():
+                labels.setdefault(key, (path, label_map))
+        return labels
+
+    def _listed_keys(
+        self,
+        images: Mapping[str, str],
+        labels: Mapping[str, tuple[str, Any]] | None,
+    ) -> list[str]:
+        """The keys of the images in the list.
+
+        A line names an image in its folder or in the data root, with or without its
+        ending; a second column may name the label map in the same way.
+        """
+        roots = [self.data_prefix['img_path'], self.data_root]
+        of_image = _keys_by_name(images, roots, self.image_endings)
+        of_label: dict[str, str] = {}
+        if labels is not None:
+            roots = [self.data_prefix['seg_map_path'], self.data_root]
+            paths = {key: path for key, (path, _) in labels.items()}
+            of_label = _keys_by_name(paths, roots, tuple(self.label_endings))
+        keys: list[str] = []
+        missing = []
+        for number, line in read_lines(self.ann_file, 'list of images'):
+            # only what was found in the folder is read, wherever a line leads
+            key = of_image.get(osp.normpath(line))
+            columns = line.split()
+            if key is None and len(columns) == 2:
+                key = of_image.get(osp.normpath(columns[0]))
+                if key is not None and of_label.get(osp.normpath(columns[1])) != key:
+                    raise UserError(
+                        f'{self.ann_file}, line {number}: {shorten(columns[1])} is not '
+                        f'the label map of {images[key]}. Give both the same name, or '
+                        'leave the second column out.'
+                    )
+            if key is None:
+                missing.append((number, line))
+            else:
+                keys.append(key)
+        if not keys and not missing:
+            raise UserError(f'the split is empty: no lines in {self.ann_file}. {_DOCS}')
+        if missing:
+            number, line = missing[0]
             raise UserError(
-                f'no data set at {folder}. Put it there, or say where it is: '
-                f'--cfg-options data_root=/path/to/it. {_DOCS}'
+                f'{len(missing)} image(s) of {self.ann_file} are not in '
+                f'{self.data_prefix["img_path"]}, the first in line {number}: '
+                f'{shorten(line)}. A line names an image in that folder, such as '
+                f'{next(iter(images))}, with or without its ending. Add the image or '
+                'remove its line.'
             )
-        names = fileio.list_dir_or_file(
-            folder, list_dir=False, suffix=endings, recursive=True
-        )
-        return {
-            next(name.removesuffix(e) for e in endings if name.endswith(e)): osp.join(
-                folder, name
-            )
-            for name in names
-        }
+        return keys
 
     def _sample(
-        self, image: str, labels: str, label_map: dict[int, int] | None
+        self,
+        image: str,
+        labels: str | None = None,
+        label_map: dict[int, int] | None = None,
     ) -> dict[str, Any]:
         if self.label_map is not None:  # the config asks for some of the classes only
             label_map = label_map or {c: c for c in range(256)}
             label_map = {k: self.label_map.get(v, v) for k, v in label_map.items()}
         return dict(
             img_path=image,
-            seg_map_path=labels,
+            **({} if labels is None else dict(seg_map_path=labels)),
             label_map=label_map,
             num_classes=len(self.metainfo['classes']),
             reduce_zero_label=self.reduce_zero_label,
@@ -127,12 +166,37 @@ class ImageMaskDataset(BaseSegDataset):
         )
 
 
-def _check_image(path: str) -> None:
-    try:
-        mmcv.imread(path, backend='pillow')
-    except Exception as error:
-        problem = unreadable_image(path, error)
-        raise UserError(problem.or_out_of('the data set')) from error
+def _files_by_key(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
+    """The files in a folder, at any depth, by their names there less the ending."""
+    if not osp.isdir(folder):
+        raise UserError(
+            f'no data set at {folder}. Put it there, or say where it is: '
+            f'--cfg-options data_root=/path/to/it. {_DOCS}'
+        )
+    return {
+        _without_ending(osp.relpath(path, folder), endings): path
+        for path in sorted(list_files(folder))
+        if path.lower().endswith(tuple(map(str.lower, endings)))
+    }
+
+
+def _without_ending(name: str, endings: tuple[str, ...]) -> str:
+    for ending in endings:
+        if name.lower().endswith(ending.lower()):
+            return name[: -len(ending)]
+    return name
+
+
+def _keys_by_name(
+    files: Mapping[str, str], roots: list[str], endings: tuple[str, ...]
+) -> dict[str, str]:
+    """The key of each file by what a list may call it."""
+    found = {}
+    for key, path in files.items():
+        for root in filter(None, roots):
+            name = osp.relpath(path, root)
+            found[name] = found[_without_ending(name, endings)] = key
+    return found
 
 
 @DATASETS.register_module()

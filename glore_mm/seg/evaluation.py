@@ -1,6 +1,5 @@
-"""What a test can write beside its mIoU: confusion matrices and files to submit."""
+"""Metrics: confusion matrices of single images, accuracy on long-range strips."""
 
-import os.path as osp
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,10 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
-from PIL import Image
 
 from glore_mm.engine.evaluation import LongRangeAccuracy
-from glore_mm.seg.datasets import CityscapesFolders
 from glore_mm.synthetic.long_range_strips import ERASED
 from glore_mm.utils.atomic_write import write_npz
-from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
-from glore_mm.visualization.drawing import save_image
 
 
 @METRICS.register_module()
@@ -60,44 +55,6 @@ class PerImageConfusionMatrix(BaseMetric):
             classes=np.array(self.dataset_meta['classes']),
             confusion=np.stack(matrices),
         )
-        return {}
-
-
-@METRICS.register_module()
-class CityscapesSubmission(BaseMetric):
-    """Write predictions as the Cityscapes server wants them.
-
-    One PNG of label ids per image, with the image's own name. Predictions of other
-    classes than Cityscapes' are written as class indices.
-
-    Args:
-        folder (str): Where to write.
-    """
-
-    default_prefix = None
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def process(
-        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
-    ) -> None:
-        """Write the files of a batch."""
-        classes = self.dataset_meta['classes']
-        ids = np.arange(256, dtype=np.uint8)
-        if tuple(classes) == CityscapesFolders.METAINFO['classes']:
-            ids = LABEL_ID_OF_TRAIN_ID
-        for sample in data_samples:
-            predicted = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
-            name = osp.splitext(osp.basename(sample['img_path']))[0]
-            save_image(
-                Image.fromarray(ids[predicted]), osp.join(self.folder, f'{name}.png')
-            )
-            self.results.append(name)
-
-    def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
-        """Nothing to score."""
         return {}
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
+from mmseg.datasets import CityscapesDataset
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
+from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
 from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import (
     add_title,
@@ -119,17 +121,41 @@ class SegPredictionHook(PredictionHook):
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """The four panels of an image."""
+        """The four panels of an image; two where it has no labels."""
         palette = dataset.metainfo['palette']
-        truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
         predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+        drawn = dict(image=read_rgb(sample.img_path, predicted.shape))
+        if 'gt_sem_seg' not in sample:
+            return panels(dict(drawn, prediction=colorize(predicted, palette)))
+        truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
         errors = np.where(truth != predicted, 255, 0).astype(np.uint8)
         errors[truth == self.ignore_index] = 128
         return panels(
-            {
-                'image': read_rgb(sample.img_path, truth.shape),
-                'truth': colorize(truth, palette),
-                'prediction': colorize(predicted, palette),
-                'errors': np.repeat(errors[..., None], 3, axis=2),
-            }
+            dict(
+                drawn,
+                truth=colorize(truth, palette),
+                prediction=colorize(predicted, palette),
+                errors=np.repeat(errors[..., None], 3, axis=2),
+            )
         )
+
+
+@HOOKS.register_module()
+class SegSubmissionHook(PredictionHook):
+    """While testing, write predictions as the Cityscapes server wants them.
+
+    One PNG of label ids per image, with the image's own name. Predictions of other
+    classes than Cityscapes' are written as class indices.
+
+    Args:
+        folder (str): Where to write, in the folders that the data set has.
+    """
+
+    def draw(
+        self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
+    ) -> Image.Image:
+        """The label ids of an image."""
+        labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
+        if tuple(dataset.metainfo['classes']) == CityscapesDataset.METAINFO['classes']:
+            labels = LABEL_ID_OF_TRAIN_ID[labels]
+        return Image.fromarray(labels)

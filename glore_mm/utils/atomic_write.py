@@ -11,6 +11,9 @@ import numpy as np
 
 from glore_mm.utils.errors import UserError
 
+#: Names of files that are no text keep their bytes.
+_UTF8: Any = dict(encoding='utf-8', errors='surrogateescape')
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[str]:
@@ -78,7 +81,10 @@ def write_json(path: str, records: list[dict[str, Any]]) -> None:
 
 def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
     """Write rows as CSV under a header; the file appears when it is complete."""
-    with atomic_write(path) as draft, open(draft, 'w', newline='') as file:
+    with (
+        atomic_write(path) as draft,
+        open(draft, 'w', newline='', encoding='utf-8') as file,
+    ):
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -86,7 +92,7 @@ def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text in UTF-8; the file appears when it is complete."""
-    with atomic_write(path) as draft, open(draft, 'w', encoding='utf-8') as file:
+    with atomic_write(path) as draft, open(draft, 'w', **_UTF8) as file:
         file.write(text)
 
 

@@ -1,6 +1,7 @@
 """Command lines: parsers that the tools share, and how a tool ends."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -8,7 +9,6 @@ import time
 from collections.abc import Callable
 from functools import wraps
 
-from mmengine.config import DictAction
 from torch import distributed
 
 from glore_mm.utils.distributed import is_main_process, is_peer_failure
@@ -33,6 +33,9 @@ def cli_entry_point(main: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(main)
     def run() -> None:
+        for stream in sys.stdout, sys.stderr:  # a name need not be in its alphabet
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors='backslashreplace')
         before = signal.getsignal(signal.SIGTERM)
         if 'RANK' not in os.environ:  # what waits for others would not be interrupted
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -90,7 +93,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override keys of the config: optim_wrapper.optimizer.lr=0.02',
     )

@@ -1,5 +1,6 @@
 """Errors that end a tool, and their messages."""
 
+import traceback
 from collections.abc import Iterable
 
 #: Exit status of a training that can be resumed: EX_TEMPFAIL of sysexits.h.
@@ -38,12 +39,16 @@ def error_message(error: Exception) -> str:
     """The message of an exception.
 
     A KeyError would quote it, and one from a data loader's worker starts with that
-    worker's traceback.
+    worker's traceback. Where there is none, the line of code stands in for it.
     """
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     if text.startswith('Caught ') and 'Original Traceback' in text:
         text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
-    return text or type(error).__name__
+    if text:
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f' in {frames[-1].filename}: {frames[-1].line}' if frames else ''
+    return f'{type(error).__name__}{where}'
 
 
 def error_summary(error: Exception) -> str:

@@ -19,9 +19,15 @@ from rich.progress import track
 
 from glore_mm.utils.atomic_write import atomic_write
 from glore_mm.utils.errors import UnreadableSampleError, UserError, error_summary
+from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
+from glore_mm.utils.paths import is_data
 
 #: Endings of video files in a folder, lower case.
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
+VIDEO_SUFFIXES = (
+    '.mp4', '.avi', '.mkv', '.webm', '.mov', '.wmv', '.flv', '.mpg', '.mpeg', '.ts',
+    '.m4v', '.3gp', '.mts', '.m2ts', '.ogv',
+)  # fmt: skip
+_DIGITS = re.compile(r'(\d+)').split
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -140,14 +146,50 @@ class VideoReader:
         return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
 
 
-def open_video(path: str) -> VideoReader:
-    """Open a video file that is complete.
+class FrameFolder:
+    """The frames of a video as images in a folder, in the order of their names.
+
+    Attributes: as of VideoReader; a folder does not say how fast it is shown.
+
+    Args:
+        path (str): The folder.
+    """
+
+    rate, fps = 0, 0.0
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        names = filter(is_data, os.listdir(path))
+        files = [n for n in names if n.lower().endswith(IMAGE_SUFFIXES)]
+        # frame_2 is before frame_10
+        files.sort(key=lambda n: [int(x) if x.isdigit() else x for x in _DIGITS(n)])
+        self._files = [osp.join(path, name) for name in files]
+        self.num_frames = len(files)
+
+    def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        """Frames by index."""
+        return {i: np.asarray(read_image(self._files[i])) for i in wanted}
+
+    def decode(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All frames with their indices."""
+        return ((i, self.read([i])[i]) for i in range(self.num_frames))
+
+    @staticmethod
+    def upright(frame: np.ndarray) -> np.ndarray:
+        """The frame itself."""
+        return frame
+
+
+def open_video(path: str) -> VideoReader | FrameFolder:
+    """Open a video file that is complete, or a folder of frames.
 
     Raises:
         UnreadableSampleError: The file is missing, empty or truncated, or holds no
             video that PyAV can decode.
         UserError: PyAV is not installed.
     """
+    if osp.isdir(path) and (frames := FrameFolder(path)).num_frames:
+        return frames
     if not osp.isfile(path):
         raise UnreadableSampleError.of(
             path, 'no such file', 'Correct data_root or the path'
@@ -167,7 +209,7 @@ def open_video(path: str) -> VideoReader:
 
 
 def read_frames(
-    video: VideoReader, path: str, wanted: list[int]
+    video: VideoReader | FrameFolder, path: str, wanted: list[int]
 ) -> dict[int, np.ndarray]:
     """Read frames of a video, all of them.
 
@@ -190,7 +232,7 @@ def read_frames(
     return frames
 
 
-def iter_frames(video: VideoReader) -> Iterator[np.ndarray]:
+def iter_frames(video: VideoReader | FrameFolder) -> Iterator[np.ndarray]:
     """Go through all frames of a video, with a progress bar where a terminal is.
 
     Args:

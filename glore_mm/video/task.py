@@ -1,18 +1,21 @@
 """Video classification in the tools."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.models import BaseRecognizer
+from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from mmengine.device import get_device
+from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 
+from glore_mm.config.datasets import leaf_datasets, test_pipeline, type_name
 from glore_mm.engine.task import Predictor, Task, find_test_size, topk_classes
-from glore_mm.engine.weights import load_classifier
-from glore_mm.utils.errors import UserError
+from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.utils.videos import VIDEO_SUFFIXES
 from glore_mm.video.visualization import write_captioned
 
@@ -20,39 +23,35 @@ from glore_mm.video.visualization import write_captioned
 class VideoTask(Task):
     """Video classification with mmaction2."""
 
-    input_suffixes = VIDEO_SUFFIXES
+    input_suffixes = (*VIDEO_SUFFIXES, '.gif')
+    frame_suffixes = IMAGE_SUFFIXES
     channels = 'RGB'
     dump_metric = 'PerSampleScores'
     visualization_hook = 'VideoPredictionHook'
 
-    def predictor(self, cfg: Config, checkpoint: str) -> Predictor:
-        """The network of a config with the weights of a checkpoint."""
-        dataset = cfg.test_dataloader.dataset
-        if dataset.pipeline[0]['type'] != 'VideoInit':
-            raise UserError(
-                f'{cfg.filename} does not read video files: its test pipeline begins '
-                f'with {dataset.pipeline[0]["type"]}, not VideoInit'
-            )
-        # one clip is no comparison: one that is too short begins anew
-        steps = [
-            dict(step, out_of_bound_opt='loop')
-            if step['type'] == 'StrictSampleFrames'
-            else step
-            for step in dataset.pipeline
-        ]
-        pipeline = Compose(steps)
-        model = init_recognizer(cfg, device=get_device())
-        classes = load_classifier(cfg, model, checkpoint)
+    def predictor(
+        self, cfg: Config, model: BaseModel, classes: Sequence[str]
+    ) -> Predictor:
+        """A network that classifies videos and folders of frames."""
+        pipeline = Compose(_file_pipeline(cfg))
+
+        def predict(path: str) -> ActionDataSample:
+            sample = pipeline(dict(filename=path, start_index=0, modality='RGB'))
+            with torch.no_grad():
+                (result,) = model.test_step(pseudo_collate([sample]))
+            return result
+
         return Predictor(
             model,
-            lambda path: inference_recognizer(model, path, pipeline),
+            classes,
+            predict,
             lambda found, k: topk_classes(found.pred_score.cpu(), classes, k),
             takes_videos=True,
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
         """A clip of the size that a config tests on."""
-        steps = cfg.test_dataloader.dataset.pipeline
+        steps = test_pipeline(cfg)
         frames = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
         size = find_test_size(cfg, keep_ratio=True)
         return dict(inputs=torch.zeros(1, 1, 3, frames, *size), stage='head')
@@ -65,10 +64,15 @@ class VideoTask(Task):
         """The video with a caption: `<name>.mp4`, `<name>.avi.mp4` of an AVI."""
         return [path.name if path.suffix.lower() == '.mp4' else f'{path.name}.mp4']
 
-    def draw(self, path: str, classes: list[dict[str, Any]], output: Path) -> None:
-        """Write a video with the most likely class in each frame."""
+    def infer(
+        self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
+    ) -> list[dict[str, Any]]:
+        """Classify a video, write it with the most likely class in each frame."""
+        classes = predictor.topk(predictor.predict(path), top_k)
         best = classes[0]
-        write_captioned(path, str(output), f'{best["label"]} {best["score"]:.0%}')
+        for output in outputs:
+            write_captioned(path, str(output), f'{best["label"]} {best["score"]:.0%}')
+        return classes
 
     def set_views(self, cfg: Config, clips: int, crops: int) -> None:
         """Let a test average over several clips of a video and crops of a clip.
@@ -90,29 +94,55 @@ class VideoTask(Task):
             raise UserError(
                 f'--views {clips}x{crops}: expected at least 1 clip, 1, 3 or 5 crops'
             )
-        steps = {step['type']: step for step in cfg.test_dataloader.dataset.pipeline}
-        changed = (
-            ('StrictSampleFrames', 'Resize', 'CenterCrop')
-            if crops > 1
-            else ('StrictSampleFrames',)
-        )
-        for needed in changed:
-            if needed not in steps:
-                raise UserError(
-                    f'{cfg.filename}: --views {clips}x{crops} changes '
-                    f'{", ".join(changed)} of the test pipeline, but there is no '
-                    f'{needed} in it'
-                )
-        steps['StrictSampleFrames']['num_clips'] = clips
-        if crops == 3:
-            side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
-            steps['CenterCrop'].update(type='ThreeCrop', crop_size=side)
-        elif crops == 5:
-            steps['CenterCrop'].update(type='CenterAndRandomCrops', num_crops=crops)
+        for key, dataset in leaf_datasets(cfg, 'test'):
+            steps = {type_name(step): step for step in dataset['pipeline']}
+            changed = (
+                ('StrictSampleFrames', 'Resize', 'CenterCrop')
+                if crops > 1
+                else ('StrictSampleFrames',)
+            )
+            for needed in changed:
+                if needed not in steps:
+                    raise UserError(
+                        f'{cfg.filename}: --views {clips}x{crops} changes '
+                        f'{", ".join(changed)} of {key}.pipeline, but there is no '
+                        f'{needed} in it'
+                    )
+            steps['StrictSampleFrames']['num_clips'] = clips
+            if crops == 3:
+                side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
+                steps['CenterCrop'].update(type='ThreeCrop', crop_size=side)
+            elif crops == 5:
+                steps['CenterCrop'].update(type='CenterAndRandomCrops', num_crops=crops)
         if clips * crops > 1:
             # 10 at a time fit where the 8 of a training batch do
             cfg.test_dataloader.batch_size = 1
             cfg.model.test_cfg = dict(max_testing_views=10)
+
+
+def _file_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The test pipeline, reading single videos or folders of frames.
+
+    Raises:
+        UserError: The pipeline of the config reads neither.
+    """
+    steps = [dict(type='VideoInit')]
+    for step in test_pipeline(cfg):
+        kind = type_name(step)
+        if kind.endswith('Decode'):  # DecordDecode, PyAVDecode, RawFrameDecode, …
+            step = dict(type='VideoDecode')
+        elif kind == 'StrictSampleFrames':
+            # one clip is no comparison: one that is too short begins anew
+            step = dict(step, out_of_bound_opt='loop')
+        if kind not in ('VideoInit', 'DecordInit', 'PyAVInit', 'OpenCVInit'):
+            steps.append(step)
+    if dict(type='VideoDecode') not in steps:
+        raise UserError(
+            f'{cfg.filename} does not read video files or frames: its test pipeline '
+            f'has {summarize_list(map(type_name, test_pipeline(cfg)))}, none of which '
+            'decodes'
+        )
+    return steps
 
 
 TASK = VideoTask()

@@ -76,6 +76,5 @@ class VideoPredictionHook(PredictionHook):
         """A strip of the frames of the first view."""
         frames = data_batch['inputs'][index][0].permute(1, 2, 3, 0)  # (T, H, W, 3)
         frames = frames.clamp(0, 255).byte().cpu().numpy()
-        found, truth = int(sample.pred_label), int(sample.gt_label)
-        classes = dataset.metainfo['classes']
-        return draw_frame_strip(frames, prediction_text(found, truth, classes))
+        text = prediction_text(sample, dataset.metainfo['classes'])
+        return draw_frame_strip(frames, text)

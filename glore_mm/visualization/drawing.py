@@ -3,8 +3,10 @@
 import os.path as osp
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.utils.atomic_write import atomic_write
@@ -24,24 +26,37 @@ def save_image(picture: Image.Image, path: str | Path) -> None:
         picture.save(draft, Image.registered_extensions()[Path(path).suffix.lower()])
 
 
-def relative_name(path: str, dataset: object) -> str:
-    """What a sample's file is called in its data set: with the folders there.
+def index_image(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> Image.Image:
+    """A label map as an image whose pixels are its values, shown in colours.
 
     Args:
-        path (str): The file.
-        dataset (Dataset): One of mmengine's.
+        labels (np.ndarray): uint8 (H, W).
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
     """
-    for folder in getattr(dataset, 'data_prefix', {}).values():
-        name = osp.relpath(path, folder)
-        if not name.startswith('..'):
-            return name
-    return osp.basename(path)
+    colors = np.zeros((256, 3), np.uint8)  # a shorter palette would cut off the values
+    colors[: len(palette)] = palette
+    image = Image.fromarray(labels, mode='P')
+    image.putpalette(colors.ravel().tolist())
+    return image
 
 
-def prediction_text(found: int, truth: int, classes: Sequence[str]) -> str:
-    """A classifier's answer in words, and whether it is right."""
-    mark = 'right' if found == truth else f'wrong: it is {classes[truth]}'
-    return f'{classes[found]} – {mark}'
+def prediction_text(sample: Any, classes: Sequence[str]) -> str:
+    """A classifier's answer in words, and whether it is right, where that is known.
+
+    Args:
+        sample (DataSample): With `pred_label` and `gt_label`, each one or several.
+        classes (Sequence[str]): Names.
+    """
+
+    def names(labels: Any) -> str:
+        indices = np.atleast_1d(np.asarray(labels))
+        return ', '.join(classes[i] for i in indices) or 'nothing'
+
+    found = names(sample.pred_label)
+    if 'gt_label' not in sample:
+        return found
+    truth = names(sample.gt_label)
+    return f'{found} – {"right" if found == truth else f"wrong: it is {truth}"}'
 
 
 def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmseg.datasets import CityscapesDataset
 from paths import ROOT
 
 from glore_mm.apis import export as room
@@ -74,12 +75,18 @@ def network(tmp_path_factory):
         x = torch.randn(4, 3, *((8, 48, 48) if task == 'video' else (64, 64)))
         eager(task, model.train(), x)  # batch norms learn what there is
         file = folder / f'{task}.pth'
-        classes = [f'class {i}' for i in range(CLASSES[task])]
+        classes = names_of(task)
         meta = dict(dataset_meta=dict(classes=classes))
         write_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(file))
         return cfg, str(file), model.eval()
 
     return make
+
+
+def names_of(task):
+    if task == 'seg':
+        return list(CityscapesDataset.METAINFO['classes'])
+    return [f'class {i}' for i in range(CLASSES[task])]
 
 
 def read(path):
@@ -133,7 +140,7 @@ def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
     mean = cfg.get('data_preprocessor', cfg.model.get('data_preprocessor')).mean
     assert metadata['mean'] == list(mean)
     assert len(metadata['std']) == 3
-    assert metadata['classes'] == [f'class {i}' for i in range(CLASSES[task])]
+    assert metadata['classes'] == names_of(task)
     assert metadata['unit_orders'].keys() == find_units(model).keys()
     assert {*metadata['unit_orders'].values()} <= {'direct', 'reassociated'}
     if kind == 'onnx':

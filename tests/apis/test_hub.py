@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, hub_mixin
 from mmengine.config import Config
+from mmseg.datasets import CityscapesDataset
 from paths import ROOT
 
 from glore_mm.apis.hub import TRUSTED, HubNetwork
@@ -19,7 +20,11 @@ from glore_mm.config.load import load_config
 from glore_mm.utils.errors import UserError
 
 INPUTS = dict(seg=(1, 3, 64, 96), cls=(2, 3, 64, 64), video=(1, 3, 4, 48, 48))
-CLASSES = dict(seg=['road', 'car'], cls=list('abcdefghij'), video=list('abcdef'))
+CLASSES = dict(
+    seg=list(CityscapesDataset.METAINFO['classes']),
+    cls=list('abcdefghij'),
+    video=list('abcd'),
+)
 
 
 @pytest.fixture(scope='module', params=INPUTS)

@@ -16,10 +16,10 @@ from options import cfg_options
 from paths import ROOT
 from PIL import Image
 
+from glore_mm.apis.infer import infer
 from glore_mm.apis.train import train
 from glore_mm.config.load import load_config
 from glore_mm.seg.datasets import CityscapesFolders
-from glore_mm.seg.task import TASK
 from glore_mm.seg.visualization import overlay
 from glore_mm.utils.cityscapes_labels import LABEL_IDS
 from glore_mm.utils.cli import cli_entry_point
@@ -181,7 +181,8 @@ def test_test_writes_what_it_is_asked_for(checkpoint, tool, mini, tmp_path):
     assert 100 * np.nanmean(iou) == pytest.approx(miou, abs=0.01)
 
     for name in names:
-        written = np.array(Image.open(tmp_path / 'submission' / name))
+        (written,) = (tmp_path / 'submission').glob(f'*/{name}')
+        written = np.array(Image.open(written))
         assert written.shape == (48, 96)
         assert set(np.unique(written)) <= set(LABEL_IDS.values())
         (shown,) = (tmp_path / 'shown').glob(f'*/{name}')  # in the folder of its city
@@ -558,13 +559,16 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
 
 def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
     (tmp_path / 'drive').mkdir()
+    for name in ('legend.jpg', 'legend.png'):
+        (tmp_path / name).touch()
+    cfg = Config(dict(default_scope='mmseg'))
     for path, text in (
         (str(clip), f'over {tmp_path}/drive, which exists'),
-        ('legend.jpg', 'the result of legend.jpg would be written over the legend'),
+        (f'{tmp_path}/legend.jpg', 'legend.jpg would be written over the legend'),
         (f'{tmp_path}/legend.png', f'the legend would be written over {tmp_path}'),
     ):
         with pytest.raises(UserError, match=text):
-            next(TASK.infer(Config(), 'none.pth', [path], str(tmp_path)))
+            next(infer(cfg, 'none.pth', [path], str(tmp_path)))
 
 
 def test_infer_leaves_nothing_of_a_damaged_video(

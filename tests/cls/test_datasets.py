@@ -85,6 +85,23 @@ def test_hidden_folders_are_no_classes(folders):
     assert data(folders, 'train').metainfo['classes'] == ('cat', 'dog', 'owl')
 
 
+def test_what_macos_adds_is_no_class(folders):
+    (folders / 'train' / '__MACOSX').mkdir()
+    save(scene(), folders / 'train' / 'cat' / '._0.jpg')
+    train = data(folders, 'train')
+    assert train.metainfo['classes'] == ('cat', 'dog', 'owl')
+    assert len(train) == 6
+
+
+def test_a_link_to_a_missing_file_is_named(folders):
+    """As git-annex and DVC leave them where a file was not fetched."""
+    (folders / 'val' / 'dog' / '2.jpg').symlink_to('/nowhere/2.jpg')
+    val = data(folders, 'val')
+    assert len(val) == 5
+    with pytest.raises(UserError, match='dog/2.jpg: no such file'):
+        list(val)
+
+
 def test_a_listed_split(folders):
     (folders / 'val.txt').write_text('dog/0.jpg 1\nowl/1.jpg 2\n')
     listed = data(folders, 'val', ann_file='val.txt')

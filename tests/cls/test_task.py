@@ -13,6 +13,9 @@ from options import tiny_epochs
 from paths import ROOT
 from PIL import Image
 
+from glore_mm.analysis.dumps import check_same_data, read_dump
+from glore_mm.apis.test import add_test_outputs
+from glore_mm.apis.test import test as run_test
 from glore_mm.apis.train import train
 from glore_mm.config.load import load_config
 from glore_mm.synthetic.mini_imagenet import CLASSES, write_mini_imagenet
@@ -248,9 +251,12 @@ def test_infer_names_what_is_no_image(tool, photographs, checkpoint, tmp_path):
         *options(photographs), cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.startswith('error: note.txt: cannot be read as an image: ')
+    told, error = done.stderr.splitlines()
+    assert told.startswith('left out: note.txt: cannot be read as an image: ')
+    assert error.startswith('error: 1 of 2 inputs could not be read, the first: note')
     assert 'a.jpg: ahead_' in done.stdout
-    (record,) = json.loads((tmp_path / 'found.json').read_text())
+    record, unread = json.loads((tmp_path / 'found.json').read_text())
+    assert unread == dict(input='note.txt', error=told.removeprefix('left out: '))
     assert record['input'] == 'a.jpg'
 
 
@@ -301,3 +307,48 @@ def test_demo(tool, tmp_path):
         r'top-1: plain [\d.]+%, GloRe [\d.]+% \(chance: 10.00%\)', done.stdout
     )
     assert Image.open(tmp_path / 'work_dirs' / 'demo_cls.png').size[0] > 500
+
+
+def test_samples_with_several_labels(tmp_path, monkeypatch):
+    """mmpretrain's multi-label data sets: trained, tested, dumped, drawn."""
+    monkeypatch.chdir(tmp_path)
+    for index, color in enumerate(((200, 0, 0), (0, 200, 0), (200, 200, 0), (0, 0, 0))):
+        Image.new('RGB', (48, 48), color).save(f'{index}.png')
+    samples = [dict(img_path=f'{i}.png', gt_label=label)
+               for i, label in enumerate(([0], [1], [0, 1], []))]  # fmt: skip
+    listed = dict(metainfo=dict(classes=['red', 'green']), data_list=samples)
+    Path('list.json').write_text(json.dumps(listed))
+    Path('config.py').write_text(
+        f"_base_ = '{CONFIG}'\n"
+        "data = dict(_delete_=True, type='MultiLabelDataset', data_root='.',\n"
+        "    ann_file='list.json', data_prefix='')\n"
+        'serial = dict(batch_size=2, num_workers=0, persistent_workers=False)\n'
+        'train_dataloader = dict(\n'
+        '    dataset=dict(pipeline=_base_.train_pipeline, **data), **serial)\n'
+        'val_dataloader = dict(\n'
+        '    dataset=dict(pipeline=_base_.test_pipeline, **data), **serial)\n'
+        'test_dataloader = val_dataloader\n'
+        "loss = dict(type='CrossEntropyLoss', use_sigmoid=True)\n"
+        'model = dict(backbone=dict(backbone=dict(base_channels=4)), head=dict(\n'
+        "    _delete_=True, type='MultiLabelLinearClsHead', num_classes=2,\n"
+        '    in_channels=128, loss=loss))\n'
+        "val_evaluator = dict(_delete_=True, type='AveragePrecision')\n"
+        'test_evaluator = val_evaluator\n'
+        'default_hooks = dict(checkpoint=dict(save_best=None))\n'
+        'train_cfg = dict(max_epochs=1, val_interval=1)\n'
+    )
+    train(load_config('config.py'), seed=0)
+    cfg = load_config('config.py')
+    add_test_outputs(cfg, show_dir='show', dump='dump.npz')
+    scores = run_test(cfg, 'work_dirs/config/epoch_1.pth')
+    dump = read_dump('dump.npz')
+    assert dump.labels.tolist() == [[1, 0], [0, 1], [1, 1], [0, 0]]
+    expected = []
+    for label, score in zip(dump.labels.T, dump.scores.T, strict=True):
+        hits = label[np.argsort(-score)]
+        precision = hits.cumsum() / np.arange(1, 5)
+        expected.append(precision[hits == 1].mean())
+    assert scores['multi-label/mAP'] == pytest.approx(100 * np.mean(expected), abs=0.01)
+    assert len(list(Path('show').iterdir())) == 4
+    with pytest.raises(UserError, match='samples with several labels. They are not'):
+        check_same_data(dump, dump)

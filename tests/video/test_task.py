@@ -243,7 +243,9 @@ def test_infer_names_what_it_cannot_read(
     arguments = [CONFIG, checkpoint, name, '--out-dir', 'out', *options(videos)]
     done = tool('infer', *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f'error: {message}')
+    told = done.stderr.splitlines()
+    assert told[0].startswith(f'left out: {message}')
+    assert told[-1].startswith('error: 1 of 1 inputs could not be read, the first: ')
     assert not list((tmp_path / 'out').iterdir())
 
 
@@ -308,6 +310,22 @@ def test_frames_on_disk(tool, videos, checkpoint, tmp_path):
             found.append(arrays['scores'])
     np.testing.assert_allclose(*found, atol=0.02)
 
+    # each network takes videos and folders of frames
+    for config, inputs in (
+        (CONFIG, root / 'rawframes_val'),
+        ('frames.py', videos / 'videos_val'),
+    ):
+        outputs = ('--json', 'r.json', '--out-dir', f'out of {inputs.name}')
+        tool('infer', config, checkpoint, inputs, *outputs, *options(videos),
+             cwd=tmp_path)  # fmt: skip
+        records = json.loads((tmp_path / 'r.json').read_text())
+        scores = {Path(r['input']).stem: r['classes'][0]['score'] for r in records}
+        for (path, _), expected in zip(
+            (line.rsplit(' ', 1) for line in lines), found[0].max(1), strict=True
+        ):
+            assert scores[Path(path).stem] == pytest.approx(expected, abs=0.02)
+        assert len(list((tmp_path / outputs[-1]).rglob('*.mp4'))) == len(lines)
+
 
 @pytest.mark.slow
 def test_demo(tool, tmp_path):
@@ -343,7 +361,7 @@ def test_get_flops_needs_a_test_set(tool, tmp_path):
     base = CONFIGS.parent / '_base_' / 'video_runtime.py'
     done = tool('get_flops', base, cwd=tmp_path, check=False)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert 'test_dataloader.dataset.pipeline gives the size' in done.stderr
+    assert 'test_dataloader.dataset must be a dict, found nothing' in done.stderr
 
 
 def test_get_flops_needs_a_size(tool, tmp_path):

@@ -1,10 +1,11 @@
 """Text in pictures, and the files that they become."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import BaseDataElement
 from PIL import Image, ImageDraw
 
 from glore_mm.cls.visualization import draw_scores
@@ -12,7 +13,7 @@ from glore_mm.utils.errors import UserError
 from glore_mm.visualization.drawing import (
     draw_caption,
     font_for,
-    relative_name,
+    prediction_text,
     save_image,
 )
 
@@ -68,9 +69,17 @@ def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / 'folder').iterdir()] == ['a.png']
 
 
-def test_names_keep_the_folders_of_a_data_set():
-    dataset = SimpleNamespace(data_prefix=dict(video='/data/videos', labels='/data/y'))
-    assert relative_name('/data/videos/left/1.mp4', dataset) == 'left/1.mp4'
-    assert relative_name('/data/y/1.mp4', dataset) == '1.mp4'
-    for other in (dataset, object()):  # a list may name files elsewhere
-        assert relative_name('/elsewhere/left/1.mp4', other) == '1.mp4'
+def test_predictions_in_words():
+    classes = ('cat', 'dog', 'owl')
+    for found, truth, text in (
+        (1, 1, 'dog – right'),
+        (1, 2, 'dog – wrong: it is owl'),
+        ([0, 1], [0, 1], 'cat, dog – right'),
+        ([0], [0, 2], 'cat – wrong: it is cat, owl'),
+        ([], [2], 'nothing – wrong: it is owl'),
+        (0, None, 'cat'),
+    ):
+        sample = BaseDataElement(pred_label=torch.tensor(found, dtype=torch.long))
+        if truth is not None:
+            sample.gt_label = torch.tensor(truth)
+        assert prediction_text(sample, classes) == text

@@ -2,7 +2,7 @@
 # gtFine_trainvaltest.zip unzip, with no preparation. docs/data.md shows the layout.
 dataset_type = 'CityscapesFolders'
 data_root = 'data/cityscapes'
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadImage')
 train_pipeline = [
     load_image,
     dict(type='LoadSegLabels'),

@@ -3,13 +3,13 @@
 dataset_type = 'LongRangeStrips'
 data_root = 'data/long_range_strips'
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImage'),
     dict(type='LoadSegLabels'),
     dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImage'),
     dict(type='LoadSegLabels'),
     dict(type='PackSegInputs'),
 ]

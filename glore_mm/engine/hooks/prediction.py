@@ -9,7 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from glore_mm.visualization.drawing import relative_name, save_image
+from glore_mm.utils.paths import relative_name
+from glore_mm.visualization.drawing import save_image
 
 
 class PredictionHook(Hook):

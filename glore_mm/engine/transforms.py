@@ -1,10 +1,10 @@
-"""Loading images for classification."""
+"""Loading images."""
 
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmpretrain.registry import TRANSFORMS
+from mmengine.registry import TRANSFORMS
 
 from glore_mm.utils.images import read_image
 
@@ -14,7 +14,7 @@ class LoadImage(BaseTransform):
     """Load an image with `read_image`, in place of LoadImageFromFile.
 
     Required keys: img_path; or img, as mmpretrain's inferencer has read it by itself.
-    Added keys: img, uint8 (H, W, 3), BGR as mmpretrain has it; img_shape, ori_shape.
+    Added keys: img, uint8 (H, W, 3), BGR; img_shape, ori_shape.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

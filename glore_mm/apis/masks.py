@@ -1,0 +1,97 @@
+"""Colour masks as class indices."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.images import IMAGE_SUFFIXES, unreadable_image
+from glore_mm.utils.paths import expand_inputs, output_files
+from glore_mm.visualization.drawing import index_image, save_image
+
+
+def convert_masks(
+    folder: str,
+    out_dir: str,
+    palette: Sequence[Sequence[int]],
+    others: int | None = None,
+) -> Iterator[Path]:
+    """Write the colour masks of a folder as palette PNGs of class indices.
+
+    Args:
+        folder (str): With the masks.
+        out_dir (str): Where to write, under the same names.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+        others (int, optional): What other colours become, such as 255. Default: they
+            are an error.
+
+    Yields:
+        Path: What was written.
+
+    Raises:
+        UserError: A mask cannot be read, has other colours, or would be written over.
+    """
+    files = expand_inputs([folder], IMAGE_SUFFIXES)
+    outputs = output_files(files, out_dir, lambda path: [f'{path.stem}.png'])
+    for path, (output,) in outputs.items():
+        labels = colors_to_indices(path, palette, others)
+        save_image(index_image(labels, palette), output)
+        yield output
+
+
+def colors_to_indices(
+    path: str, palette: Sequence[Sequence[int]], others: int | None = None
+) -> np.ndarray:
+    """Class indices, uint8 (H, W), of a colour mask; arguments as of `convert_masks`.
+
+    Raises:
+        UserError: It cannot be read, or has other colours.
+    """
+    codes = _codes(_read_rgb(path))
+    table = {int(code): index for index, code in enumerate(_codes(np.array(palette)))}
+    found, places = np.unique(codes, return_inverse=True)
+    unknown = [code for code in found.tolist() if code not in table]
+    if unknown and others is None:
+        colors = [f'({c >> 16}, {c >> 8 & 255}, {c & 255})' for c in unknown]
+        raise UserError(
+            f'{path} has {len(colors)} colour(s) that are no class: '
+            f'{summarize_list(colors)}. Add them to the palette, or give '
+            '--others 255 to ignore them.'
+        )
+    indices = np.array([table.get(code, others) for code in found.tolist()], np.uint8)
+    return indices[places].reshape(codes.shape)
+
+
+def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
+    """How many pixels of a folder's masks have each colour, the most frequent first.
+
+    Raises:
+        UserError: A mask cannot be read, or there are more than 256 colours.
+    """
+    counts: dict[int, int] = {}
+    for path in expand_inputs([folder], IMAGE_SUFFIXES):
+        found, pixels = np.unique(_codes(_read_rgb(path)), return_counts=True)
+        for code, count in zip(found.tolist(), pixels.tolist(), strict=True):
+            counts[code] = counts.get(code, 0) + count
+        if len(counts) > 256:
+            raise UserError(
+                f'{folder} has more than 256 colours up to {path}: these are no masks, '
+                'or were saved as JPEG, which changes colours'
+            )
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return {(c >> 16, c >> 8 & 255, c & 255): count for c, count in ordered}
+
+
+def _read_rgb(path: str) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert('RGB'))
+    except Exception as error:  # each format has its own
+        raise unreadable_image(path, error, what='a mask') from error
+
+
+def _codes(colors: np.ndarray) -> np.ndarray:
+    """RGB, (*, 3), as one number each, (*,)."""
+    return colors.astype(np.int64) @ np.array([65536, 256, 1])
