@@ -87,3 +87,35 @@ def fix_bfloat16_accuracy(base: Any) -> None:
         return loss_by_feat(self, cls_scores, data_samples)
 
     base.BaseHead.loss_by_feat = wrapper
+
+
+# mmaction/evaluation/functional/multisports_utils.py:67 makes an int of an array of one
+# number, which numpy 2.4 refuses. Needed until mmaction2 takes the number out of it.
+@after_import('mmaction.evaluation.functional.multisports_utils')
+def fix_int_of_array(multisports_utils: Any) -> None:
+    """Lets MultiSportsMetric find the frames that two tubes share."""
+    import numpy as np
+
+    multisports_utils.int = lambda value: int(np.reshape(value, ()))
+
+
+# mmaction/datasets/transforms/wrappers.py:209 replaces numpy.bool by Python's, in the
+# whole process, for imgaug; numpy 2 has a numpy.bool, and calls it. Needed until
+# mmaction2 does so for older versions only.
+@after_import('mmaction.datasets.transforms.wrappers')
+def fix_replaced_numpy_bool(wrappers: Any) -> None:
+    """Leaves numpy its own bool where it has one."""
+    np = wrappers.np
+    if not hasattr(np, 'bool'):
+        return
+    init = wrappers.ImgAug.__init__
+
+    @functools.wraps(init)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+        numpy_bool = np.bool
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            np.bool = numpy_bool
+
+    wrappers.ImgAug.__init__ = wrapper

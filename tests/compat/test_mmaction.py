@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from hues import difference, turned
-from mmaction.datasets.transforms import ColorJitter
+from mmaction.datasets.transforms import ColorJitter, ImgAug
+from mmaction.evaluation.functional.multisports_utils import iou3dt_voc
 from processes import seen, write
 
 from glore_mm.compat import mmaction as mmaction_patches
@@ -50,6 +51,20 @@ def test_sound_hue_is_left_alone():
     )
     mmaction_patches.fix_color_jitter_overflow(processing)
     assert processing.ColorJitter.adjust_hue is sound
+
+
+def test_tubes_of_multisports_overlap():
+    frames = np.arange(3.0)[:, None]
+    tube = np.hstack([frames, np.tile([0.0, 0.0, 9.0, 9.0], (3, 1))])
+    assert iou3dt_voc(tube, tube) == 1
+    assert iou3dt_voc(tube, tube[1:]) == 0.5
+
+
+def test_imgaug_leaves_numpy_its_bool():
+    numpy_bool = np.bool
+    with pytest.raises(ImportError, match='imgaug'):
+        ImgAug('default')
+    assert np.bool is numpy_bool
 
 
 def test_mmaction2_beside_onedl(tmp_path):
