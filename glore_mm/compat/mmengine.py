@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pickle import UnpicklingError
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from glore_mm.compat.import_hook import add_module, after_import
 
@@ -65,7 +65,6 @@ def is_installed(package: str) -> bool:
 
 
 def is_distributed(package: str) -> bool:
-    """Tells whether pip knows a package by this name."""
     """Tells whether pip knows a package by this name."""
     try:
         metadata.distribution(package)
@@ -121,6 +120,38 @@ def register_config_package(config: Any) -> None:
         return path, None if scope == 'glore_mm' else scope
 
     config.Config._get_cfg_path = staticmethod(without_scope)
+
+
+# mmengine/config/utils.py:159 knows the modules of Python by their folder, which those
+# that are frozen since Python 3.11, os among them, do not name; a lazy config cannot
+# call what it imports from them. Needed until mmengine asks sys for the names.
+@after_import('mmengine.config.utils', 'mmengine.config.config')
+def fix_frozen_modules_in_lazy_configs(utils: Any) -> None:
+    """Lets lazy configs call os.path.join and the like."""
+    is_builtin = utils._is_builtin_module
+
+    @functools.wraps(is_builtin)
+    def wrapper(module_name: str) -> bool:
+        top = module_name.partition('.')[0]
+        return top in sys.stdlib_module_names or is_builtin(module_name)
+
+    utils._is_builtin_module = wrapper
+
+
+# mmengine/config/lazy.py:103,205 raises an empty RuntimeError. Needed until mmengine
+# says why.
+@after_import('mmengine.config.lazy')
+def fix_unexplained_calls_in_lazy_configs(lazy: Any) -> None:
+    """Says what a lazy config has called, and where, that it cannot."""
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            f"{self.location or 'A config'} calls '{self}' of '{self.module}', and one "
+            'with lazy imports can call nothing but what Python itself comes with. '
+            f'Write dict(type={self}, ...) where an object is to be built.'
+        )
+
+    lazy.LazyObject.__call__ = lazy.LazyAttr.__call__ = refuse
 
 
 # A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8),

@@ -411,3 +411,28 @@ def test_globals_before_torch_2_6(tmp_path):
         """
     )
     assert run == {'plain': True, 'getattr': False, 'loaded': [1.0, 2.0]}
+
+
+def test_lazy_config_calls_os_path(tmp_path):
+    config = write(
+        tmp_path / 'config.py',
+        """
+        import os
+        import os.path as osp
+        from os.path import join
+        from mmengine.dataset import BaseDataset
+        paths = [os.path.join('a', 'b'), osp.join('a', 'b'), join('a', 'b')]
+        data = dict(type=BaseDataset)
+        """,
+    )
+    plain = write(tmp_path / 'plain.py', 'import os\n')
+    assert Config.fromfile(config).paths == ['a/b'] * 3
+    assert not Config._is_lazy_import(str(plain))
+
+
+@pytest.mark.parametrize('call', ['BaseDataset()', 'dataset.BaseDataset()'])
+def test_lazy_config_says_what_it_cannot_call(tmp_path, call):
+    imports = 'from mmengine import dataset\nfrom mmengine.dataset import BaseDataset\n'
+    config = write(tmp_path / 'config.py', f'{imports}data = {call}\n')
+    with pytest.raises(RuntimeError, match="config.py.* calls 'BaseDataset' of 'mmeng"):
+        Config.fromfile(config)
