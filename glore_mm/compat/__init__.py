@@ -5,7 +5,7 @@ its comment describes, and changes nothing where the fault is absent: with a ful
 a repaired mmaction2, an older PyTorch, a GPU.
 """
 
-from glore_mm.compat import mmaction, mmcv, mmengine, numpy  # noqa: F401
+from glore_mm.compat import mmaction, mmcv, mmengine, mmseg, numpy  # noqa: F401
 from glore_mm.compat.import_hook import install
 
 __all__ = ['install']

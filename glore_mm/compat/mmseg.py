@@ -1,0 +1,355 @@
+"""Patches of mmsegmentation 1.2.2, whose lines the comments give."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from glore_mm.compat.import_hook import after_import
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# mmseg/models/segmentors/base.py:192 gives the predictions of a network with one output
+# channel the type of its scores. What is written, drawn or scored wants integers, as
+# those of argmax are. Needed until mmseg converts them.
+@after_import('mmseg.models.segmentors.base')
+def fix_float_predictions(base: Any) -> None:
+    """Makes the predictions of one-channel networks integers."""
+    postprocess_result = base.BaseSegmentor.postprocess_result
+
+    @functools.wraps(postprocess_result)
+    def wrapper(self: Any, seg_logits: Tensor, data_samples: Any = None) -> Any:
+        samples = postprocess_result(self, seg_logits, data_samples)
+        for sample in samples:
+            sample.pred_sem_seg.data = sample.pred_sem_seg.data.long()
+        return samples
+
+    base.BaseSegmentor.postprocess_result = wrapper
+
+
+# mmseg/models/segmentors/seg_tta.py:34 applies sigmoid to the scores of a one-channel
+# network, which base.py:190 has applied it to, so that each is above one half. Line 38
+# makes the predictions floats. Needed until mmseg averages the scores as they are.
+@after_import('mmseg.models.segmentors.seg_tta')
+def fix_second_sigmoid(seg_tta: Any) -> None:
+    """Lets test-time augmentation of one-channel networks average their scores."""
+    import torch
+
+    merge_preds = seg_tta.SegTTAModel.merge_preds
+
+    @functools.wraps(merge_preds)
+    def wrapper(self: Any, data_samples_list: Any) -> Any:
+        merged = merge_preds(self, data_samples_list)
+        if self.module.out_channels == 1:
+            for sample, views in zip(merged, data_samples_list, strict=True):
+                scores = torch.stack([view.seg_logits.data for view in views]).mean(0)
+                above = scores > self.module.decode_head.threshold
+                sample.pred_sem_seg.data = above.long()
+        return merged
+
+    seg_tta.SegTTAModel.merge_preds = wrapper
+
+
+# mmseg/models/segmentors/base.py:192 asks the decode head for its threshold, and in a
+# CascadeEncoderDecoder that is a list of heads. Needed until mmseg asks the last one.
+@after_import('mmseg.models.segmentors.cascade_encoder_decoder')
+def fix_threshold_of_cascades(cascade_encoder_decoder: Any) -> None:
+    """Gives the heads of a cascade the threshold of the last one."""
+    segmentor = cascade_encoder_decoder.CascadeEncoderDecoder
+    init_decode_head = segmentor._init_decode_head
+
+    @functools.wraps(init_decode_head)
+    def wrapper(self: Any, decode_head: Any) -> None:
+        init_decode_head(self, decode_head)
+        self.decode_head.threshold = self.decode_head[-1].threshold
+
+    segmentor._init_decode_head = wrapper
+
+
+# mmseg/models/losses/cross_entropy_loss.py:66 looks up a class weight for each pixel,
+# those with the ignored label included. Needed until mmseg leaves these out. (OneDL's
+# 1.4.2 does so where avg_non_ignore is not set.)
+@after_import('mmseg.models.losses.cross_entropy_loss')
+def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
+    """Averages weighted losses over the pixels that are scored, as PyTorch does."""
+    cross_entropy = cross_entropy_loss.cross_entropy
+
+    @functools.wraps(cross_entropy)
+    def wrapper(
+        pred: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        class_weight: Tensor | None = None,
+        reduction: str = 'mean',
+        avg_factor: float | Tensor | None = None,
+        ignore_index: int = -100,
+        **kwargs: Any,
+    ) -> Tensor:
+        if (
+            class_weight is not None
+            and ignore_index not in range(len(class_weight))
+            and (reduction, avg_factor) == ('mean', None)
+        ):
+            avg_factor = class_weight[label[label != ignore_index]].sum()
+        return cross_entropy(
+            pred,
+            label,
+            weight,
+            class_weight,
+            reduction,
+            avg_factor,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
+
+    cross_entropy_loss.cross_entropy = wrapper
+
+
+# mmseg/models/losses/cross_entropy_loss.py:139 asks for the largest label, and there is
+# none where all pixels are ignored. Line 164 gives PyTorch the weights of classes as
+# those of columns of pixels. Needed until mmseg checks the one, and shapes the other.
+@after_import('mmseg.models.losses.cross_entropy_loss')
+def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
+    """Takes class weights, and labels that are all ignored.
+
+    Networks with one output channel may have two weights, of background and foreground.
+    """
+    binary_cross_entropy = cross_entropy_loss.binary_cross_entropy
+
+    @functools.wraps(binary_cross_entropy)
+    def wrapper(
+        pred: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        reduction: str = 'mean',
+        avg_factor: float | None = None,
+        class_weight: Tensor | None = None,
+        ignore_index: int = -100,
+        **kwargs: Any,
+    ) -> Tensor:
+        if pred.size(1) == 1 and not (label != ignore_index).any():
+            nothing = 0 * pred.squeeze(1)
+            return nothing if reduction == 'none' else nothing.sum()
+        if class_weight is not None:
+            if pred.size(1) == 1 and len(class_weight) == 2:
+                by_label = class_weight[label.clamp(0, 1)]
+                weight = by_label if weight is None else by_label * weight
+                class_weight = None
+            else:
+                class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))
+        return binary_cross_entropy(
+            pred,
+            label,
+            weight,
+            reduction,
+            avg_factor,
+            class_weight,
+            ignore_index,
+            **kwargs,
+        )
+
+    cross_entropy_loss.binary_cross_entropy = wrapper
+
+
+# mmseg/models/losses/focal_loss.py:293 trains with one column of the one-hot labels,
+# which is empty, where it means all up to it. Needed until mmseg takes the columns. On
+# GPUs it calls an operator that mmcv-lite lacks.
+@after_import('mmseg.models.losses.focal_loss')
+def fix_focal_loss_without_operator(focal_loss: Any) -> None:
+    """Lets FocalLoss train on a CPU, and without compiled operators on a GPU."""
+    compiled = find_spec('mmcv._ext') is not None
+    forward = focal_loss.FocalLoss.forward
+
+    @functools.wraps(forward)
+    def wrapper(
+        self: Any,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int = 255,
+        **kwargs: Any,
+    ) -> Tensor:
+        if pred.shape != target.shape and not (compiled and pred.is_cuda):
+            target, scored = _one_hot(pred, target, ignore_index)
+            weight = (scored if weight is None else scored * weight).reshape(-1, 1)
+        return forward(
+            self,
+            pred,
+            target,
+            weight,
+            avg_factor,
+            reduction_override,
+            ignore_index,
+            **kwargs,
+        )
+
+    focal_loss.FocalLoss.forward = wrapper
+    if not compiled:
+        by_python = focal_loss.py_sigmoid_focal_loss
+        focal_loss.sigmoid_focal_loss = lambda pred, label, one_hot, *args, **kwargs: (
+            by_python(pred, one_hot, None, *args, **kwargs)
+        )
+
+
+# mmseg/models/losses/dice_loss.py:28 gives one-channel networks the background for
+# their label, and counts what is predicted where the label is ignored as wrong. Needed
+# until mmseg leaves ignored pixels out, and takes the second column of two.
+@after_import('mmseg.models.losses.dice_loss')
+def fix_labels_of_dice_loss(dice_loss: Any) -> None:
+    """Scores the foreground of one-channel networks, and no ignored pixels."""
+    forward = dice_loss.DiceLoss.forward
+
+    @functools.wraps(forward)
+    def wrapper(
+        self: Any,
+        pred: Tensor,
+        target: Tensor,
+        *args: Any,
+        ignore_index: int = 255,
+        **kwargs: Any,
+    ) -> Tensor:
+        if pred.shape != target.shape:
+            target, scored = _one_hot(pred, target, ignore_index)
+            if self.activate and self.use_sigmoid:
+                pred = pred.sigmoid()
+            elif self.activate and pred.size(1) > 1:
+                pred = pred.softmax(1)
+            pred = pred * scored.unsqueeze(1)
+            self = copy.copy(self)
+            self.activate = False
+        return forward(self, pred, target, *args, **kwargs)
+
+    dice_loss.DiceLoss.forward = wrapper
+
+
+# mmseg/models/losses/lovasz_loss.py:147 gives an empty tensor, whose mean is nan, where
+# all pixels are ignored, and line 55 drops a dimension where all but one are. Needed
+# until mmseg adds up the one, and keeps the other.
+@after_import('mmseg.models.losses.lovasz_loss')
+def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
+    """Lets LovaszLoss score a single pixel, and none."""
+    import torch
+
+    flatten_probs = lovasz_loss.flatten_probs
+    lovasz_softmax_flat = lovasz_loss.lovasz_softmax_flat
+
+    @functools.wraps(flatten_probs)
+    def flatten(probs: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        scored, labels = flatten_probs(probs, *args)
+        return torch.atleast_2d(scored), labels
+
+    @functools.wraps(lovasz_softmax_flat)
+    def by_class(probs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not probs.numel():
+            return probs.sum()
+        return lovasz_softmax_flat(probs, *args, **kwargs)
+
+    lovasz_loss.flatten_probs = flatten
+    lovasz_loss.lovasz_softmax_flat = by_class
+
+
+# mmseg/models/losses/ohem_cross_entropy_loss.py:85 gives a constant, which cannot be
+# trained with, where all pixels are ignored, and line 90 nan, the mean of none, where
+# all are equally hard. Needed until mmseg gives a loss of 0 for either.
+@after_import('mmseg.models.losses.ohem_cross_entropy_loss')
+def fix_ohem_without_pixels(ohem: Any) -> None:
+    """Makes the loss of no pixels 0; that of scores which are nan stays nan."""
+    forward = ohem.OhemCrossEntropy.forward
+
+    @functools.wraps(forward)
+    def wrapper(self: Any, score: Tensor, target: Tensor) -> Tensor:
+        loss = forward(self, score, target)
+        return (0 * score).sum() + loss.nan_to_num(posinf=float('inf'))
+
+    ohem.OhemCrossEntropy.forward = wrapper
+
+
+# mmseg/structures/sampler/ohem_pixel_sampler.py:51 takes softmax of one channel, and
+# line 80 a loss of each class, as sigmoid ones are, for one of each pixel. Needed until
+# mmseg takes sigmoid of the one, and adds up the other.
+@after_import('mmseg.structures.sampler.ohem_pixel_sampler')
+def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
+    """Lets OHEMPixelSampler choose among pixels with sigmoid losses."""
+    import torch
+
+    sample = ohem_pixel_sampler.OHEMPixelSampler.sample
+
+    @functools.wraps(sample)
+    def wrapper(self: Any, seg_logit: Tensor, seg_label: Tensor) -> Tensor:
+        if self.thresh is None:
+            losses = self.context.loss_decode
+            losses = losses if isinstance(losses, torch.nn.ModuleList) else [losses]
+
+            def of_pixels(*args: Any, **kwargs: Any) -> Tensor:
+                found = [loss(*args, **kwargs) for loss in losses]
+                return sum(each.sum(1) if each.dim() > 3 else each for each in found)
+
+            self = copy.copy(self)
+            self.context = SimpleNamespace(
+                ignore_index=self.context.ignore_index, loss_decode=of_pixels
+            )
+        elif seg_logit.size(1) == 1:  # of background and foreground
+            seg_logit = torch.cat([torch.zeros_like(seg_logit), seg_logit], 1)
+        return sample(self, seg_logit, seg_label)
+
+    ohem_pixel_sampler.OHEMPixelSampler.sample = wrapper
+
+
+# mmseg/models/losses/huasdorff_distance_loss.py:61 wants class weights of as many
+# dimensions as there are classes, and line 138 takes ignored pixels for background.
+# Needed until mmseg wants as many weights, and leaves ignored pixels out.
+@after_import('mmseg.models.losses.huasdorff_distance_loss')
+def fix_hausdorff_loss(hausdorff: Any) -> None:
+    """Lets HuasdorffDisstanceLoss weight classes, and not train with ignored pixels."""
+    hd_loss = hausdorff.hd_loss
+    forward = hausdorff.HuasdorffDisstanceLoss.forward
+
+    @functools.wraps(hd_loss)
+    def weighted(
+        *args: Any,
+        seg_dtm: Tensor,
+        gt_dtm: Tensor,
+        class_weight: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        if class_weight is not None:  # of squared distances
+            scale = class_weight.sqrt().view(-1, 1, 1)
+            seg_dtm, gt_dtm = scale * seg_dtm, scale * gt_dtm
+        return hd_loss(*args, seg_dtm=seg_dtm, gt_dtm=gt_dtm, **kwargs)
+
+    @functools.wraps(forward)
+    def wrapper(
+        self: Any, pred: Tensor, target: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        scored = (target != self.ignore_index).unsqueeze(1)
+        return forward(self, pred.where(scored, pred.detach()), target, *args, **kwargs)
+
+    hausdorff.hd_loss = weighted
+    hausdorff.HuasdorffDisstanceLoss.forward = wrapper
+
+
+def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """Turns labels into one-hot ones of the prediction's shape.
+
+    Args:
+        pred: Scores, of shape (N, C, ...).
+        label: Indices of classes, of shape (N, ...). With a single channel, which is
+            the foreground, 0 and 1.
+        ignored: The label of what is not scored.
+
+    Returns:
+        tuple: One-hot labels, 0 where the label is ignored, and what is scored, of
+            shape (N, ...).
+    """
+    from torch.nn.functional import one_hot
+
+    scored = label != ignored
+    classes = one_hot(label.where(scored, 0), max(pred.size(1), 2)).movedim(-1, 1)
+    return classes[:, -pred.size(1) :] * scored.unsqueeze(1), scored
