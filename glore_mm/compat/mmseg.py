@@ -320,6 +320,7 @@ def fix_hausdorff_loss(hausdorff: Any) -> None:
         **kwargs: Any,
     ) -> Tensor:
         if class_weight is not None:  # of squared distances
+            assert len(class_weight) == seg_dtm.size(1), 'not a weight of each class'
             scale = class_weight.sqrt().view(-1, 1, 1)
             seg_dtm, gt_dtm = scale * seg_dtm, scale * gt_dtm
         return hd_loss(*args, seg_dtm=seg_dtm, gt_dtm=gt_dtm, **kwargs)
