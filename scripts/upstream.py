@@ -21,7 +21,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ('tests', 'configs', 'tools', 'demo', 'projects', 'resources')
+PARTS = ('tests', 'configs', 'tools', 'demo', 'model-index.yml')
 #: Causes of failures, each with what is then printed; the first that fits is taken.
 CAUSES = {
     'The network': 'URLError|HTTPError|ConnectionError|ConnectTimeout|on the Hub',
@@ -52,6 +52,8 @@ def main() -> None:
         for part in PARTS:
             if (args.suite / part).is_dir():
                 shutil.copytree(args.suite / part, folder / part, symlinks=True)
+            elif (args.suite / part).exists():
+                shutil.copy(args.suite / part, folder)
         (folder / args.package).symlink_to(Path(spec.origin).parent)
         if not args.without:
             (folder / 'start').mkdir()

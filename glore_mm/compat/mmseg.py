@@ -6,7 +6,7 @@ import copy
 import functools
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from glore_mm.compat.import_hook import after_import
 
@@ -334,6 +334,41 @@ def fix_hausdorff_loss(hausdorff: Any) -> None:
 
     hausdorff.hd_loss = weighted
     hausdorff.HuasdorffDisstanceLoss.forward = wrapper
+
+
+# mmseg/utils/io.py:30 prints that nibabel is missing, and fails at what it would have
+# imported. Needed until mmseg raises the error.
+@after_import('mmseg.utils.io')
+def fix_missing_nibabel(io: Any) -> None:
+    """Says what reading NIfTI files takes."""
+    datafrombytes = io.datafrombytes
+
+    @functools.wraps(datafrombytes)
+    def wrapper(content: bytes, backend: str = 'numpy') -> Any:
+        if backend == 'nifti' and not find_spec('nibabel'):
+            raise ImportError('NIfTI files are read by nibabel: pip install nibabel')
+        return datafrombytes(content, backend)
+
+    io.datafrombytes = wrapper
+
+
+# mmseg/models/decode_heads/mask2former_head.py:13 and maskformer_head.py:12 go on where
+# there is no mmdet, and fail at the first argument. Needed until mmseg says why.
+@after_import(
+    'mmseg.models.decode_heads.mask2former_head',
+    'mmseg.models.decode_heads.maskformer_head',
+)
+def fix_missing_mmdet(module: Any) -> None:
+    """Says what the heads of MaskFormer and Mask2Former take."""
+    if find_spec('mmdet'):
+        return
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ImportError(f'{type(self).__name__} is built on mmdet: pip install mmdet')
+
+    for name in ('Mask2FormerHead', 'MaskFormerHead'):
+        if hasattr(module, name):
+            getattr(module, name).__init__ = init
 
 
 def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Patches of mmsegmentation."""
 
 import math
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from mmseg.models.losses import (
 )
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import datafrombytes
 
 IGNORED = 255
 WEIGHTS = [1.0, 2.0, 0.5]
@@ -235,3 +237,16 @@ def test_class_weights_of_hausdorff_loss():
     torch.testing.assert_close(loss, 2 * first + 0.5 * second)
     plain = HuasdorffDisstanceLoss()(scores, label)
     torch.testing.assert_close(plain, first + second)
+
+
+@pytest.mark.skipif(find_spec('nibabel') is not None, reason='nibabel is installed')
+def test_missing_nibabel_is_named():
+    with pytest.raises(ImportError, match='pip install nibabel'):
+        datafrombytes(b'', backend='nifti')
+
+
+@pytest.mark.skipif(find_spec('mmdet') is not None, reason='mmdet is installed')
+@pytest.mark.parametrize('head', ['MaskFormerHead', 'Mask2FormerHead'])
+def test_missing_mmdet_is_named(head):
+    with pytest.raises(ImportError, match=f'{head} .*pip install mmdet'):
+        MODELS.build(dict(type=head, in_channels=[4]))
