@@ -79,6 +79,7 @@ class VideoReader:
         if stated and None not in times and len(times) == len(packets):
             self._index = {time: index for index, time in enumerate(sorted(times))}
         self._keys = [t for t, is_key in packets if is_key and self._index]
+        self._matrix: tuple[float, ...] | None = None  # of a decoded frame
 
     def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
         """Frames by index, those that are wanted in ascending order and undamaged.
@@ -140,10 +141,20 @@ class VideoReader:
         Raises:
             UnreadableSampleError: It is to be turned by no multiple of 90°.
         """
-        if frame.rotation % 90:
-            problem = f'rotated by {frame.rotation}°, no multiple of 90°'
-            raise UnreadableSampleError.of(self.path, problem, 'Re-encode it')
-        return np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
+        # more threads do not help, and a forked worker could not end them
+        image = frame.to_ndarray(format='rgb24', threads=1)
+        if self._matrix is None:
+            self._matrix = _display_matrix(frame)
+        # (x, y) is shown at (a x + c y, b x + d y); front cameras mirror
+        a, b, c, d = self._matrix
+        slant = 0.01 * max(map(abs, self._matrix))  # what is less is rounding
+        if abs(b) <= slant >= abs(c):
+            return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+        if abs(a) <= slant >= abs(d):
+            image = image.swapaxes(0, 1)
+            return image[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+        problem = f'rotated by {frame.rotation}°, no multiple of 90°'
+        raise UnreadableSampleError.of(self.path, problem, 'Re-encode it')
 
 
 class FrameFolder:
@@ -312,6 +323,16 @@ def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
     if end < declared - 0.1:  # within what rounding and odd last frames make
         problem = f'truncated, {end:.1f} of {declared:.1f} s'
         raise UnreadableSampleError.of(path, problem)
+
+
+def _display_matrix(frame: Any) -> tuple[float, ...]:
+    """How a frame of PyAV's is to be shown: a, b, c, d."""
+    # of a small copy: a frame that was asked for it is part of a reference cycle
+    matrix = frame.reformat(16, 16, threads=1).side_data.get('DISPLAYMATRIX')
+    if matrix is None:
+        return 1.0, 0.0, 0.0, 1.0
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    return a, b, c, d
 
 
 def _damaged(path: str, index: int, count: int) -> UnreadableSampleError:

@@ -1,6 +1,7 @@
 """Clips from files to batches: readers, lists, bad clips, augmentation."""
 
 import colorsys
+import gc
 import os
 import pickle
 import re
@@ -57,11 +58,15 @@ def write(
     size=SIZE,
     num_frames=NUM_FRAMES,
     rotation=0,
+    mirrored=None,
     uneven=False,
     muxer=None,
     **options,
 ):
-    """Write a video of 25 frames per second; `uneven`: on average."""
+    """Write a video of 25 frames per second; `uneven`: on average.
+
+    `mirrored` shows the point (x, y) at (a x + c y, b x + d y).
+    """
     with av.open(str(path), 'w', options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = size
@@ -71,6 +76,9 @@ def write(
             stream.codec_context.time_base = Fraction(1, 75)
         if rotation:
             stream.set_display_rotation(rotation)
+        if mirrored:
+            a, b, c, d = (value * 2**16 for value in mirrored)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 2**30])
         for index in range(num_frames):
             frame = av.VideoFrame.from_ndarray(picture(index, size), 'rgb24')
             if uneven:
@@ -212,6 +220,24 @@ def test_frames_are_those_that_were_written(videos):
     assert reference(videos / 'rotated90.mp4')[0].shape == (96, 64, 3)
 
 
+@pytest.mark.parametrize(
+    'mirrored, shown',
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda image: image[::-1, ::-1].swapaxes(0, 1)),
+    ],
+    ids=['left and right', 'up and down', 'transposed', 'transposed, turned'],
+)
+def test_a_mirrored_video_is_seen_as_players_show_it(mirrored, shown, tmp_path):
+    """Some front cameras write such a display matrix."""
+    path = write(tmp_path / 'a.mp4', num_frames=9, mirrored=mirrored)
+    (read_one,), frames = read(path, [7])['imgs'], list(iter_frames(open_video(path)))
+    for image in (read_one, frames[7]):
+        assert np.abs(image.astype(int) - shown(picture(7))).mean() < 6
+
+
 @pytest.mark.parametrize('name', ['h264.mp4', 'rotated90.mp4', 'rotated270.mp4'])
 def test_a_captioned_copy_is_upright_and_whole(name, videos, tmp_path):
     """What tools/infer.py --out-dir writes, below the bar with the caption."""
@@ -236,6 +262,8 @@ def test_nothing_is_left_open_and_results_can_be_pickled(videos):
     assert pickle.loads(pickle.dumps(results))['total_frames'] == NUM_FRAMES
     opened = [os.path.realpath(link) for link in Path('/proc/self/fd').iterdir()]
     assert not [path for path in opened if 'h264.mp4' in path]
+    frames = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+    assert not [frame for frame in frames if frame.width > 16]
     first, second = results['imgs']
     first[:] = 0  # as flipping in place would
     assert second.any()
