@@ -161,13 +161,18 @@ class HubNetwork(
         cfg = load_config(config, dict(options or {}))
         if isinstance(results, str | Path):
             results = _read_results(results)
+        parts = _plain({key: cfg[key] for key in _parts(cfg)})
+        for _, node in walk_config(parts):
+            # a base of an OpenMMLab package names the scope that is the default anyway
+            if isinstance(node, dict) and node.get('_scope_') == cfg.default_scope:
+                del node['_scope_']
         network = cls(
             dict(
                 name=str(config),
                 classes=[],
                 dataset=cfg.get('test_dataloader', {}).get('dataset', {}).get('type'),
                 results=dict(results or {}),
-                **_plain({key: cfg[key] for key in _parts(cfg)}),
+                **parts,
             )
         )
         # the list that is in the mixin's copy of the config, too

@@ -1,6 +1,9 @@
 """Networks for the Hugging Face Hub, in local folders."""
 
+import copy
+import io
 import json
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -73,6 +76,58 @@ def test_comes_back_as_it_was(trained, saved, tmp_path):
     network.save_pretrained(tmp_path / 'again')
     for file in ('config.json', 'README.md'):
         assert (tmp_path / 'again' / file).read_text() == (saved / file).read_text()
+
+
+def saved_and_loaded(network):
+    file = io.BytesIO()
+    torch.save(network, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize(
+    'duplicate',
+    [
+        copy.deepcopy,
+        lambda network: pickle.loads(pickle.dumps(network)),
+        lambda network: torch.optim.swa_utils.AveragedModel(network).module,
+        saved_and_loaded,
+    ],
+    ids=['deepcopy', 'pickle', 'AveragedModel', 'torch.save'],
+)
+def test_copies(trained, saved, duplicate, tmp_path, monkeypatch):
+    # which the tools set where they read a config
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
+    *_, images, logits = trained
+    network = duplicate(HubNetwork.from_pretrained(saved))
+    with torch.no_grad():
+        assert torch.allclose(network(images), logits, atol=1e-5)
+    network.save_pretrained(tmp_path / 'copy')
+    for file in ('config.json', 'README.md'):
+        assert (tmp_path / 'copy' / file).read_text() == (saved / file).read_text()
+
+
+def test_a_base_of_mmsegmentation(tmp_path):
+    """Such a config has the key '_scope_', which the Hub's may not."""
+    config = tmp_path / 'config.py'
+    config.write_text(
+        "_base_ = ['mmseg::_base_/models/fcn_r50-d8.py',\n"
+        "          'mmseg::_base_/datasets/cityscapes.py',\n"
+        "          'mmseg::_base_/default_runtime.py']\n"
+        'model = dict(pretrained=None)\n'
+    )
+    cfg = load_config(config)
+    assert cfg.model['_scope_'] == cfg.default_scope == 'mmseg'
+    about = dict(dataset_meta=dict(classes=[f'class {i}' for i in range(19)]))
+    weights = dict(state_dict=build_model(cfg).state_dict(), meta=about)
+    write_checkpoint(weights, str(tmp_path / 'net.pth'))
+    network = HubNetwork.from_checkpoint(config, tmp_path / 'net.pth')
+    network.save_pretrained(tmp_path / 'repo')
+    assert '_scope_' not in (tmp_path / 'repo' / 'config.json').read_text()
+    images = torch.rand(1, 3, 32, 32) * 255
+    found = HubNetwork.from_pretrained(tmp_path / 'repo')
+    with torch.no_grad():
+        assert torch.equal(found(images), network(images))
 
 
 def test_model_card(trained, saved):
