@@ -1,6 +1,7 @@
 """Runs of several processes: the same figures as of one, and one end for all."""
 
 import os
+import re
 import runpy
 import signal
 import time
@@ -149,3 +150,49 @@ def test_two_nodes_train_as_one(tmp_path):
     runs.append(soak.launch(tmp_path, config, 'alone', 2, *share))
     assert [run.wait() for run in runs] == [0, 0, 0]
     assert soak.differences(tmp_path / 'nodes', tmp_path / 'alone') == []
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'options', 'told'),
+    [
+        (dict(frozen_stages=2, norm_eval=True), (), None),
+        (
+            dict(out_indices=(2,)),
+            (),
+            r'error: 25 parameters have no part in the loss: backbone\.layer4\.0\.conv1'
+            r'\.weight, .* and 20 more\. .* find_unused_parameters=True',
+        ),
+        (dict(out_indices=(2,)), ('find_unused_parameters=True',), None),
+        (
+            dict(with_cp=True),
+            ('find_unused_parameters=True',),
+            r'error: backbone\.layer4\S+ is used twice .* static_graph=True',
+        ),
+    ],
+    ids=['frozen', 'unused', 'unused, told', 'with_cp'],
+)
+def test_parameters_without_a_gradient(
+    backbone, options, told, small_data, tool, tmp_path
+):
+    """Units behind frozen stages, and in stages that the head does not take."""
+    backbone = dict(type='ResNet', depth=18, **backbone)
+    channels = 256 if 'out_indices' in backbone else 512
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = '{soak.ROOT}/configs/cls/glore_mini.py'\n"
+        f'model = dict(head=dict(in_channels={channels}), backbone=dict(\n'
+        f'    backbone=dict(_delete_=True, **{backbone!r}),\n'
+        '    placement=dict(layer2=1, layer4=1)))\n'
+        f'data = dict(data_root={str(small_data["cls"])!r})\n'
+        'val_dataloader = test_dataloader = dict(dataset=data)\n'
+        'train_dataloader = dict(batch_size=2, **val_dataloader)\n'
+        'train_cfg = dict(max_epochs=1)\n'
+        'param_scheduler = []\n'
+    )
+    options = ('--cfg-options', *options) if options else ()
+    done = tool('dist_train.sh', config, 2, *options, cwd=tmp_path, check=False)
+    if told is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1 and re.search(told, done.stderr), done.stderr
+        assert 'Traceback' not in done.stderr
