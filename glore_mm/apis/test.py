@@ -7,8 +7,8 @@ from glore_mm.config.build import build_model, config_key_context
 from glore_mm.config.checks import check_datasets, check_test_config, has_labels
 from glore_mm.config.datasets import first_dataset, leaf_datasets
 from glore_mm.config.load import TASK_TITLES, find_task_name
+from glore_mm.engine.explain_errors import explain_errors
 from glore_mm.engine.runner import QuietRunner, build_runner, shutdown_workers
-from glore_mm.engine.sanity_check import explain_errors
 from glore_mm.engine.weights import (
     check_state_dict,
     checkpoint_classes,

@@ -9,16 +9,16 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from glore_mm.engine.ddp_errors import ddp_error_context
 from glore_mm.engine.determinism import (
     iter_preserving_rng,
     preserve_rng_state,
     set_rng_state,
 )
+from glore_mm.engine.explain_errors import explain_errors
 from glore_mm.engine.hooks.checkpoint import get_checkpoint_hook
 from glore_mm.engine.non_finite_loss import NonFiniteLossGuard
 from glore_mm.engine.resume import ResumeState
-from glore_mm.engine.sanity_check import check_validation, explain_errors
+from glore_mm.engine.sanity_check import check_validation
 from glore_mm.engine.signals import handle_signals, pending_signal, raise_interrupted
 
 
@@ -65,7 +65,7 @@ class _ResumableLoop(BaseLoop):
             data_batch (dict): From the data loader.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        with explain_errors(self.runner.model), ddp_error_context(self.runner.model):
+        with explain_errors(self.runner.model):
             outputs = self._loss_guard.train_step(data_batch)
         self._stopping = pending_signal() is not None
         if get_world_size() > 1:

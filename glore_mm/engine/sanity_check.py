@@ -1,32 +1,13 @@
 """Validate one batch before training: what only validation uses fails early."""
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 
 import torch
 from mmengine.runner import Runner
-from torch import nn
 
 from glore_mm.engine.determinism import preserve_rng_state
+from glore_mm.engine.explain_errors import explain
 from glore_mm.utils.errors import UserError, error_summary, summarize_list
-
-#: Errors of the libraries below that a config can cure, by a part of the message.
-_ADVICE = {
-    'image size in a batch should be the same': (
-        'the images of a batch have different sizes. Give batch_size=1 to the data '
-        'loader, or let the preprocessor pad: '
-        'model.data_preprocessor.test_cfg=dict(size_divisor=32)'
-    ),
-    'stack expects each tensor to be equal size': (
-        'the samples of a batch have different sizes. Give batch_size=1 to the data '
-        'loader, or a crop of one size to its pipeline'
-    ),
-    'Expected more than 1 value per channel when training': (
-        'batch norm cannot train on a single value per channel: a batch of one sample '
-        'with a 1×1 map. Give a larger batch_size with drop_last=True, or a larger crop'
-    ),
-}
 
 
 def check_validation(runner: Runner) -> None:
@@ -44,7 +25,8 @@ def check_validation(runner: Runner) -> None:
     loader = loop.dataloader
     runner.logger.disabled = True
     try:
-        with preserve_rng_state(), torch.no_grad():
+        with preserve_rng_state(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of classes that the batch lacks
             indices = list(next(iter(loader.batch_sampler)))
             batch = loader.collate_fn([loader.dataset[i] for i in indices])
             runner.model.eval()
@@ -54,43 +36,13 @@ def check_validation(runner: Runner) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = _explanation(error, runner.model) or error_summary(error)
+        reason = explain(error, runner.model) or error_summary(error)
         raise UserError(
             f'validation fails on its first batch, tried before training: {reason}'
         ) from error
     finally:
         runner.logger.disabled = False
     _check_monitors(runner, metrics)
-
-
-@contextmanager
-def explain_errors(model: nn.Module) -> Iterator[None]:
-    """Turn errors of the libraries below that a config can cure into UserErrors."""
-    try:
-        yield
-    except (AssertionError, RuntimeError, ValueError) as error:
-        explanation = _explanation(error, model)
-        if explanation is None:
-            raise
-        raise UserError(explanation) from error
-
-
-def _explanation(error: Exception, model: nn.Module) -> str | None:
-    for part, advice in _ADVICE.items():
-        if part in str(error):
-            layer = _failed_layer(error, model)
-            return f'{layer}: {advice}' if layer else advice
-    return None
-
-
-def _failed_layer(error: Exception, model: nn.Module) -> str | None:
-    """The name of the innermost layer that an error came from."""
-    names = {module: name for name, module in model.named_modules()}
-    layer = None
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        owner = frame.f_locals.get('self')
-        layer = names.get(owner, layer) if isinstance(owner, nn.Module) else layer
-    return layer
 
 
 def _check_monitors(runner: Runner, metrics: dict[str, object]) -> None:
