@@ -25,6 +25,7 @@ from mmengine.registry import MODELS, init_default_scope
 from options import cfg_options
 from paths import ROOT
 from PIL import Image
+from squares import write_squares
 
 import glore_mm.seg  # noqa: F401, registers mmseg's backbones
 from glore_mm.apis.convert import convert_checkpoint
@@ -119,7 +120,11 @@ def test_python(page, tmp_path, monkeypatch):
         write_exported()
     variables = {}
     for text in blocks(page, 'python'):
-        if '_base_' in text:
+        if name := file_name(text):
+            Path(name).write_text(text)
+            if '_base_' in text:
+                assert find_units(build_model(load_config(name)))
+        elif '_base_' in text:
             config(text, page)
         else:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -127,6 +132,12 @@ def test_python(page, tmp_path, monkeypatch):
             if 'custom_imports' in text:  # a part of a config
                 init_default_scope('mmseg')
                 assert find_units(MODELS.build(variables['model']['backbone']))
+
+
+def file_name(text: str) -> str | None:
+    """The file that a block is the content of, by its first line."""
+    found = re.match(r'# (\w+\.py)\n', text)
+    return found and found[1]
 
 
 def write_exported() -> None:
@@ -320,6 +331,13 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         (kinetics / f'{split}.csv').write_text('\n'.join(rows))
         shutil.copy(video / f'kinetics400_{split}_list_videos.txt', kinetics)
 
+    fields = write_squares(data / 'fields')
+    for path in [*fields.glob('img/*/*')]:
+        Image.open(path).save(path.with_suffix('.jpg'))
+        path.unlink()
+    (fields / 'img' / 'test').symlink_to('val')
+    (tmp_path / 'new_images').symlink_to(fields / 'img' / 'val')
+
     image = Image.open(min(seg.glob('leftImg8bit/val/*/*.png')))
     for folder in ('photos', 'more', 'folder'):
         (tmp_path / folder).mkdir()
@@ -444,6 +462,9 @@ RUN = [p for p in PAGES if any(not why_not_run(words) for words in commands(p))]
 @pytest.mark.parametrize('page', named(RUN, quick=('evidence', 'performance')))
 def test_commands_run(page, place):
     """Those of a page, one after the other."""
+    for text in blocks(page, 'python'):
+        if name := file_name(text):
+            Path(name).write_text(text)
     for words in commands(page):
         if not why_not_run(words):
             run_small(words, page)
@@ -455,8 +476,8 @@ def test_tutorial(page, tmp_path, monkeypatch):
     """All of it, from an empty folder."""
     monkeypatch.chdir(tmp_path)
     for language, text in all_blocks(page):
-        if language == 'python' and text.startswith('# '):
-            Path(text.partition('\n')[0].removeprefix('# ')).write_text(text)
+        if language == 'python' and (name := file_name(text)):
+            Path(name).write_text(text)
         elif language == 'python':
             exec(compile(text, page.name, 'exec'), {})
         elif language in SHELL:
