@@ -38,7 +38,8 @@ def test(
     content = read_any_checkpoint(checkpoint)
     check_state_dict(cfg, build_model(cfg), content, checkpoint)
     expected = {checkpoint: checkpoint_classes(content)}
-    if not has_labels(check_datasets(cfg, 'test', expected=expected)['test']):
+    datasets = check_datasets(cfg, 'test', expected=expected)
+    if not has_labels(cfg, datasets['test']):
         _leave_out_scores(cfg)
     cfg.load_from = checkpoint
     if tta:

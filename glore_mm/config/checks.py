@@ -86,7 +86,7 @@ def check_datasets(
         check_metainfo(f'{key} of {cfg.filename}', metainfo)
         names = classes[key] = metainfo.get('classes')
         _check_batch(cfg, loop, len(datasets[loop]))
-        if loop != 'test' and not has_labels(datasets[loop]):
+        if loop != 'test' and not has_labels(cfg, datasets[loop]):
             raise UserError(
                 f'{cfg.filename}: {key} has no labels, which only a test can do without'
             )
@@ -97,10 +97,12 @@ def check_datasets(
     return datasets
 
 
-def has_labels(dataset: BaseDataset) -> bool:
+def has_labels(cfg: Config, dataset: BaseDataset) -> bool:
     """Whether the samples of a data set have labels; those of a test may not."""
-    sample = dataset.get_data_info(0)
-    return any(key in sample for key in ('seg_map_path', 'gt_label', 'label'))
+    if cfg.default_scope == 'mmaction':  # its lists have them
+        return True
+    keys = dataset.get_data_info(0)
+    return any(key == 'seg_map_path' or key.startswith('gt_') for key in keys)
 
 
 def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:

@@ -10,7 +10,12 @@ from mmseg.registry import DATASETS
 from glore_mm.synthetic.long_range_strips import COLORS
 from glore_mm.utils.annotations import read_lines
 from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
-from glore_mm.utils.errors import UnreadableSampleError, UserError, shorten
+from glore_mm.utils.errors import (
+    UnreadableSampleError,
+    UserError,
+    shorten,
+    summarize_list,
+)
 from glore_mm.utils.images import read_image
 from glore_mm.utils.paths import list_files
 
@@ -41,6 +46,12 @@ class ImageMaskDataset(BaseSegDataset):
         Raises:
             UserError: A folder is missing or empty, or a file has no partner.
         """
+        if not self.metainfo.get('classes'):
+            raise UserError(
+                f'{type(self).__name__} has no classes; its METAINFO has '
+                f'{summarize_list(self.metainfo)}. Name them: METAINFO = '
+                "dict(classes=('a', 'b'), palette=[[0, 0, 0], [255, 0, 0]])"
+            )
         image_dir = self.data_prefix['img_path']
         images = _files_by_key(image_dir, self.image_endings)
         if not images:

@@ -268,6 +268,25 @@ def test_lists_that_name_something_else(load, checkpoint, tmp_path, line, messag
         run_test(cfg, checkpoint)
 
 
+def test_classes_under_their_name_of_mmseg_0(load, tmp_path):
+    """mmsegmentation #3199: CLASSES and PALETTE in METAINFO."""
+    (tmp_path / 'old_names.py').write_text(
+        'from squares_dataset import DATASETS, ImageMaskDataset\n'
+        '@DATASETS.register_module(force=True)\n'
+        'class OldNames(ImageMaskDataset):\n'
+        "    METAINFO = dict(CLASSES=('ground', 'square'), PALETTE=[[0] * 3] * 2)\n"
+    )
+    options = [
+        "custom_imports=dict(imports=['glore_mm.seg','squares_dataset','old_names'])",
+        'train_dataloader.dataset.type=OldNames',
+    ]
+    with pytest.raises(
+        UserError,
+        match='OldNames has no classes; its METAINFO has CLASSES, PALETTE',
+    ):
+        train(load(*options), seed=0)  # fmt: skip
+
+
 def test_endings_in_upper_case(load, checkpoint, tmp_path):
     root = write_squares(tmp_path / 'upper')
     for path in [*root.rglob('*.png')]:
