@@ -164,11 +164,14 @@ def _check_binary(
     if head.get('out_channels', head.get('num_classes')) != 1:
         return
     for loss in losses or [dict(type='CrossEntropyLoss')]:
-        if type_name(loss) == 'CrossEntropyLoss' and not loss.get('use_sigmoid'):
+        kind = type_name(loss)
+        softmax = kind == 'CrossEntropyLoss' and not loss.get('use_sigmoid')
+        if softmax or kind in ('OhemCrossEntropy', 'TverskyLoss'):
             raise UserError(
-                f'{cfg.filename}: {key} has one output channel, which a softmax cannot '
-                f'train. Give {key}.loss_decode.use_sigmoid=True, or two channels: '
-                'num_classes=2 without out_channels.'
+                f'{cfg.filename}: {key} has one output channel, which the softmax of '
+                f"{kind} cannot train. Give loss_decode=dict(type='CrossEntropyLoss', "
+                'use_sigmoid=True), or two channels: num_classes=2 without '
+                'out_channels.'
             )
 
 

@@ -73,7 +73,8 @@ def checkpoint(project):
         (['model.decode_head.loss_decode.class_weight=[1.0,2.0,3.0]'],
          'loss_decode.class_weight has 3 numbers for 2 classes'),
         (['model.decode_head.out_channels=1'],
-         'model.decode_head has one output channel, which a softmax cannot train'),
+         'model.decode_head has one output channel, which the softmax of '
+         'CrossEntropyLoss cannot train'),
         (["val_dataloader.dataset.data_prefix=dict(_delete_=True,img_path='img/val')"],
          'val_dataloader.dataset has no labels, which only a test can do without'),
         (["train_dataloader.dataset.metainfo=dict(classes='forgery')"],
