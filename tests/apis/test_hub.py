@@ -118,7 +118,7 @@ def test_a_base_of_mmsegmentation(tmp_path):
     )
     cfg = load_config(config)
     assert cfg.model['_scope_'] == cfg.default_scope == 'mmseg'
-    about = dict(dataset_meta=dict(classes=[f'class {i}' for i in range(19)]))
+    about = dict(dataset_meta=dict(classes=CLASSES['seg']))
     weights = dict(state_dict=build_model(cfg).state_dict(), meta=about)
     write_checkpoint(weights, str(tmp_path / 'net.pth'))
     network = HubNetwork.from_checkpoint(config, tmp_path / 'net.pth')
