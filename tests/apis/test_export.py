@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmseg.datasets import CityscapesDataset
 from paths import ROOT
 
 from glore_mm.apis import export as room
@@ -17,6 +16,7 @@ from glore_mm.checkpoints.files import write_checkpoint
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.insertion import find_units
+from glore_mm.seg import CityscapesFolders
 from glore_mm.utils.errors import UserError
 
 CONFIGS = ROOT / 'configs'
@@ -85,7 +85,7 @@ def network(tmp_path_factory):
 
 def names_of(task):
     if task == 'seg':
-        return list(CityscapesDataset.METAINFO['classes'])
+        return list(CityscapesFolders.METAINFO['classes'])
     return [f'class {i}' for i in range(CLASSES[task])]
 
 

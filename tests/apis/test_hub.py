@@ -12,7 +12,6 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, hub_mixin
 from mmengine.config import Config
-from mmseg.datasets import CityscapesDataset
 from paths import ROOT
 
 from glore_mm.apis.hub import TRUSTED, HubNetwork
@@ -20,11 +19,12 @@ from glore_mm.apis.tasks import get_task
 from glore_mm.checkpoints.files import read_checkpoint, write_checkpoint
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
+from glore_mm.seg import CityscapesFolders
 from glore_mm.utils.errors import UserError
 
 INPUTS = dict(seg=(1, 3, 64, 96), cls=(2, 3, 64, 64), video=(1, 3, 4, 48, 48))
 CLASSES = dict(
-    seg=list(CityscapesDataset.METAINFO['classes']),
+    seg=list(CityscapesFolders.METAINFO['classes']),
     cls=list('abcdefghij'),
     video=list('abcd'),
 )
