@@ -11,8 +11,9 @@ from torch import nn
 from glore_mm.checkpoints.conversion import is_released
 from glore_mm.checkpoints.files import get_state_dict, read_checkpoint
 from glore_mm.config.build import build_model
-from glore_mm.config.checks import check_heads, check_same_classes
+from glore_mm.config.checks import check_same_classes
 from glore_mm.config.datasets import dataset_metainfo, first_dataset
+from glore_mm.config.heads import check_heads
 from glore_mm.utils.errors import UserError, error_message
 
 

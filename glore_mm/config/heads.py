@@ -1,0 +1,115 @@
+"""Checks of heads, their losses and top-k against the classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from glore_mm.config.build import get_by_path, walk_config
+from glore_mm.config.datasets import type_name
+from glore_mm.utils.errors import UserError
+
+#: Heads of a network, and the key of their losses: mmsegmentation's, mmpretrain's,
+#: mmaction2's.
+_HEADS = dict(
+    decode_head='loss_decode',
+    auxiliary_head='loss_decode',
+    head='loss',
+    cls_head='loss_cls',
+)
+
+
+def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
+    """Make sure that the heads of a network fit the classes.
+
+    Args:
+        cfg (Config): The config.
+        source (str): What has the classes, for messages.
+        classes (Sequence[str]): Their names.
+
+    Raises:
+        UserError: A head is made for another number of classes, or its loss is.
+    """
+    count = len(classes)
+    for key, head, losses in _heads(cfg):
+        found = head.get('num_classes', count)
+        # one channel tells two classes apart
+        if found != count and (found, count) != (1, 2):
+            raise UserError(
+                f'{cfg.filename}: {source} has {count} classes, but {key}.num_classes '
+                f'is {found}. They must be the same.'
+            )
+        for loss_key, loss in losses:
+            weights = loss.get('class_weight')
+            if isinstance(weights, list | tuple) and len(weights) != found:
+                raise UserError(
+                    f'{cfg.filename}: {loss_key}.class_weight has {len(weights)} '
+                    f'numbers for {found} classes; give one for each'
+                )
+        if key.startswith(('model.decode', 'model.aux')) and found <= 2:
+            _check_binary(cfg, key, head, [loss for _, loss in losses])
+        check_top_k(cfg, source, max(found, 2), key)
+
+
+def _heads(
+    cfg: Config,
+) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, Mapping[str, Any]]]]]:
+    """The heads of a network, each with its losses; all with their config keys."""
+    model = cfg.model.get('module', cfg.model)  # that of a TTA model
+    for name, loss_name in _HEADS.items():
+        for key, head in _each(f'model.{name}', model.get(name)):
+            losses = _each(f'{key}.{loss_name}', head.get(loss_name))
+            yield key, head, list(losses)
+
+
+def _each(key: str, part: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A part of a config, or each part of a list, with its key."""
+    if isinstance(part, Mapping):
+        yield key, part
+    elif isinstance(part, list | tuple):
+        for index, each in enumerate(part):
+            yield from _each(f'{key}.{index}', each)
+
+
+def _check_binary(
+    cfg: Config, key: str, head: Mapping[str, Any], losses: list[Mapping[str, Any]]
+) -> None:
+    """Make sure that the loss of a head with one channel is that of a sigmoid."""
+    if head.get('out_channels', head.get('num_classes')) != 1:
+        return
+    for loss in losses or [dict(type='CrossEntropyLoss')]:
+        kind = type_name(loss)
+        softmax = kind == 'CrossEntropyLoss' and not loss.get('use_sigmoid')
+        if softmax or kind in ('OhemCrossEntropy', 'TverskyLoss'):
+            raise UserError(
+                f'{cfg.filename}: {key} has one output channel, which the softmax of '
+                f"{kind} cannot train. Give loss_decode=dict(type='CrossEntropyLoss', "
+                'use_sigmoid=True), or two channels: num_classes=2 without '
+                'out_channels.'
+            )
+
+
+def check_top_k(cfg: Config, source: str, count: int, place: str) -> None:
+    """Make sure that a head or an evaluator ranks no more classes than there are.
+
+    Args:
+        cfg (Config): The config.
+        source (str): What has the classes, for messages.
+        count (int): How many there are.
+        place (str): The config key of the head or the evaluator.
+
+    Raises:
+        UserError: It ranks more.
+    """
+    for path, node in walk_config(get_by_path(cfg, place)):
+        if not isinstance(node, Mapping):
+            continue
+        key, found = f'{place}.{path}'.rstrip('.'), node.get('topk')
+        if node.get('type') == 'AccMetric' and 'metric_options' not in node:
+            key, found = f'{key}.metric_options.top_k_accuracy', (1, 5)  # its default
+        top = max(found) if isinstance(found, list | tuple) and found else found
+        if isinstance(top, int) and top > count:
+            raise UserError(
+                f'{cfg.filename}: {key}.topk is {found}, but {source} has {count} '
+                f'classes. Give topk=(1,).'
+            )
