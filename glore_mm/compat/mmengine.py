@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pickle import UnpicklingError
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakSet
 
 from glore_mm.compat.import_hook import add_module, after_import
 
@@ -250,21 +251,30 @@ def fix_onedl_safe_globals(checkpoint: Any) -> None:
         checkpoint.get_torch_safe_globals = list
 
 
+_ddp_models: WeakSet[Any] = WeakSet()  # that hold the process group
+
+
 # mmengine/dist/utils.py:130,164,221 sets a CUDA device whatever the backend is, and the
 # default one, nccl, wants GPUs. Needed until mmengine takes gloo on a CPU. Nor does it
-# end the group, and gloo's threads, alive when a finished program exits, now and then
-# abort it (exit code -6). Needed until mmengine destroys what it initialises.
+# end the group. A thread of gloo's that is to free a tensor when the interpreter has
+# gone aborts the program (exit code -6; pytorch/pytorch#179291). The threads end with
+# the last reference to the group. Needed until torch ends them.
 @after_import('mmengine.dist.utils')
 def fix_process_group_on_cpu(utils: Any) -> None:
-    """Initialises the process group with gloo on a CPU; destroys it at the end."""
+    """Initialises the process group with gloo on a CPU; ends its threads at exit."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
         return
 
     def end_group() -> None:
-        if utils.torch_dist.is_initialized():
-            utils.torch_dist.destroy_process_group()
+        if not utils.torch_dist.is_initialized():
+            return
+        group = utils.torch_dist.group.WORLD
+        utils.torch_dist.destroy_process_group()
+        for model in _ddp_models:
+            del model.reducer, model.logger, model.process_group
+        del group  # the last one: waits for the threads, which may need the GIL
 
     def on_cpu(init: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(init)
@@ -299,6 +309,7 @@ def fix_ddp_on_cpu(distributed: Any) -> None:
     @functools.wraps(init)
     def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
         init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
+        _ddp_models.add(self)
 
     distributed.MMDistributedDataParallel.__init__ = init_on_cpu
 

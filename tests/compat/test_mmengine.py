@@ -226,7 +226,7 @@ def test_real_getattr_is_not_allowed():
 
 
 RUNNER = """
-    import json, os, sys
+    import atexit, json, os, sys, time
     import glore_mm
     import torch
     from mmengine.evaluator import BaseMetric
@@ -296,6 +296,14 @@ RUNNER = """
         return runner
 
 
+    def count_threads():
+        time.sleep(0.5)  # Linux lists a thread that was joined for a moment
+        names = [open(f'/proc/self/task/{task}/comm').read()
+                 for task in os.listdir('/proc/self/task')]
+        print('threads of gloo:', sum('gloo' in name for name in names), flush=True)
+
+
+    atexit.register(count_threads)  # called after what is registered later
     train(1, False, sys.argv[1])
     runner = train(2, True, sys.argv[1])
     scalars = runner.message_hub.log_scalars
@@ -337,6 +345,8 @@ def test_two_processes_train_validate_save_and_resume(runner):
         assert rank['backend'] == 'gloo'
         assert (rank['epoch'], rank['iterations'], rank['samples']) == (2, 4, 8)
     assert seen[0]['weight'] == seen[1]['weight'] != [1, 1, 1]
+    # one that would free a tensor without an interpreter would abort the program
+    assert log.count('threads of gloo: 0') == 2
     assert log.count(WARNING) == 2  # one each time that a model is wrapped, on rank 0
     logs = [file.read_text() for file in Path('work').glob('*/*.log')]
     assert [text.count(WARNING) for text in logs] == [1, 1]
