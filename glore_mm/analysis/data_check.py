@@ -24,7 +24,7 @@ class _Look:
     """What some samples of a data set hold."""
 
     count: int = 0
-    digests: Counter[bytes] = field(default_factory=Counter)  # of the images
+    digests: set[bytes] = field(default_factory=set)  # of the images
     sums: list[np.ndarray] = field(default_factory=list)  # of x and x², by channel
     pixels: Counter[int] = field(default_factory=Counter)  # by label
     smaller: list[str] = field(default_factory=list)  # label maps than their images
@@ -88,7 +88,7 @@ def _look_at(dataset: BaseDataset) -> _Look:
         look.count += 1
         image, labels = results.get('img'), results.get('gt_seg_map')
         if image is not None:
-            look.digests[hashlib.sha256(image.tobytes()).digest()] += 1
+            look.digests.add(hashlib.sha256(image.tobytes()).digest())
             values = image.reshape(-1, image.shape[-1]).astype(float)
             look.sums.append(np.stack([values.mean(0), (values**2).mean(0)]))
         if labels is not None:
@@ -176,14 +176,18 @@ def _numbers(values: Any) -> str:
 
 def _duplicates(train: BaseDataset, val: BaseDataset) -> Iterator[str]:
     """Files that both data sets have, by content."""
-    by_size: dict[int, list[str]] = {}
-    for path in _files(train, _FILES):
-        by_size.setdefault(os.path.getsize(path), []).append(path)
+    sizes: set[int] = set()
+    digests: dict[bytes, str] = {}  # path of val by content
+    for path in _files(val, _SAMPLES):  # the time of both loops is that of reading, too
+        sizes.add(os.path.getsize(path))
+        digests.setdefault(_digest(path), path)
     pairs = []
-    for path in _files(val, _SAMPLES):
-        alike = by_size.get(os.path.getsize(path), ())
-        digest = _digest(path) if alike else None
-        pairs += [(path, other) for other in alike if _digest(other) == digest][:1]
+    for path in _files(train, _FILES):
+        twin = None
+        if os.path.getsize(path) in sizes:
+            twin = digests.pop(_digest(path), None)
+        if twin:
+            pairs.append((twin, path))
     if pairs:
         path, other = pairs[0]
         yield (

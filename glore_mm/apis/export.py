@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import glore_mm
 from glore_mm.apis.tasks import example_inputs, get_task
 from glore_mm.block_info import eval_mode
+from glore_mm.config.build import get_data_preprocessor
 from glore_mm.config.load import TASKS
 from glore_mm.engine.weights import load_network
 from glore_mm.insertion import find_units
@@ -251,8 +252,7 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
         tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and deviation of each
         channel, of values from 0 to 255.
     """
-    given = cfg.get('data_preprocessor') or {}  # where mmpretrain's configs have it
-    given = cfg.model.get('data_preprocessor') or given
+    given = get_data_preprocessor(cfg)
     channels = get_task(cfg).channels
     if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
         channels = channels[::-1]

@@ -16,7 +16,7 @@ from glore_mm.apis.tasks import get_task
 from glore_mm.checkpoints.files import read_checkpoint, write_checkpoint
 from glore_mm.config.build import build_model, walk_config
 from glore_mm.config.load import TASKS, load_config
-from glore_mm.engine.weights import load_network
+from glore_mm.engine.weights import load_weights
 from glore_mm.insertion import find_units
 from glore_mm.utils.errors import UserError
 
@@ -176,9 +176,7 @@ class HubNetwork(
             )
         )
         # the list that is in the mixin's copy of the config, too
-        trained, classes = load_network(cfg, str(checkpoint))
-        network.classes.extend(classes)
-        network.model.load_state_dict(trained.state_dict())
+        network.classes.extend(load_weights(cfg, network.model, str(checkpoint)))
         return network.eval()
 
     def forward(self, images: Tensor) -> Tensor:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from glore_mm.utils.errors import UserError, summarize_list
-from glore_mm.utils.images import IMAGE_SUFFIXES, unreadable_image
+from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.visualization.drawing import index_image, save_image
 
@@ -49,12 +48,12 @@ def colors_to_indices(
     Raises:
         UserError: It cannot be read, or has other colours.
     """
-    codes = _codes(_read_rgb(path))
+    codes = _codes(np.asarray(read_image(path)))
     table = {int(code): index for index, code in enumerate(_codes(np.array(palette)))}
     found, places = np.unique(codes, return_inverse=True)
     unknown = [code for code in found.tolist() if code not in table]
     if unknown and others is None:
-        colors = [f'({c >> 16}, {c >> 8 & 255}, {c & 255})' for c in unknown]
+        colors = list(map(_color, unknown))
         raise UserError(
             f'{path} has {len(colors)} colour(s) that are no class: '
             f'{summarize_list(colors)}. Add them to the palette, or give '
@@ -72,7 +71,9 @@ def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
     """
     counts: dict[int, int] = {}
     for path in expand_inputs([folder], IMAGE_SUFFIXES):
-        found, pixels = np.unique(_codes(_read_rgb(path)), return_counts=True)
+        found, pixels = np.unique(
+            _codes(np.asarray(read_image(path))), return_counts=True
+        )
         for code, count in zip(found.tolist(), pixels.tolist(), strict=True):
             counts[code] = counts.get(code, 0) + count
         if len(counts) > 256:
@@ -81,15 +82,12 @@ def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
                 'or were saved as JPEG, which changes colours'
             )
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return {(c >> 16, c >> 8 & 255, c & 255): count for c, count in ordered}
+    return {_color(code): count for code, count in ordered}
 
 
-def _read_rgb(path: str) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert('RGB'))
-    except Exception as error:  # each format has its own
-        raise unreadable_image(path, error, what='a mask') from error
+def _color(code: int) -> tuple[int, int, int]:
+    """RGB of a number from `_codes`."""
+    return code >> 16, code >> 8 & 255, code & 255
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:

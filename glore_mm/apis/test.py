@@ -1,5 +1,7 @@
 """Test a checkpoint with mmengine's Runner."""
 
+from typing import Any
+
 from mmengine.config import Config
 
 from glore_mm.apis.tasks import get_task
@@ -77,11 +79,14 @@ def add_test_outputs(
     hooks = {task.submission_hook: submission_dir, task.visualization_hook: show_dir}
     added = [dict(type=kind, folder=folder) for kind, folder in hooks.items() if folder]
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *added]
-    present = cfg.test_evaluator
-    evaluators = list(present) if isinstance(present, list) else [present]
-    if dump:
-        evaluators.append(dict(type=task.dump_metric, path=dump))
-    cfg.test_evaluator = evaluators
+    added = [dict(type=task.dump_metric, path=dump)] if dump else []
+    cfg.test_evaluator = [*_evaluators(cfg), *added]
+
+
+def _evaluators(cfg: Config) -> list[dict[str, Any]]:
+    """The metrics of a test: a config gives one, or a list."""
+    found = cfg.test_evaluator
+    return list(found) if isinstance(found, list) else [found]
 
 
 def _leave_out_scores(cfg: Config) -> None:
@@ -90,13 +95,14 @@ def _leave_out_scores(cfg: Config) -> None:
     Raises:
         UserError: There are none, or they need labels.
     """
-    key, _ = first_dataset(cfg)
-    if not any('folder' in hook for hook in cfg.get('custom_hooks', [])):
+    task, (key, _) = get_task(cfg), first_dataset(cfg)
+    hooks = {hook.get('type') for hook in cfg.get('custom_hooks', [])}
+    if not hooks & {task.submission_hook, task.visualization_hook}:
         raise UserError(
             f'{cfg.filename}: {key} has no labels, so there is nothing to score. Give '
             '--show-dir or --submission-dir, or the labels.'
         )
-    if any('path' in metric for metric in cfg.test_evaluator):
+    if any(metric.get('type') == task.dump_metric for metric in _evaluators(cfg)):
         raise UserError(f'--dump: {key} of {cfg.filename} has no labels to compare')
     print(f'{key} has no labels: predictions are written, nothing is scored')
     cfg.test_evaluator = []

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from glore_mm.analysis.data_check import check_data
 from glore_mm.apis.test import add_test_outputs, test
-from glore_mm.config.build import config_key_context
+from glore_mm.config.build import config_key_context, get_data_preprocessor
 from glore_mm.config.checks import check_datasets, check_train_config
 from glore_mm.engine.resume import ResumeState, find_resume_state
 from glore_mm.engine.runner import (
@@ -86,11 +86,8 @@ def check(
     if state.checkpoint is None:
         check_initial_weights(cfg)
         if is_main_process():
-            normalization = cfg.model.get('data_preprocessor') or cfg.get(
-                'data_preprocessor', {}
-            )
-            mean, std = normalization.get('mean'), normalization.get('std')
-            for line in check_data(datasets, mean, std):
+            given = get_data_preprocessor(cfg)
+            for line in check_data(datasets, given.get('mean'), given.get('std')):
                 print(f'warning: {line}', file=sys.stderr, flush=True)
     return state
 

@@ -24,6 +24,11 @@ def build_model(cfg: Config) -> BaseModel:
     return build_part(cfg, 'model', MODELS, **defaults)
 
 
+def get_data_preprocessor(cfg: Config) -> dict[str, Any]:
+    """The data preprocessor: in the model, or beside it as in mmpretrain's configs."""
+    return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+
+
 def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) -> Any:
     """Build one part of a config with logging off: a Runner builds it again and logs.
 

@@ -7,7 +7,11 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from glore_mm.config.build import build_part, get_by_path
+from glore_mm.config.build import (
+    build_part,
+    get_by_path,
+    get_data_preprocessor,
+)
 from glore_mm.config.datasets import check_metainfo, leaf_datasets, type_name
 from glore_mm.config.heads import check_heads, check_top_k
 from glore_mm.utils.errors import UserError, summarize_list
@@ -98,7 +102,7 @@ def has_labels(cfg: Config, dataset: BaseDataset) -> bool:
 
 
 def _check_test_mode(cfg: Config) -> None:
-    """Make sure that a segmentor is told how to predict an image."""
+    """Check model.test_cfg of a segmentor: the mode, and the sizes of its windows."""
     test_cfg = get_by_path(cfg, 'model.test_cfg')
     if not isinstance(test_cfg, Mapping) or 'mode' not in test_cfg:
         return
@@ -120,8 +124,8 @@ def _check_test_mode(cfg: Config) -> None:
 
 def _check_padding(cfg: Config) -> None:
     """Make sure that mmsegmentation's preprocessor can pad the images of a batch."""
-    part = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    if type_name({'type': '', **part}) != 'SegDataPreProcessor':
+    part = get_data_preprocessor(cfg)
+    if 'type' not in part or type_name(part) != 'SegDataPreProcessor':
         return
     size, divisor = part.get('size'), part.get('size_divisor')
     if (size is None) == (divisor is None):

@@ -105,7 +105,11 @@ def check_top_k(cfg: Config, source: str, count: int, place: str) -> None:
         if not isinstance(node, Mapping):
             continue
         key, found = f'{place}.{path}'.rstrip('.'), node.get('topk')
-        if node.get('type') == 'AccMetric' and 'metric_options' not in node:
+        if (
+            'type' in node
+            and type_name(node) == 'AccMetric'
+            and 'metric_options' not in node
+        ):
             key, found = f'{key}.metric_options.top_k_accuracy', (1, 5)  # its default
         top = max(found) if isinstance(found, list | tuple) and found else found
         if isinstance(top, int) and top > count:

@@ -91,7 +91,9 @@ def load_config(
     # what OpenMMLab's packages tell their developers: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
-        sys.path.append(osp.dirname(osp.abspath(path)))  # modules beside the config
+        folder = osp.dirname(osp.abspath(path))
+        if folder not in sys.path:  # modules beside the config
+            sys.path.append(folder)
         try:
             import_modules_from_strings(**cfg.custom_imports)
         except TypeError as error:

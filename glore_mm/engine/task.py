@@ -166,11 +166,16 @@ def image_predictor(
             size = image.shape[:2]
             image = np.ascontiguousarray(image[..., ::-1])
             sample = dict(img=image, img_shape=size, ori_shape=size)
-        with torch.no_grad():
-            (result,) = model.test_step(pseudo_collate([preprocess(sample)]))
-        return result
+        return predict_sample(model, preprocess(sample))
 
     return predict
+
+
+def predict_sample(model: BaseModel, sample: dict[str, Any]) -> BaseDataElement:
+    """Predict what a test pipeline has made of one input."""
+    with torch.no_grad():
+        (result,) = model.test_step(pseudo_collate([sample]))
+    return result
 
 
 def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:

@@ -39,8 +39,7 @@ def load_network(cfg: Config, path: str) -> tuple[BaseModel, Sequence[str]]:
     """Build the network of a config with the weights of a checkpoint.
 
     Args:
-        cfg (Config): From `load_config`; its test set names the classes if the file
-            does not.
+        cfg (Config): From `load_config`.
         path (str): The checkpoint.
 
     Returns:
@@ -48,16 +47,34 @@ def load_network(cfg: Config, path: str) -> tuple[BaseModel, Sequence[str]]:
         of its classes.
 
     Raises:
+        UserError: As `load_weights`, or the network cannot be built.
+    """
+    model = build_model(cfg)
+    return model.eval(), load_weights(cfg, model, path)
+
+
+def load_weights(cfg: Config, model: nn.Module, path: str) -> Sequence[str]:
+    """Load a checkpoint into the network of a config, and find its classes.
+
+    Args:
+        cfg (Config): From `load_config`; its test set names the classes if the file
+            does not.
+        model (nn.Module): The network.
+        path (str): The checkpoint.
+
+    Returns:
+        Sequence[str]: The names of the classes.
+
+    Raises:
         UserError: The file is missing, cannot be read, or holds the weights of another
             network, or its classes are not those of the config.
     """
     content = read_any_checkpoint(path)
-    model = build_model(cfg)
     check_state_dict(cfg, model, content, path)
     classes = _find_classes(cfg, content, path)
     # not strict: some are older than the counters of batch norms
     model.load_state_dict(get_state_dict(content, path), strict=False)
-    return model.eval(), classes
+    return classes
 
 
 def check_state_dict(

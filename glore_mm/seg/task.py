@@ -44,10 +44,10 @@ class SegTask(Task):
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
         """A network that segments; the classes of a prediction are shares of pixels."""
-        predict_sample = image_predictor(cfg, model)
+        predict_image = image_predictor(cfg, model)
 
         def predict(image: str | np.ndarray) -> np.ndarray:
-            labels = predict_sample(image).pred_sem_seg.data
+            labels = predict_image(image).pred_sem_seg.data
             return labels.squeeze(0).cpu().numpy().astype(np.uint8)
 
         return Predictor(

@@ -9,11 +9,16 @@ from mmaction.models import BaseRecognizer
 from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
 
 from glore_mm.config.datasets import leaf_datasets, test_pipeline, type_name
-from glore_mm.engine.task import Predictor, Task, find_test_size, topk_classes
+from glore_mm.engine.task import (
+    Predictor,
+    Task,
+    find_test_size,
+    predict_sample,
+    topk_classes,
+)
 from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.utils.videos import VIDEO_SUFFIXES
@@ -37,9 +42,7 @@ class VideoTask(Task):
 
         def predict(path: str) -> ActionDataSample:
             sample = pipeline(dict(filename=path, start_index=0, modality='RGB'))
-            with torch.no_grad():
-                (result,) = model.test_step(pseudo_collate([sample]))
-            return result
+            return predict_sample(model, sample)
 
         return Predictor(
             model,
