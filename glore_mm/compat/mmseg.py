@@ -32,6 +32,38 @@ def fix_float_predictions(base: Any) -> None:
     base.BaseSegmentor.postprocess_result = wrapper
 
 
+# mmseg/models/decode_heads/decode_head.py:336 takes the highest of the channels, of one
+# channel always class 0: acc_seg is the share of background. Needed until mmseg applies
+# the threshold.
+@after_import('mmseg.models.decode_heads.decode_head')
+def fix_accuracy_of_one_channel(decode_head: Any) -> None:
+    """Makes the training accuracy of one-channel heads that of their predictions."""
+    import torch
+
+    loss_by_feat = decode_head.BaseDecodeHead.loss_by_feat
+
+    @functools.wraps(loss_by_feat)
+    def wrapper(self: Any, seg_logits: Tensor, samples: Any) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = loss_by_feat(self, seg_logits, samples)
+        if self.out_channels == 1:
+            labels = self._stack_batch_gt(samples)
+            logits = decode_head.resize(
+                seg_logits,
+                labels.shape[2:],
+                mode='bilinear',
+                align_corners=self.align_corners,
+            ).detach()
+            limit = torch.logit(torch.tensor(self.threshold)).item()
+            losses['acc_seg'] = decode_head.accuracy(
+                torch.cat([torch.full_like(logits, limit), logits], 1),
+                labels.squeeze(1),
+                ignore_index=self.ignore_index,
+            )
+        return losses
+
+    decode_head.BaseDecodeHead.loss_by_feat = wrapper
+
+
 # mmseg/models/segmentors/seg_tta.py:34 applies sigmoid to the scores of a one-channel
 # network, which base.py:190 has applied it to, so that each is above one half. Line 38
 # makes the predictions floats. Needed until mmseg averages the scores as they are.

@@ -94,6 +94,15 @@ def test_tta_of_binary_networks_averages_the_scores_of_its_views():
     assert merged.pred_sem_seg.data.tolist() == [[[0, 1]]]
 
 
+def test_accuracy_of_one_channel_is_that_of_its_predictions():
+    head = binary_network().decode_head
+    logits = torch.tensor([[[[-2.0, 0.2, 1.0, 1.0, 3.0]]]])  # 0.2: 0.55, below 0.6
+    labelled = sample()
+    labelled.gt_sem_seg = PixelData(data=torch.tensor([[[0, 0, 1, 1, IGNORED]]]))
+    losses = head.loss_by_feat(logits, [labelled])
+    assert float(losses['acc_seg']) == pytest.approx(100)
+
+
 @torch.no_grad()
 def test_cascades_have_a_threshold():
     network = binary_network('CascadeEncoderDecoder', [HEAD], num_stages=1)
