@@ -19,7 +19,12 @@ from glore_mm.engine.hooks.checkpoint import get_checkpoint_hook
 from glore_mm.engine.non_finite_loss import NonFiniteLossGuard
 from glore_mm.engine.resume import ResumeState
 from glore_mm.engine.sanity_check import check_validation
-from glore_mm.engine.signals import handle_signals, pending_signal, raise_interrupted
+from glore_mm.engine.signals import (
+    handle_signals,
+    pending_signal,
+    raise_interrupted,
+    was_peer_signalled,
+)
 
 
 class _ResumableLoop(BaseLoop):
@@ -109,7 +114,13 @@ class _ResumableLoop(BaseLoop):
             return
         if done % self.val_interval == 0 or done == last:
             with preserve_rng_state():
-                self.runner.val_loop.run()
+                try:
+                    self.runner.val_loop.run()
+                except RuntimeError as error:
+                    saver = get_checkpoint_hook(self.runner)
+                    if saver and was_peer_signalled(error):
+                        saver.stop_validation(self.runner)
+                    raise
 
     def _stop_if_signalled(self) -> None:
         if self._stopping:

@@ -3,15 +3,19 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
+
+from torch import distributed
 
 from glore_mm.utils.distributed import is_main_process, is_peer_failure
 from glore_mm.utils.errors import TrainingInterrupted
 
 _GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
+_PATIENCE = 10  # seconds for a launcher that has seen another process end
 
 _received: list[str] = []  # names of the signals that came
 
@@ -29,6 +33,11 @@ def handle_signals() -> Iterator[None]:
             before[number] = signal.signal(number, _note)
     try:
         yield
+    except TrainingInterrupted:
+        if distributed.is_initialized():
+            # the launcher sends it once more as soon as another process has ended
+            before.pop(signal.SIGTERM, None)
+        raise
     except Exception as error:
         _restore(before)
         if _received and is_peer_failure(error):  # the launcher has seen the other end
@@ -43,7 +52,20 @@ def pending_signal() -> str | None:
     return _received[0] if _received else None
 
 
-def raise_interrupted(iteration: int, saved: str | None) -> None:
+def was_peer_signalled(error: Exception) -> bool:
+    """Whether another process does not answer as a signal has stopped it.
+
+    Who sent the signal, or the launcher, then sends it to this process, too.
+    """
+    if not is_peer_failure(error):
+        return False
+    limit = time.monotonic() + _PATIENCE
+    while not _received and time.monotonic() < limit:
+        time.sleep(0.1)
+    return bool(_received)
+
+
+def raise_interrupted(iteration: int, saved: str | None) -> NoReturn:
     """End training.
 
     Args:

@@ -5,11 +5,11 @@ import re
 import runpy
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soak
+from processes import of_rank
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
 CONFIG = soak.ROOT / 'configs' / 'seg' / 'glore_mini.py'
@@ -67,20 +67,6 @@ def test_a_signal_says_whether_the_run_can_go_on(script, code, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == code
-
-
-def of_rank(rank, config):
-    """The process that has this rank, and those that load its data."""
-    found = []
-    for folder in Path('/proc').glob('[0-9]*'):
-        try:
-            arguments = (folder / 'cmdline').read_bytes().split(b'\0')
-            environment = (folder / 'environ').read_bytes().split(b'\0')
-        except OSError:  # it has ended
-            continue
-        if f'RANK={rank}'.encode() in environment and str(config).encode() in arguments:
-            found.append(int(folder.name))
-    return sorted(found)
 
 
 def none_is_left(config):

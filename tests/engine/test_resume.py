@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import soak
 import torch
+from processes import of_rank
 
 from glore_mm.apis.train import train
 from glore_mm.checkpoints.files import read_checkpoint
@@ -45,6 +46,17 @@ def wait_for(log: Path, text: str, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+def validate_longer(config: Path) -> None:
+    config.write_text(
+        config.read_text()
+        + "more = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')\n"
+        'repeated = _base_.val_dataloader.dataset\n'
+        'repeated.update(scenes, data_prefix=more)\n'
+        'val_dataloader["dataset"] = dict(\n'
+        '    _delete_=True, type="RepeatDataset", times=10, dataset=repeated)\n'
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('scenario', 'number', 'moment', 'saved'),
@@ -65,15 +77,8 @@ def wait_for(log: Path, text: str, process: subprocess.Popen) -> None:
 )
 def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp_path):
     config = soak.prepare(tmp_path, scenario)
-    if scenario.config == 'iterations':  # validate on more, which takes longer
-        config.write_text(
-            config.read_text()
-            + "more = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')\n"
-            'repeated = _base_.val_dataloader.dataset\n'
-            'repeated.update(scenes, data_prefix=more)\n'
-            'val_dataloader["dataset"] = dict(\n'
-            '    _delete_=True, type="RepeatDataset", times=10, dataset=repeated)\n'
-        )
+    if scenario.config == 'iterations':
+        validate_longer(config)
     whole = soak.launch(tmp_path, config, 'whole', scenario.processes)
     assert whole.wait() == 0, (tmp_path / 'whole.log').read_text()
 
@@ -92,6 +97,20 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
     resumed = soak.launch(tmp_path, config, 'run', scenario.processes, '--resume')
     assert resumed.wait() == 0, log.read_text()
     assert soak.differences(tmp_path / 'run', tmp_path / 'whole') == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('first', [0, 1])
+def test_the_answer_is_the_same_whichever_process_is_asked_first(first, tmp_path):
+    """In validation, which each leaves by itself."""
+    config, log = soak.prepare(tmp_path, PROCESSES), tmp_path / 'run.log'
+    validate_longer(config)
+    process = soak.launch(tmp_path, config, 'run', 2)
+    wait_for(log, 'Iter(val) [ 2/50]', process)
+    os.kill(of_rank(first, config)[0], signal.SIGTERM)
+    assert process.wait() == 75, log.read_text()
+    assert 'stopped by SIGTERM after 20 iterations: saved ' in log.read_text()
+    assert 'Traceback' not in log.read_text()
 
 
 def test_slurm_queues_it_again(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 from paths import ROOT
 
@@ -39,3 +40,18 @@ def write(path, text=''):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(text))
     return path
+
+
+def of_rank(rank, config):
+    """The process of a run that has this rank, and then those that load its data."""
+    found = []
+    for folder in Path('/proc').glob('[0-9]*'):
+        try:
+            arguments = (folder / 'cmdline').read_bytes().split(b'\0')
+            environment = (folder / 'environ').read_bytes().split(b'\0')
+            fields = (folder / 'stat').read_text().rpartition(')')[2].split()
+        except OSError:  # it has ended
+            continue
+        if f'RANK={rank}'.encode() in environment and str(config).encode() in arguments:
+            found.append((int(fields[19]), int(folder.name)))  # when it was started
+    return [number for _, number in sorted(found)]

@@ -5,7 +5,7 @@ import os
 import os.path as osp
 import re
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
@@ -58,7 +58,11 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         """Stop after a signal; the main process saves the trained weights."""
         if pending_signal() and self._before_val:
-            raise_interrupted(runner.iter, self._save_trained(runner))
+            self.stop_validation(runner)
+
+    def stop_validation(self, runner: Runner) -> NoReturn:
+        """Save the trained weights and end training, without the other processes."""
+        raise_interrupted(runner.iter, self._save_trained(runner))
 
     def after_val(self, runner: Runner) -> None:
         """Drop the kept states."""
