@@ -28,6 +28,7 @@ VIDEO_SUFFIXES = (
     '.m4v', '.3gp', '.mts', '.m2ts', '.ogv',
 )  # fmt: skip
 _DIGITS = re.compile(r'(\d+)').split
+_TOLERANCE = 0.1  # s that a whole file may declare in excess, as some writers do
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -310,7 +311,8 @@ def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
     Raises:
         UnreadableSampleError: It is truncated.
     """
-    if len(packets) < stream.frames:
+    missing = stream.frames - len(packets)
+    if missing > _TOLERANCE * (stream.average_rate or 25):
         problem = f'truncated, {len(packets)} of {stream.frames} frames'
         raise UnreadableSampleError.of(path, problem)
     tag = re.fullmatch(r'(\d+):(\d+):([\d.]+)', stream.metadata.get('DURATION', ''))
@@ -320,7 +322,7 @@ def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
     declared = 3600 * hours + 60 * minutes + seconds
     ends = [p.pts + (p.duration or 0) for p in packets if p.pts is not None]
     end = float(max(ends) * stream.time_base) if ends else declared
-    if end < declared - 0.1:  # within what rounding and odd last frames make
+    if end < declared - _TOLERANCE:
         problem = f'truncated, {end:.1f} of {declared:.1f} s'
         raise UnreadableSampleError.of(path, problem)
 

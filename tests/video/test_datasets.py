@@ -257,6 +257,18 @@ def test_going_through_a_whole_video(videos, name):
     np.testing.assert_array_equal(frames, reference(videos / name))
 
 
+def test_a_frame_too_many_in_the_header(videos, tmp_path):
+    """Which some writers count; the file is whole."""
+    data = bytearray((videos / 'mpeg4.avi').read_bytes())
+    count = data.index(b'strh') + 40  # dwLength of the first stream
+    assert int.from_bytes(data[count : count + 4], 'little') == NUM_FRAMES
+    data[count : count + 4] = (NUM_FRAMES + 1).to_bytes(4, 'little')
+    path = tmp_path / 'counts.avi'
+    path.write_bytes(data)
+    frames = list(iter_frames(open_video(str(path))))
+    np.testing.assert_array_equal(frames, reference(videos / 'mpeg4.avi'))
+
+
 def test_nothing_is_left_open_and_results_can_be_pickled(videos):
     results = read(videos / 'h264.mp4', [5, 5])
     assert pickle.loads(pickle.dumps(results))['total_frames'] == NUM_FRAMES
