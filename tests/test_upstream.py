@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from paths import ROOT
 from processes import python, write
 
@@ -39,6 +40,7 @@ SUITE = """
 """
 
 
+@pytest.mark.slow
 def test_failures_are_sorted(tmp_path):
     write(tmp_path / 'tests/test_some.py', SUITE)
     write(tmp_path / 'tests/data/test_data.py', '1 / 0')

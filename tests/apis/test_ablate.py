@@ -292,6 +292,7 @@ def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
     assert not (work / 'console.log').exists()
 
 
+@pytest.mark.slow
 def test_runs_on_other_data_are_refused(tool, whole, tmp_path):
     config, folder, _ = whole
     record = json.loads((folder / 'runs' / 'plain_seed0.json').read_text())
@@ -308,6 +309,7 @@ def test_runs_on_other_data_are_refused(tool, whole, tmp_path):
     assert "glore_seed3.json is of 'plain', seed 0" in done.stderr
 
 
+@pytest.mark.slow
 def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
     config, folder, _ = whole
     options = ('--cfg-options', 'optim_wrapper.optimizer.lr=0.1')

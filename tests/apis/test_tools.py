@@ -427,6 +427,7 @@ def test_damaged_test_data_stops_the_test(checkpoint, tool, data, tmp_path):
     assert not (tmp_path / 'x.npz').exists()
 
 
+@pytest.mark.slow
 def test_checkpoints_that_do_not_fit(checkpoint, tool, mini, tmp_path):
     fcn = CONFIG.with_name('fcn_mini.py')
     done = tool('test', fcn, checkpoint, *options(mini), cwd=tmp_path, check=False)
@@ -522,6 +523,7 @@ def test_resume_where_nothing_is(tool, mini, tmp_path):
     assert not (tmp_path / 'work_dirs').exists()
 
 
+@pytest.mark.slow
 def test_resume_of_another_network(trained, tool, mini, tmp_path):
     """Not even the config beside the checkpoints is overwritten."""
     run = shutil.copytree(trained[0] / 'work_dirs' / 'glore_mini', tmp_path / 'run')
@@ -538,6 +540,7 @@ def test_resume_of_another_network(trained, tool, mini, tmp_path):
     assert not (tmp_path / 'work_dirs').exists()
 
 
+@pytest.mark.slow
 def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
     image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
     for folder in ('a', 'b'):
@@ -582,6 +585,7 @@ def test_infer_leaves_nothing_of_a_damaged_video(
     assert not list((tmp_path / 'out').iterdir())
 
 
+@pytest.mark.slow
 def test_infer_without_input(checkpoint, tool, mini, tmp_path):
     (tmp_path / 'notes.txt').write_text('no picture')
     for name, text in (

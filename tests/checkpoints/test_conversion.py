@@ -384,6 +384,7 @@ def test_what_does_not_convert_is_refused_with_the_reason(content, message, tmp_
     assert not Path('ran').exists()
 
 
+@pytest.mark.slow
 def test_a_failed_conversion_leaves_the_old_file(tool, tmp_path, config):
     state = small_state()
     del state['tail.bn.bias']

@@ -165,6 +165,7 @@ def test_test_writes_scores_and_pictures(tool, photographs, checkpoint, tmp_path
         assert shown.size == Image.open(path).size
 
 
+@pytest.mark.slow
 def test_flips_are_averaged(tool, photographs, checkpoint, tmp_path):
     """With --tta a photograph and its mirror image score alike."""
     mirrored = Path(shutil.copytree(photographs, tmp_path / 'mirrored'))

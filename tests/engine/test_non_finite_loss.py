@@ -124,6 +124,7 @@ def test_a_batch_is_left_out_where_that_is_asked_for(run, capsys):
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
 
 
+@pytest.mark.slow
 def test_there_is_a_limit(run):
     with pytest.raises(
         UserError, match=r'3 batches were left out before.* Look at the'

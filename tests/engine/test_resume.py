@@ -23,14 +23,9 @@ EPOCHS = soak.Scenario('by epochs', 'epochs', 5)
 PROCESSES = soak.Scenario('two processes', 'iterations', 30, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    'scenario',
-    [
-        ITERATIONS,
-        pytest.param(EPOCHS, marks=pytest.mark.slow),
-        pytest.param(PROCESSES, marks=pytest.mark.slow),
-    ],
-    ids=lambda scenario: scenario.name,
+    'scenario', [ITERATIONS, EPOCHS, PROCESSES], ids=lambda scenario: scenario.name
 )
 def test_killed_at_any_moment_nothing_is_lost(scenario, tmp_path):
     """What `make soak` does for longer."""

@@ -377,6 +377,7 @@ def test_get_flops_needs_a_size(tool, tmp_path):
     assert f'{config}: no step of test_dataloader.dataset.pipeline' in done.stderr
 
 
+@pytest.mark.slow
 def test_get_flops_of_an_order(tool, tmp_path):
     """The released R50 has 31.776 G in the direct order."""
     config = CONFIGS / 'glore_r50_8x8_kinetics400.py'
