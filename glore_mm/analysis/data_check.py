@@ -131,7 +131,10 @@ def _missing_in_maps(
     yield (
         f'{loop}: none of the {look.count} label maps looked at, of {samples}, has '
         f'{summarize_list(missing)}'
-        + (f'; {ignored:.0%} of their pixels are {ignore_index}, which is ignored')
+        + (
+            f'; {ignored:.0%} of their pixels are {ignore_index}, which is ignored: '
+            'where it stands for a class, tools/masks_to_indices.py converts them'
+        )
         * bool(ignored)
     )
 

@@ -50,7 +50,8 @@ def test_masks_of_0_and_255(root):
     change_masks(root, lambda mask: mask * 255)
     assert look(root) == [
         'train: none of the 4 label maps looked at, of 4, has square; 19% of their '
-        'pixels are 255, which is ignored'
+        'pixels are 255, which is ignored: where it stands for a class, '
+        'tools/masks_to_indices.py converts them'
     ]
 
 
