@@ -289,14 +289,27 @@ def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
 
 # mmseg/models/losses/ohem_cross_entropy_loss.py:85 gives a constant, which cannot be
 # trained with, where all pixels are ignored, and line 90 nan, the mean of none, where
-# all are equally hard. Needed until mmseg gives a loss of 0 for either.
+# all are equally hard. Line 45 does not take what decode heads give each loss. Needed
+# until mmseg gives a loss of 0 for either, and takes these arguments.
 @after_import('mmseg.models.losses.ohem_cross_entropy_loss')
-def fix_ohem_without_pixels(ohem: Any) -> None:
-    """Makes the loss of no pixels 0; that of scores which are nan stays nan."""
+def fix_ohem_cross_entropy(ohem: Any) -> None:
+    """Makes the loss of no pixels 0, that of nan stays; lets any head use it."""
     forward = ohem.OhemCrossEntropy.forward
 
     @functools.wraps(forward)
-    def wrapper(self: Any, score: Tensor, target: Tensor) -> Tensor:
+    def wrapper(
+        self: Any,
+        score: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+    ) -> Tensor:
+        if weight is not None:
+            raise ValueError(
+                'OhemCrossEntropy chooses pixels itself: leave out sampler'
+            )
+        if ignore_index is not None:
+            target = target.masked_fill(target == ignore_index, self.ignore_label)
         loss = forward(self, score, target)
         return (0 * score).sum() + loss.nan_to_num(posinf=float('inf'))
 

@@ -71,7 +71,8 @@ class ImageMaskDataset(BaseSegDataset):
             raise UserError(
                 f'{len(missing)} image(s) have no label map, the first: '
                 f'{images[missing[0]]} (expected {expected}). '
-                'Add the label map or take the image out.'
+                'Add the label map or take the image out. A test set without labels '
+                'leaves seg_map_path out of data_prefix.'
             )
         spare = sorted(set(labels) - set(images))
         if spare and not self.ann_file:

@@ -52,7 +52,8 @@ class LoadSegLabels(BaseTransform):
             raise UserError(
                 f'{path} is a colour picture {labels.shape}; a label map holds one '
                 'class index per pixel (a grey or palette PNG). In Cityscapes that is '
-                '*_labelTrainIds.png or *_labelIds.png, not *_color.png.'
+                '*_labelTrainIds.png or *_labelIds.png, not *_color.png. '
+                'tools/masks_to_indices.py converts colours.'
             )
         height, width = results.get('ori_shape', labels.shape)[:2]
         if labels.shape != (height, width):

@@ -204,10 +204,9 @@ BINARY_LOSSES = {
     ids=[*LOSSES, *(f'binary {name}' for name in BINARY_LOSSES)],
 )
 def test_ignored_pixels_train_nothing(loss, channels):
-    options = {} if isinstance(loss, OhemCrossEntropy) else {'ignore_index': IGNORED}
     for ignored in (slice(0, 2), slice(None)):
         scores, label = batch(channels, ignored)
-        value = loss(scores, label, **options)
+        value = loss(scores, label, weight=None, ignore_index=IGNORED)
         value.backward()
         gradient = scores.grad.movedim(1, -1)
         assert value.ndim == 0 and value.isfinite() and gradient.isfinite().all()
@@ -235,6 +234,8 @@ def test_ohem_of_pixels_without_a_doubt():
     scores = 100 * F.one_hot(label).movedim(-1, 1).float()
     assert OhemCrossEntropy()(scores, label) == 0
     assert OhemCrossEntropy()(scores * math.nan, label).isnan()
+    with pytest.raises(ValueError, match='leave out sampler'):
+        OhemCrossEntropy()(scores, label, weight=torch.ones(1))
 
 
 def test_class_weights_of_hausdorff_loss():
