@@ -105,7 +105,9 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
 
     net = MODELS.build({**backbone, **kwargs})
     insert_glore(net, placement, unit, layout, num_prefix_tokens, make_unit)
-    net.__class__ = _with_units(type(net))  # type: ignore[arg-type]
+    # which it may be already: stages can have different units
+    plain_class: Any = getattr(net, 'plain_class', type(net))
+    net.__class__ = _with_units(plain_class)
     net.train(net.training)  # in here a backbone freezes its stages
     return net
 

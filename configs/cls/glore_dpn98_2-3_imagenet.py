@@ -1,17 +1,22 @@
-# DPN-98 (2, 3): 80.2 top-1 in the release. Which sizes its units had is not known: here
-# they grow with the channels of the blocks.
+# DPN-98 (2, 3): 80.2 top-1 in the release. Where its units stand and which sizes they
+# have is not known for certain: the converter names what differs in a checkpoint.
 _base_ = './plain_dpn98_imagenet.py'
 
+norm_cfg = dict(type='BN', eps=1e-3)
+with_two = dict(
+    type='WithGloRe',
+    backbone=_base_.model.backbone,
+    unit=dict(type='DualPathGloRe2d', residual_channels=512, norm_cfg=norm_cfg),
+    # timm has all blocks of a DPN in one sequence
+    placement={'timm_model.features.conv3_*': 2},
+)
 model = dict(
     backbone=dict(
         _delete_=True,
         type='WithGloRe',
-        backbone=_base_.model.backbone,
-        unit=dict(pre_act=True),
-        # timm has all blocks of a DPN in one sequence
-        placement={
-            'timm_model.features.conv3_*': 2,
-            'timm_model.features.conv4_*': 3,
-        },
+        backbone=with_two,
+        unit=dict(type='DualPathGloRe2d', residual_channels=1024, norm_cfg=norm_cfg),
+        placement={'timm_model.features.conv4_*': 3},
     )
 )
+del with_two

@@ -3,11 +3,13 @@
 from glore_mm.cls.datasets import ClassFolders, ImageNetFolders
 from glore_mm.cls.visualization import ClsPredictionHook
 from glore_mm.engine.transforms import LoadImage
+from glore_mm.models.dual_path import DualPathGloRe2d
 from glore_mm.models.preact_resnet import PreActResNet
 
 __all__ = [
     'ClassFolders',
     'ClsPredictionHook',
+    'DualPathGloRe2d',
     'ImageNetFolders',
     'LoadImage',
     'PreActResNet',
