@@ -290,6 +290,16 @@ class GloRe(nn.Module):
                 stacklevel=2,
             )
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """Load; the release's Cityscapes networks call conv_extend fc_2."""
+        old = f'{prefix}fc_2.'
+        for name in [name for name in state_dict if name.startswith(old)]:
+            new = f'{prefix}conv_extend.{name.removeprefix(old)}'
+            state_dict[new] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def __prepare_scriptable__(self) -> NoReturn:
         """Called by torch.jit.script."""
         raise NotImplementedError(

@@ -99,6 +99,16 @@ def test_a_released_state_dict_loads_as_it_is():
     unit.load_state_dict({key: torch.rand(shape) for key, shape in shapes.items()})
 
 
+def test_the_released_cityscapes_units_call_conv_extend_fc_2():
+    state = GloRe2d(16).state_dict()
+    renamed = {k.replace('conv_extend', 'fc_2'): v for k, v in state.items()}
+    assert renamed.keys() != state.keys()
+    network = torch.nn.Sequential(torch.nn.ReLU(), GloRe2d(16))
+    network.load_state_dict({f'1.{name}': value for name, value in renamed.items()})
+    found = network[1].state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
 @pytest.mark.parametrize(
     ('channels', 'states', 'nodes', 'parameters'),
     [(512, 256, 128, 0.411e6), (1024, 512, 256, 1.641e6)],

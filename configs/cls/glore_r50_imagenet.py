@@ -6,7 +6,8 @@ model = dict(
         _delete_=True,
         type='WithGloRe',
         backbone=_base_.model.backbone,
-        unit=dict(pre_act=True),  # the form of the release's ImageNet networks
+        # the form of the release's ImageNet networks
+        unit=dict(pre_act=True, norm_cfg=dict(type='BN', eps=1e-3)),
         placement=dict(layer3=3),
     )
 )

@@ -5,3 +5,9 @@ _base_ = [
     '../_base_/schedules/imagenet_95e.py',
     '../_base_/cls_runtime.py',
 ]
+
+# eps and normalisation are the release's, for its checkpoints
+model = dict(
+    backbone=dict(norm_cfg=dict(type='BN', eps=1e-3)),
+    data_preprocessor=dict(mean=[124, 117, 104], std=[59.88, 59.88, 59.88]),
+)

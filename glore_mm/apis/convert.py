@@ -1,11 +1,14 @@
 """Convert a released checkpoint into ours, or back."""
 
 import os
+from typing import Any
 
 from mmengine.config import Config
 
 from glore_mm.checkpoints.conversion import Conversion, convert
 from glore_mm.checkpoints.files import get_state_dict, write_checkpoint, write_digest
+from glore_mm.checkpoints.imagenet import convert_imagenet
+from glore_mm.checkpoints.mxnet import is_mxnet, read_mxnet_checkpoint
 from glore_mm.config.build import build_model
 from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
 from glore_mm.utils.errors import UserError
@@ -33,15 +36,19 @@ def convert_checkpoint(
     """
     if os.path.realpath(source) == os.path.realpath(output):
         raise UserError(f'{output} would be written over its own source')
-    content = read_any_checkpoint(source)
     model = build_model(cfg)
-    if format_only:
+    content: dict[str, Any] = {}
+    if is_mxnet(source):
+        done = convert_imagenet(read_mxnet_checkpoint(source), model, source)
+    elif format_only:
+        content = read_any_checkpoint(source)
         check_state_dict(cfg, model, content, source)
         dropped = sorted({*content} - {'state_dict', 'meta'})
         if 'state_dict' not in content:
             dropped = []
         done = Conversion('ours', get_state_dict(content, source), dropped)
     else:
+        content = read_any_checkpoint(source)
         done = convert(content, model.state_dict(), source)
     about = (content.get('meta') or {}).get('dataset_meta') or {}
     written = dict(state_dict=done.state_dict, meta=dict(dataset_meta=about))

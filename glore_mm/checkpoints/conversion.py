@@ -1,6 +1,6 @@
-"""Convert released checkpoints; inflate 2D weights to 3D.
+"""Convert released checkpoints of PyTorch; inflate 2D weights to 3D.
 
-The same network has two sets of names:
+The same network has two sets of names. Of a Kinetics network:
 
 ==============================  ====================================
 released                        here
@@ -13,11 +13,19 @@ released                        here
 ``classifier.*``                ``cls_head.fc_cls.*``
 ==============================  ====================================
 
-Inside a block and inside a unit the names are the same.
+Inside a block and inside a unit the names are the same. Of a Cityscapes network:
+
+==============================  ====================================
+``pretrained.*``                ``backbone.*``
+``head.conv51``                 ``decode_head.convs.0``
+``head.gcn.GCN00.fc_2``         ``decode_head.units.0.conv_extend``
+``head.conv52``                 ``decode_head.convs.1``
+``head.conv6.1``                ``decode_head.conv_seg``
+==============================  ====================================
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +40,23 @@ _KINDS = {
     'released 2D': '2D weights of the GloRe release',
     'ours': 'a checkpoint of this project',
     'ours 2D': 'the checkpoint of a 2D network of this project',
+    'released ImageNet': 'an ImageNet checkpoint of the GloRe release',
+    'released Cityscapes': 'a Cityscapes checkpoint of the GloRe release',
 }
 _RELEASED = re.compile(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)')  # in a block or unit
+# the networks of PyTorch-Encoding, on whose code those for Cityscapes stand
+_CITYSCAPES = {
+    r'(?:pretrained|backbone)\.bn1\.(.+)': r'backbone.bn1.\1',
+    r'(?:pretrained|backbone)\.conv1\.(weight)': r'backbone.conv1.\1',
+    r'(?:pretrained|backbone)\.conv1\.(\d\..+)': r'backbone.stem.\1',
+    r'(?:pretrained|backbone)\.(layer[1-4]\.\d+\..+)': r'backbone.\1',
+    r'head\.conv51\.0\.(.+)': r'decode_head.convs.0.conv.\1',
+    r'head\.conv51\.1\.(.+)': r'decode_head.convs.0.bn.\1',
+    r'head\.gcn\.GCN0(\d)\.(.+)': r'decode_head.units.\1.\2',
+    r'head\.conv52\.0\.(.+)': r'decode_head.convs.1.conv.\1',
+    r'head\.conv52\.1\.(.+)': r'decode_head.convs.1.bn.\1',
+    r'head\.conv6\.1\.(.+)': r'decode_head.conv_seg.\1',
+}
 _SHOWN = 20  # keys listed in a message
 
 
@@ -42,7 +65,8 @@ class Conversion:
     """What became of a checkpoint.
 
     Attributes:
-        kind (str): What it was: 'released', 'released 2D', 'ours' or 'ours 2D'.
+        kind (str): What it was: 'released', 'released 2D', 'released ImageNet',
+            'released Cityscapes', 'ours' or 'ours 2D'.
         state_dict (dict[str, Tensor]): The weights under their new names.
         dropped (list[str]): What was in the file and is not in `state_dict`.
         untouched (list[str]): Parts of the network that `state_dict` says nothing of.
@@ -57,17 +81,18 @@ class Conversion:
 def convert(
     content: dict[str, Any], network: Mapping[str, Tensor], path: str
 ) -> Conversion:
-    """Convert a released checkpoint into ours, or ours into the released form.
+    """Convert a released checkpoint of PyTorch into ours, or ours into its form.
 
-    2D weights are inflated, as the release does it: a kernel is repeated along time and
-    divided by its length. They may be the release's or those of a `PreActResNet` with
-    stem='lite'. Their classifier is left out, and so are the units of the latter, which
-    have another form; all else is accounted for, key by key.
+    2D weights for a 3D network are inflated, as the release does it: a kernel is
+    repeated along time and divided by its length. They may be the release's or those of
+    a `PreActResNet` with stem='lite'. Their classifier is left out, and so are the
+    units of the latter, which have another form; all else is accounted for, key by key.
 
     Args:
         content (dict): Of the checkpoint file, see `read_checkpoint`.
-        network (Mapping[str, Tensor]): State dict of the recognizer that the weights
-            are for, a `PreActResNet3d` with units and its head.
+        network (Mapping[str, Tensor]): State dict of the network that the weights are
+            for: a recognizer of a `PreActResNet3d` with units, or a segmentor with a
+            `GloReHead`.
         path (str): The file, for messages.
 
     Returns:
@@ -77,10 +102,35 @@ def convert(
         UserError: A key is unknown, missing or of another shape than in `network`.
     """
     state = get_state_dict(content, path)
-    dropped = [
-        key for key in content if 'state_dict' in content and key != 'state_dict'
-    ]
+    if is_cityscapes(state):
+        done = _convert_cityscapes(state, network, path)
+    else:
+        done = _convert_video(state, network, path)
+    if 'state_dict' in content:
+        done.dropped += [key for key in content if key != 'state_dict']
+    return done
+
+
+def _convert_cityscapes(
+    state: Mapping[str, Tensor], network: Mapping[str, Tensor], path: str
+) -> Conversion:
+    kind = 'released Cityscapes'
+    # of the ImageNet network that the backbone was
+    dropped = [name for name in state if re.match(r'(pretrained|backbone)\.fc\.', name)]
+    kept = {name: value for name, value in state.items() if name not in dropped}
+    names = {name: _our_cityscapes_name(name) for name in kept}
+    if 'backbone.stem.0.weight' in names.values():  # three 3×3 convolutions
+        last = 'backbone.stem.7.'
+        names = {k: v.replace('backbone.bn1.', last) for k, v in names.items()}
+    return Conversion(kind, rename(kept, names, network, path, kind), dropped)
+
+
+def _convert_video(
+    state: Mapping[str, Tensor], network: Mapping[str, Tensor], path: str
+) -> Conversion:
     flat = any(value.dim() == 4 for value in state.values())
+    dropped: list[str] = []
+    untouched: list[str] = []
     if any(name.startswith('backbone.') for name in state):
         kind = 'ours'
         names = {name: name for name in state}
@@ -91,22 +141,53 @@ def convert(
         left_out = [n for n in state if n.startswith('classifier.')]
     if flat:
         kind += ' 2D'
-        dropped += left_out
+        dropped = left_out
         names = {name: names[name] for name in state if name not in left_out}
-    unknown = [name for name in names if names[name] not in network]
-    ours = {names[name]: state[name] for name in names if name not in unknown}
-
-    untouched = []
-    if flat:
-        ours = {name: _inflate(value, network[name]) for name, value in ours.items()}
-        units = {_unit_of(name) for name in network} - {_unit_of(name) for name in ours}
+        units = {_unit_of(name) for name in network}
+        units -= {_unit_of(name) for name in names.values()}
         untouched = [*sorted(units), 'cls_head']
+    ours = rename(state, names, network, path, kind, _inflate, untouched)
+    if kind == 'ours':
+        ours = {_released_name(name): value for name, value in ours.items()}
+    return Conversion(kind, ours, dropped, untouched)
+
+
+def rename(
+    state: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    network: Mapping[str, Tensor],
+    path: str,
+    kind: str,
+    fit: Callable[[Tensor, Tensor], Tensor] = lambda value, like: value,
+    untouched: Sequence[str] = (),
+) -> dict[str, Tensor]:
+    """Weights under the names of a network, each with its partner there.
+
+    Args:
+        state (Mapping[str, Tensor]): The weights.
+        names (Mapping[str, str]): The name in `network` of each that is taken.
+        network (Mapping[str, Tensor]): State dict of the network.
+        path (str): The file, for the message.
+        kind (str): What the file is, for the message.
+        fit (Callable): Gives a weight the form of its partner. Default: as it is.
+        untouched (Sequence[str]): Parts of the network that `state` says nothing of.
+
+    Returns:
+        dict[str, Tensor]: The weights; counters of batch norms that are not among them
+        are 0, as the release is older than they are.
+
+    Raises:
+        UserError: One is unknown, missing or of another shape than in `network`.
+    """
+    targets = list(names.values())
+    known = [n for n, t in names.items() if t in network and targets.count(t) == 1]
+    unknown = [f'{n} {tuple(state[n].shape)}' for n in names if n not in known]
+    ours = {names[name]: fit(state[name], network[names[name]]) for name in known}
     absent = [
         name
         for name in network
         if name not in ours and not name.startswith(tuple(f'{u}.' for u in untouched))
     ]
-    # the release's PyTorch was older than this counter
     counters = [name for name in absent if name.endswith('num_batches_tracked')]
     ours |= {name: torch.zeros_like(network[name]) for name in counters}
 
@@ -117,14 +198,25 @@ def convert(
         if value.shape != network[name].shape
     ]
     _complain(path, kind, unknown, missing, reshaped)
-    if kind == 'ours':
-        ours = {_released_name(name): value for name, value in ours.items()}
-    return Conversion(kind, ours, dropped, untouched)
+    return ours
 
 
 def is_released(names: Iterable[str]) -> bool:
-    """Whether weights of these names are a 3D or 2D network of the release."""
-    return any(_RELEASED.fullmatch(name) for name in names)
+    """Whether weights of these names are a network of the release."""
+    return is_cityscapes(names) or any(_RELEASED.fullmatch(name) for name in names)
+
+
+def is_cityscapes(names: Iterable[str]) -> bool:
+    """Whether weights of these names are a Cityscapes network of the release."""
+    return any(name.startswith('head.gcn.GCN') for name in names)
+
+
+def _our_cityscapes_name(name: str) -> str:
+    """The name here of one of a Cityscapes network; '' if there is none."""
+    for pattern, ours in _CITYSCAPES.items():
+        if match := re.fullmatch(pattern, name):
+            return match.expand(ours).replace('.fc_2.', '.conv_extend.')
+    return ''
 
 
 def _our_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Checkpoint files: read without running anything in them, written whole or not."""
 
 import hashlib
+import io
 import json
 import os
 import os.path as osp
@@ -9,7 +10,7 @@ import re
 import stat
 import tarfile
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import mmengine.runner.checkpoint  # noqa: F401, lets compat allow what Runners save
 import safetensors
@@ -17,8 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from glore_mm.checkpoints.archive import member_names, read_member
 from glore_mm.utils.atomic_write import atomic_write, write_text
-from glore_mm.utils.errors import UserError
+from glore_mm.utils.errors import UserError, summarize_list
 
 SAFETENSORS = '.safetensors'
 _SHA256 = '.sha256'  # of the file beside a checkpoint that has its digest
@@ -41,21 +43,17 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         UserError: There is no such file or it is none, it is damaged or no checkpoint,
             it is not the one of that SHA-256, or it holds more than weights.
     """
-    path, expected = split_digest(path)
-    _check_is_file(path)
-    expected = expected or _digest_beside(path)
-    if expected:
-        _check_digest(path, expected)
+    path = verify_file(path)
     if path.endswith(SAFETENSORS):
         return _read_safetensors(path)
-    if tarfile.is_tarfile(path):
-        raise UserError(
-            f'{path} is an archive, not a checkpoint. {_about_archive(path)}'
-        )
     try:
-        if zipfile.is_zipfile(path):
-            _check_zip(path)
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with _open_checkpoint(path) as file:
+            if zipfile.is_zipfile(file):
+                _check_zip(file)
+            file.seek(0)
+            content = torch.load(file, map_location='cpu', weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # torch, zipfile and pickle each have their own
         needed = re.search(r'GLOBAL ([\w.]+)', str(error))
         if isinstance(error, pickle.UnpicklingError) and needed:
@@ -71,6 +69,26 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             f'{type(content).__name__}'
         )
     return content
+
+
+def verify_file(path: str) -> str:
+    """Make sure that a path is a file and has the SHA-256 that is given for it.
+
+    Args:
+        path (str): As for `read_checkpoint`.
+
+    Returns:
+        str: The path alone.
+
+    Raises:
+        UserError: There is no such file or it is none, or it is another one.
+    """
+    path, expected = split_digest(path)
+    _check_is_file(path)
+    expected = expected or _digest_beside(path)
+    if expected:
+        _check_digest(path, expected)
+    return path
 
 
 def get_state_dict(content: dict[str, Any], path: str) -> dict[str, Tensor]:
@@ -196,17 +214,32 @@ def _check_is_file(path: str) -> None:
         raise UserError(f'{path} is empty. Fetch it again.')
 
 
-def _check_zip(path: str) -> None:
+def _open_checkpoint(path: str) -> BinaryIO:
+    """A checkpoint file; where it is an archive of the release, that in it."""
+    if not tarfile.is_tarfile(path):
+        return open(path, 'rb')
+    names = member_names(path)
+    found = [name for name in names if name.endswith(('.pth', '.pth.tar'))]
+    if len(found) != 1:
+        raise UserError(
+            f'{path} is an archive with {len(found)} checkpoints (.pth, .pth.tar), '
+            f'expected 1: {summarize_list(names)}. '
+            'tools/convert_checkpoint.py converts those of the GloRe release.'
+        )
+    return io.BytesIO(read_member(path, found[0]))
+
+
+def _check_zip(file: BinaryIO) -> None:
     """Make sure that the parts of a zip file are whole, and no larger than the file.
 
     torch.load checks no sums. It stores what it writes, so that what is compressed, or
     overlaps, was made to fill the memory.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         size = sum(part.file_size for part in parts)
         packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-        if packed or size > osp.getsize(path):
+        if packed or size > file.seek(0, io.SEEK_END):
             raise ValueError(
                 f'it would unpack to {size} bytes, which no checkpoint does'
             )
@@ -243,25 +276,3 @@ def _write_safetensors(content: dict[str, Any], path: str) -> None:
     about = (content.get('meta') or {}).get('dataset_meta') or {}
     about = json.dumps(about, default=list)  # arrays, of a palette
     save_file(state, path, dict(format='pt', dataset_meta=about))
-
-
-def _about_archive(path: str) -> str:
-    """What to say of a .tar: the release has two kinds, neither of which converts."""
-    try:
-        with tarfile.open(path) as archive:
-            names = archive.getnames()
-    except tarfile.TarError:
-        names = []
-    if any(name.endswith('.params') for name in names):
-        return (
-            'It holds weights in the format of MXNet, as the ImageNet archives of the '
-            'GloRe release do. They are not supported: only MXNet reads that format, '
-            'and MXNet is retired.'
-        )
-    return (
-        'The archives of the GloRe release are not supported: those for ImageNet hold '
-        'weights in the format of MXNet, which is retired; those for Cityscapes hold '
-        'networks whose code and recipe are public nowhere but in the archive itself, '
-        'so there is nothing to check a conversion against. Its Kinetics checkpoints '
-        '(.pth) convert.'
-    )

@@ -4,6 +4,7 @@ import functools
 import io
 import pickle
 import struct
+import tarfile
 import zipfile
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from fuzzing import SCRATCH, Guard, assert_clear, damaged, fuzz
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
+from mxnet_files import linear
 from safetensors.torch import save as safetensors
 
 from glore_mm.checkpoints.files import read_checkpoint
+from glore_mm.checkpoints.mxnet import is_mxnet, read_mxnet_checkpoint
 
 CHECKPOINT = SCRATCH / 'a.pth'
 SAFETENSORS = SCRATCH / 'a.safetensors'
@@ -34,7 +37,21 @@ def files() -> dict[str, bytes]:
         content = dict(state_dict=state, meta=meta, message_hub=dict(loss=history))
         torch.save(content, file, _use_new_zipfile_serialization=new)
         found[name] = file.getvalue()
+    params, symbol = linear()
+    found['mxnet'] = archive({'a-0000.params': params, 'a-symbol.json': symbol})
+    found['archive'] = archive({'a.pth.tar': found['zip']})
     return found
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    """A tar archive, as those of the release."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode='w') as new:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            new.addfile(info, io.BytesIO(content))
+    return file.getvalue()
 
 
 @functools.cache
@@ -60,7 +77,10 @@ def zipped(program: bytes) -> bytes:
 
 def read(path: str) -> None:
     """Its content is a dict; arrays hold nothing but numbers."""
-    content = read_checkpoint(path)
+    if is_mxnet(path):
+        content = read_mxnet_checkpoint(path).arrays
+    else:
+        content = read_checkpoint(path)
     assert isinstance(content, dict)
     seen, rest = set(), [content]
     while rest:
@@ -99,7 +119,7 @@ def check(content: bytes, path=CHECKPOINT) -> str | None:
     return message
 
 
-@fuzz(150, file=damaged(files))
+@fuzz(250, file=damaged(files))
 def test_checkpoints(file):
     path = SAFETENSORS if file.name == 'safetensors' else CHECKPOINT
     return check(file.content, path)
