@@ -19,8 +19,8 @@ from glore_mm.registry import GloRe2d
 class GloReHead(FCNHead):
     """FCN head with global reasoning between its two convolutions.
 
-    Conv 3×3, units, conv 3×3, dropout, classifier. The defaults are the released form;
-    the release does not say how many states and nodes it took, these are PaddleSeg's.
+    Conv 3×3, unit, conv 3×3, dropout, classifier. The defaults are those of the
+    released networks.
 
     Args:
         num_units (int): Units, one after the other. Default: 1.

@@ -1,11 +1,15 @@
 """Annotation lists and files of class names."""
 
 import os.path as osp
+import re
 from collections.abc import Iterator, Sequence
 
 from mmengine import fileio
 
 from glore_mm.utils.errors import UserError, shorten
+
+# in the lists of the GloRe release: a number, the label, the path; no label behind it
+_RELEASED = re.compile(r'\d+\s+(?P<label>\d+)\s+(?P<path>(?!.*\s-?\d+$).*\D.*)')
 
 
 def read_lines(path: str, what: str) -> list[tuple[int, str]]:
@@ -36,6 +40,9 @@ def parse_annotations(
 ) -> Iterator[tuple[str, str, dict[str, int]]]:
     """The samples of a list: a path, which may hold spaces, and numbers in each line.
 
+    A list of paths and labels may also be one of the GloRe release, with a number, the
+    label and the path in each line.
+
     Args:
         path (str): The list.
         what (str): What it is, for messages.
@@ -55,6 +62,9 @@ def parse_annotations(
     for number, line in lines:
         where = f'{path}, line {number}'
         name, *fields = line.rsplit(maxsplit=len(numbers))
+        released = _RELEASED.fullmatch(line)
+        if numbers == ('label',) and released:
+            name, fields = released['path'], [released['label']]
         try:
             sample = dict(zip(numbers, map(int, fields), strict=True))
         except ValueError:

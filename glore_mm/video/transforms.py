@@ -101,7 +101,9 @@ class StrictSampleFrames(SampleFrames):
         clip_len (int): Frames of a clip.
         frame_interval (int): From one of them to the next, in frames. Default: 1.
         out_of_bound_opt (str): What to do where the video is shorter than a clip:
-            'refuse'; 'loop' and 'repeat_last' fill the clip up as in mmaction2.
+            'refuse'; 'release', as the GloRe release does in testing: take the first
+            `clip_len` frames, one after the other, from the beginning again where
+            there are fewer; 'loop' and 'repeat_last' fill the clip up as in mmaction2.
             Default: 'refuse'.
         kwargs: As for SampleFrames.
     """
@@ -113,8 +115,8 @@ class StrictSampleFrames(SampleFrames):
         out_of_bound_opt: str = 'refuse',
         **kwargs: Any,
     ) -> None:
-        self.refuse = out_of_bound_opt == 'refuse'
-        if self.refuse:
+        self.when_short = out_of_bound_opt
+        if out_of_bound_opt in ('refuse', 'release'):
             out_of_bound_opt = 'loop'
         super().__init__(
             clip_len, frame_interval, out_of_bound_opt=out_of_bound_opt, **kwargs
@@ -132,14 +134,20 @@ class StrictSampleFrames(SampleFrames):
         if self.target_fps and results.get('avg_fps'):
             ratio = results['avg_fps'] / self.target_fps
             needed = int(self._get_ori_clip_len(ratio))
-        if self.refuse and results['total_frames'] < needed:
+        short = results['total_frames'] < needed
+        if short and self.when_short == 'refuse':
             raise UnreadableSampleError.of(
                 results.get('filename') or results['frame_dir'],
                 f'{results["total_frames"]} frames, but a clip spans {needed} '
                 f'({self.clip_len} frames, {self.frame_interval} apart)',
                 "Repeat short videos with StrictSampleFrames(out_of_bound_opt='loop')",
             )
-        return super().transform(results)
+        results = super().transform(results)
+        if short and self.when_short == 'release':
+            frames = np.arange(self.clip_len) % results['total_frames']
+            indices = np.tile(frames, self.num_clips) + results['start_index']
+            results['frame_inds'] = indices.astype(np.int32)
+        return results
 
 
 def _with_frames(

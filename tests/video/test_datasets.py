@@ -587,6 +587,20 @@ def test_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
     assert len(dataset) == 3
 
 
+def test_a_list_of_the_release(tmp_path):
+    """A number, the label, the path; beside it lines that only look like that."""
+    text = '0\t399\tabseiling/a.avi\n17 2 b 3 c.avi\n18 4 d.avi 5\n7 8 9\n'
+    dataset = listed(tmp_path, text)
+    found = [dataset.get_data_info(index) for index in range(4)]
+    found = [(clip['filename'], clip['label']) for clip in found]
+    assert found == [
+        (f'{tmp_path}/abseiling/a.avi', 399),
+        (f'{tmp_path}/b 3 c.avi', 2),
+        (f'{tmp_path}/18 4 d.avi', 5),
+        (f'{tmp_path}/7 8', 9),
+    ]
+
+
 @pytest.mark.parametrize('kind', ['KineticsVideos', 'KineticsFrames'])
 @pytest.mark.parametrize(
     ('path', 'problem'),
@@ -722,10 +736,32 @@ def test_clips_are_those_of_mmaction2_and_never_loop(more, needed):
         UnreadableSampleError, match=f'some/frames: {needed - 1} frames, but'
     ):
         sample(dict(short))
-    for option in ('loop', 'repeat_last'):
+    for option in ('loop', 'repeat_last', 'release'):
         settings['out_of_bound_opt'] = option
         sample = TRANSFORMS.build(dict(type='StrictSampleFrames', **settings))
         assert sample(dict(short))['frame_inds'].max() <= needed - 1
+
+
+@pytest.mark.parametrize(
+    ('total', 'expected'),
+    [
+        (57, [0, 8, 16, 24, 32, 40, 48, 56]),
+        (56, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (3, [0, 1, 2, 0, 1, 2, 0, 1]),
+    ],
+)
+def test_short_video_as_in_the_release(total, expected):
+    sample = TRANSFORMS.build(
+        dict(
+            type='StrictSampleFrames',
+            clip_len=8,
+            frame_interval=8,
+            out_of_bound_opt='release',
+            test_mode=True,
+        )
+    )
+    clip = dict(total_frames=total, start_index=1)
+    assert (sample(clip)['frame_inds'] - 1).tolist() == expected
 
 
 def test_short_video_at_another_frame_rate():

@@ -1,9 +1,10 @@
 # The recipe of the GloRe release, as far as its code tells: 64 clips a node of 8 GPUs.
 #
-# Known and the same: optimizer, learning rates, warm-up, steps, weight decay. The
-# release counts 240,000 clips as an epoch, which is about one pass over the training
-# set. Not known: when to stop (its code runs until it is stopped; here, 5 epochs after
-# the last step) and how many nodes were used. Different: precise BN, see
+# Known and the same: optimizer, learning rate (0.05 in its script for one node; 0.04 in
+# that for several), warm-up, steps, weight decay. Steps count 240,000 clips, about one
+# pass over the training set; what its code calls an epoch, after which it validates, is
+# a quarter of that. Not known: when to stop (its code runs until it is stopped; here, 5
+# epochs after the last step) and how many nodes were used. Different: precise BN, see
 # configs/video/glore_r50_8x8_precisebn_kinetics400.py.
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,0 +1,9 @@
+# The released R50 3D (2, 3), fine-tuned on the first split of HMDB51.
+_base_ = [
+    '../_base_/models/glore_r50_3d.py',
+    '../_base_/datasets/hmdb51.py',
+    '../_base_/schedules/finetune_30e.py',
+    '../_base_/video_runtime.py',
+]
+
+model = dict(cls_head=dict(num_classes=51))
