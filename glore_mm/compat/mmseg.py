@@ -43,10 +43,12 @@ def fix_accuracy_of_one_channel(decode_head: Any) -> None:
     loss_by_feat = decode_head.BaseDecodeHead.loss_by_feat
 
     @functools.wraps(loss_by_feat)
-    def wrapper(self: Any, seg_logits: Tensor, samples: Any) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = loss_by_feat(self, seg_logits, samples)
+    def wrapper(
+        self: Any, seg_logits: Tensor, batch_data_samples: Any
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = loss_by_feat(self, seg_logits, batch_data_samples)
         if self.out_channels == 1:
-            labels = self._stack_batch_gt(samples)
+            labels = self._stack_batch_gt(batch_data_samples)
             logits = decode_head.resize(
                 seg_logits,
                 labels.shape[2:],
@@ -395,6 +397,23 @@ def fix_missing_nibabel(io: Any) -> None:
         return datafrombytes(content, backend)
 
     io.datafrombytes = wrapper
+
+
+# mmseg/apis/mmseg_inferencer.py:369 puts its loader in the place of LoadImageFromFile,
+# and knows no other. Needed until mmseg takes others.
+@after_import('mmseg.apis.mmseg_inferencer')
+def fix_inferencer_with_other_loaders(inferencer: Any) -> None:
+    """Lets MMSegInferencer take pipelines that begin with LoadImage."""
+    find = inferencer.MMSegInferencer._get_transform_idx
+
+    @functools.wraps(find)
+    def wrapper(self: Any, pipeline_cfg: Any, name: str) -> int:
+        index: int = find(self, pipeline_cfg, name)
+        if index == -1 and name == 'LoadImageFromFile':
+            return find(self, pipeline_cfg, 'LoadImage')
+        return index
+
+    inferencer.MMSegInferencer._get_transform_idx = wrapper
 
 
 # mmseg/models/decode_heads/mask2former_head.py:13 and maskformer_head.py:12 go on where

@@ -99,7 +99,7 @@ def test_accuracy_of_one_channel_is_that_of_its_predictions():
     logits = torch.tensor([[[[-2.0, 0.2, 1.0, 1.0, 3.0]]]])  # 0.2: 0.55, below 0.6
     labelled = sample()
     labelled.gt_sem_seg = PixelData(data=torch.tensor([[[0, 0, 1, 1, IGNORED]]]))
-    losses = head.loss_by_feat(logits, [labelled])
+    losses = head.loss_by_feat(logits, batch_data_samples=[labelled])
     assert float(losses['acc_seg']) == pytest.approx(100)
 
 

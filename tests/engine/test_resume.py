@@ -117,6 +117,7 @@ def test_slurm_queues_it_again(tmp_path, monkeypatch):
     srun.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
     monkeypatch.setenv('SRUN_ARGS', '--time 60')
+    monkeypatch.delenv('PYTHON', raising=False)
     (tmp_path / 'codes').write_text('75\n75\n3\n')
     tool = soak.ROOT / 'tools' / 'slurm_train.sh'
     command = [tool, 'part', 'name', 'config.py', '4', '--seed', '0']
