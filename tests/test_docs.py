@@ -60,6 +60,9 @@ NOT_RUN = {
     'python tools/ablate.py *': 'trains for hours; test_ablate.py runs it, small',
     'python tools/visualize_nodes.py work_dirs/long_range/*': 'takes a network of an '
     'hour; nodes.md has the same command',
+    'python tools/convert_checkpoint.py * resnet50_w-glore_2-3.tar *': 'takes a file '
+    'of the release; test_imagenet.py has small ones',
+    'python tools/convert_checkpoint.py CONFIG FILE *': 'the same',
     'python benchmarks/*': 'measures for long; test_benchmarks.py measures a little',
 }
 
@@ -237,6 +240,7 @@ CONFIG = dict(
     kinetics='configs/video/glore_r50_8x8_kinetics400.py',
     export='configs/cls/glore_mini.py',
     reliability='configs/seg/glore_mini.py',
+    released='configs/cls/glore_r50_2-3_imagenet.py',
 )
 #: Options of the generators of data, for a few samples.
 FEW = dict(
@@ -330,6 +334,17 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
             rows.append(f'abseiling,{name},{int(start)},{int(end)},{split}')
         (kinetics / f'{split}.csv').write_text('\n'.join(rows))
         shutil.copy(video / f'kinetics400_{split}_list_videos.txt', kinetics)
+
+    for name, number in (('ucf101', 101), ('hmdb51', 51)):
+        (data / name).mkdir()
+        (data / name / 'videos').symlink_to(video)
+        (data / name / 'label_map.txt').write_text('\n'.join(map(str, range(number))))
+        for split in ('train', 'val'):
+            text = (video / f'kinetics400_{split}_list_videos.txt').read_text()
+            text = re.sub('^(?=.)', f'videos_{split}/', text, flags=re.MULTILINE)
+            for i in (1, 2, 3):
+                file = f'{name}_{split}_split_{i}_videos.txt'
+                (data / name / file).write_text(text)
 
     fields = write_squares(data / 'fields')
     for path in [*fields.glob('img/*/*')]:
