@@ -29,6 +29,7 @@ from glore_mm.apis.train import train
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.insertion import find_units
+from glore_mm.models.dual_path import DualPathGloRe2d
 from glore_mm.video.task import TASK
 
 SEG, CLS, VIDEO, DET = (
@@ -301,7 +302,8 @@ def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
     """Parameters and MACs in the direct order of a unit on so many positions."""
     c, s, k = unit.in_channels, unit.num_states, unit.num_nodes
     weights = c * s + c * k + k * k + s * s + s * c
-    norms = 2 * (2 * c + k + 2 * s) if unit.pre_act else 2 * c
+    layers_on_states = 3 if isinstance(unit, DualPathGloRe2d) else 2
+    norms = 2 * (2 * c + k + layers_on_states * s) if unit.pre_act else 2 * c
     biases = 0 if unit.pre_act else s + 2 * k
     products = 2 * s * k * length  # V, and Z B
     macs = (c * s + c * k + s * c) * length + k * k * s + s * s * k + products
