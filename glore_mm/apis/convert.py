@@ -1,7 +1,6 @@
 """Convert a released checkpoint into ours, or back."""
 
 import os
-from typing import Any
 
 from mmengine.config import Config
 
@@ -36,19 +35,18 @@ def convert_checkpoint(
     """
     if os.path.realpath(source) == os.path.realpath(output):
         raise UserError(f'{output} would be written over its own source')
+    released = read_mxnet_checkpoint(source) if is_mxnet(source) else None
+    content = {} if released else read_any_checkpoint(source)
     model = build_model(cfg)
-    content: dict[str, Any] = {}
-    if is_mxnet(source):
-        done = convert_imagenet(read_mxnet_checkpoint(source), model, source)
+    if released:
+        done = convert_imagenet(released, model, source)
     elif format_only:
-        content = read_any_checkpoint(source)
         check_state_dict(cfg, model, content, source)
         dropped = sorted({*content} - {'state_dict', 'meta'})
         if 'state_dict' not in content:
             dropped = []
         done = Conversion('ours', get_state_dict(content, source), dropped)
     else:
-        content = read_any_checkpoint(source)
         done = convert(content, model.state_dict(), source)
     about = (content.get('meta') or {}).get('dataset_meta') or {}
     written = dict(state_dict=done.state_dict, meta=dict(dataset_meta=about))

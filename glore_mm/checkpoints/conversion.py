@@ -25,6 +25,7 @@ Inside a block and inside a unit the names are the same. Of a Cityscapes network
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,8 +180,8 @@ def rename(
     Raises:
         UserError: One is unknown, missing or of another shape than in `network`.
     """
-    targets = list(names.values())
-    known = [n for n, t in names.items() if t in network and targets.count(t) == 1]
+    uses = Counter(names.values())
+    known = [n for n, ours in names.items() if ours in network and uses[ours] == 1]
     unknown = [f'{n} {tuple(state[n].shape)}' for n in names if n not in known]
     ours = {names[name]: fit(state[name], network[names[name]]) for name in known}
     absent = [

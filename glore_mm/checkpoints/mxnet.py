@@ -111,10 +111,10 @@ def read_mxnet_checkpoint(path: str) -> MXNetCheckpoint:
         )
     # old files do not name the statistics of norms
     weights = [name for name in arrays if not name.endswith(('_mean', '_var'))]
-    if strangers := [name for name in weights if name not in named]:
+    if unused := [name for name in weights if name not in named]:
         raise UserError(
-            f'{path}: {len(strangers)} array(s) are of no operator in the .json: '
-            f'{summarize_list(strangers)}. The two files are not of one network.'
+            f'{path}: {len(unused)} array(s) are of no operator in the .json: '
+            f'{summarize_list(unused)}. The two files are not of one network.'
         )
     return MXNetCheckpoint(operators, arrays)
 

@@ -62,8 +62,7 @@ def parse_annotations(
     for number, line in lines:
         where = f'{path}, line {number}'
         name, *fields = line.rsplit(maxsplit=len(numbers))
-        released = _RELEASED.fullmatch(line)
-        if numbers == ('label',) and released:
+        if numbers == ('label',) and (released := _RELEASED.fullmatch(line)):
             name, fields = released['path'], [released['label']]
         try:
             sample = dict(zip(numbers, map(int, fields), strict=True))

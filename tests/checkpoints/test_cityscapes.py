@@ -5,11 +5,12 @@ written down without a module of ours.
 """
 
 import io
-import tarfile
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from archives import tar_bytes
 
 from glore_mm.apis.convert import convert_checkpoint
 from glore_mm.checkpoints.conversion import convert
@@ -122,16 +123,6 @@ def released_logits(state, x):
     return conv('head.conv6.1', x)
 
 
-def archive(path, members):
-    """A tar archive of the bytes of files."""
-    with tarfile.open(path, 'w') as file:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return str(path)
-
-
 def saved(content):
     buffer = io.BytesIO()
     torch.save(content, buffer, _use_new_zipfile_serialization=False)  # of its time
@@ -142,9 +133,10 @@ def test_a_converted_network_gives_the_released_logits(tmp_path):
     state = random_state()
     content = dict(epoch=240, state_dict=state, best_pred=0.8)
     members = {'glore/train.py': b'', 'glore/model_best.pth.tar': saved(content)}
-    source = archive(tmp_path / 'resnet50_w-glore.tar', members)
+    source = tmp_path / 'resnet50_w-glore.tar'
+    source.write_bytes(tar_bytes(members))
     cfg = load_config(CONFIG)
-    done = convert_checkpoint(cfg, source, str(tmp_path / 'ours.pth'))
+    done = convert_checkpoint(cfg, str(source), str(tmp_path / 'ours.pth'))
     assert done.kind == 'released Cityscapes'
     assert sorted(done.dropped) == [
         'best_pred', 'epoch', 'pretrained.fc.bias', 'pretrained.fc.weight'
@@ -172,7 +164,8 @@ def test_another_network_and_more_than_weights(tmp_path):
     cfg = load_config('glore_mm::seg/glore_cityscapes_r101_released.py')
 
     def refused(members):
-        source = archive(tmp_path / 'resnet50_w-glore.tar', members)
+        source = str(tmp_path / 'resnet50_w-glore.tar')
+        Path(source).write_bytes(tar_bytes(members))
         with pytest.raises(UserError) as error:
             convert_checkpoint(cfg, source, str(tmp_path / 'ours.pth'))
         assert source in str(error.value)

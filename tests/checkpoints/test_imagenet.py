@@ -5,6 +5,7 @@ narrow networks with random weights, with its logits in double precision.
 """
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -68,7 +69,11 @@ def test_a_converted_network_gives_the_logits_of_mxnet(
     name, base, places, narrow, tmp_path
 ):
     cfg, ours = narrow(base, places), tmp_path / 'ours.pth'
-    done = convert_checkpoint(cfg, str(DATA / f'{name}-0000.params'), str(ours))
+    source = tmp_path / 'net-0000.params'
+    shutil.copy(DATA / f'{name}-0000.params', source)
+    symbol = DATA / f'{Path(name).name}-symbol.json'  # does not tell the types
+    shutil.copy(symbol, tmp_path / 'net-symbol.json')
+    done = convert_checkpoint(cfg, str(source), str(ours))
     assert done.kind == 'released ImageNet' and not done.dropped and not done.untouched
     seen = np.load(DATA / f'{name}.npz')
     found = logits_of(cfg, ours, seen['data'])

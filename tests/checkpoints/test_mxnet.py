@@ -1,12 +1,12 @@
 """Checkpoints in the format of MXNet: read whole, or refused in one line."""
 
-import io
 import struct
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import tar_bytes
 from mxnet_files import LEGACY, V1, V2, V3, linear, params_bytes, symbol_bytes
 
 from glore_mm.checkpoints.mxnet import is_mxnet, read_mxnet_checkpoint
@@ -33,11 +33,7 @@ def pack(tmp_path):
 
     def pack(members, mode='w'):
         path = tmp_path / 'net.tar'
-        with tarfile.open(path, mode) as archive:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
+        path.write_bytes(tar_bytes(members, mode))
         return str(path)
 
     return pack

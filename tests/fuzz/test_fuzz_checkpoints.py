@@ -4,11 +4,11 @@ import functools
 import io
 import pickle
 import struct
-import tarfile
 import zipfile
 
 import numpy as np
 import torch
+from archives import tar_bytes
 from fuzzing import SCRATCH, Guard, assert_clear, damaged, fuzz
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
@@ -38,20 +38,9 @@ def files() -> dict[str, bytes]:
         torch.save(content, file, _use_new_zipfile_serialization=new)
         found[name] = file.getvalue()
     params, symbol = linear()
-    found['mxnet'] = archive({'a-0000.params': params, 'a-symbol.json': symbol})
-    found['archive'] = archive({'a.pth.tar': found['zip']})
+    found['mxnet'] = tar_bytes({'a-0000.params': params, 'a-symbol.json': symbol})
+    found['archive'] = tar_bytes({'a.pth.tar': found['zip']})
     return found
-
-
-def archive(members: dict[str, bytes]) -> bytes:
-    """A tar archive, as those of the release."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode='w') as new:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            new.addfile(info, io.BytesIO(content))
-    return file.getvalue()
 
 
 @functools.cache
