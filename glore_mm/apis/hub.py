@@ -37,15 +37,16 @@ except ImportError as error:
 #: that no registry knows, mmengine would import and call, whatever it is.
 TRUSTED = frozenset((
     'ActionDataPreprocessor', 'BN', 'BN1d', 'BN2d', 'BN3d', 'ClsDataPreprocessor',
-    'Conv1d', 'Conv2d', 'Conv3d', 'CrossEntropyLoss', 'CutMix', 'EncoderDecoder',
-    'FCNHead', 'GELU', 'GN', 'GloRe1d', 'GloRe2d', 'GloRe3d', 'GloReHead',
-    'GlobalAveragePooling', 'I3DHead', 'ImageClassifier', 'LN', 'LabelSmoothLoss',
-    'LastFrameHead', 'LinearClsHead', 'Mixup', 'NLHead', 'NonLocal2d', 'NonLocal3d',
-    'PreActResNet', 'PreActResNet3d', 'ReLU', 'Recognizer3D', 'ResNet', 'ResNet3d',
-    'ResNet3dSlowFast', 'ResNet3dSlowOnly', 'ResNetV1c', 'ResNetV1d',
-    'SegDataPreProcessor', 'SlowFastHead', 'SwinTransformer', 'SwinTransformer3D',
-    'SyncBN', 'TIMMBackbone', 'UPerHead', 'VisionTransformer',
-    'VisionTransformerClsHead', 'WithGloRe', 'mmpretrain.ConvNeXt', 'resnet3d',
+    'Conv1d', 'Conv2d', 'Conv3d', 'CrossEntropyLoss', 'CutMix', 'DualPathGloRe2d',
+    'EncoderDecoder', 'FCNHead', 'GELU', 'GN', 'GloRe1d', 'GloRe2d', 'GloRe3d',
+    'GloReHead', 'GlobalAveragePooling', 'I3DHead', 'ImageClassifier', 'LN',
+    'LabelSmoothLoss', 'LastFrameHead', 'LinearClsHead', 'Mixup', 'NLHead',
+    'NonLocal2d', 'NonLocal3d', 'PreActResNet', 'PreActResNet3d', 'ReLU',
+    'Recognizer3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowFast', 'ResNet3dSlowOnly',
+    'ResNetV1c', 'ResNetV1d', 'SegDataPreProcessor', 'SlowFastHead',
+    'SwinTransformer', 'SwinTransformer3D', 'SyncBN', 'TIMMBackbone', 'UPerHead',
+    'VisionTransformer', 'VisionTransformerClsHead', 'WithGloRe',
+    'mmpretrain.ConvNeXt', 'resnet3d',
 ))  # fmt: skip
 #: Keys that make a network load other weights, which its own replace anyway.
 _LOADING = frozenset(
