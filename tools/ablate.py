@@ -2,15 +2,12 @@
 
 python tools/ablate.py configs/ablation/camvid_r18.py --seeds 3
 
-Started again it goes on where it stood: finished runs are kept, one JSON each.
+Started again, it keeps the finished runs (one JSON each) and resumes the others.
 """
 
 import argparse
 import sys
 
-from glore_mm.analysis.ablation import markdown
-from glore_mm.analysis.significance import MIN_PAIRS
-from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
 from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
 
@@ -27,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--test',
-        choices=MIN_PAIRS,
+        choices=['t', 'wilcoxon'],
         default='t',
         help='what gives p values: the paired t test (default), or the signed-rank '
         'test, which needs 6 seeds',
@@ -63,6 +60,10 @@ def main() -> None:
         parser.error('--seeds and --jobs must be 1 or more')
     if args.gpus and args.jobs:
         parser.error('--gpus says how many runs go at a time: leave out --jobs')
+
+    from glore_mm.analysis.ablation import markdown
+    from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
+
     ablation = read_ablation(args.config, args.cfg_options, args.work_dir, args.out)
     if args.only:
         variant, seed = args.only

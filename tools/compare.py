@@ -1,19 +1,13 @@
-"""Compare two networks on one data set, from what tools/test.py --dump wrote of each.
+"""Compare two networks on one data set, from the dumps that tools/test.py wrote.
 
 python tools/compare.py fcn.npz glore.npz --names FCN GloRe --out comparison.html
 
-It says whether the difference is more than chance on a test set of this size. Of two
-segmentation networks it also writes a page: the IoU of each class, the images on which
-the two differ most, the confusion matrices.
+It prints the difference with its interval and p value. For segmentation it also writes
+a page: the IoU of each class, the images on which the two differ most, the confusion
+matrices.
 """
 
-import numpy as np
-
-from glore_mm.analysis.dumps import ConfusionDump, check_same_data, read_dump
-from glore_mm.analysis.significance import compare_miou, compare_top1, format_difference
-from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.cli import cli_entry_point, make_parser
-from glore_mm.visualization.comparison_page import comparison_page
 
 
 @cli_entry_point
@@ -36,6 +30,17 @@ def main() -> None:
     )
     pages.add_argument('--out', default='comparison.html', help='page to write')
     args = parser.parse_args()
+
+    import numpy as np
+
+    from glore_mm.analysis.dumps import ConfusionDump, check_same_data, read_dump
+    from glore_mm.analysis.significance import (
+        compare_miou,
+        compare_top1,
+        format_difference,
+    )
+    from glore_mm.utils.atomic_write import write_text
+    from glore_mm.visualization.comparison_page import comparison_page
 
     dumps = [read_dump(path) for path in args.dumps]
     check_same_data(*dumps)

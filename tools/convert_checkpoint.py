@@ -1,17 +1,14 @@
 """Convert a checkpoint of the GloRe release into ours, or ours into the release's form.
 
-python tools/convert_checkpoint.py configs/video/glore_r50_8x8_kinetics400.py \
-    resnet50-lite_3d_8x8_w-glore_2-3_ep-0000.pth glore_r50.pth
+python tools/convert_checkpoint.py CONFIG resnet50_w-glore_2-3.tar glore.pth
 """
 
-from glore_mm.apis.convert import convert_checkpoint
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
 
 @cli_entry_point
 def main() -> None:
-    """Parse, convert, say what became of the file's content."""
+    """Parse, convert, report what was converted and what was left out."""
     parser = make_config_parser(__doc__)
     parser.add_argument('checkpoint', help='file to convert, in either form')
     parser.add_argument(
@@ -20,9 +17,12 @@ def main() -> None:
     parser.add_argument(
         '--format-only',
         action='store_true',
-        help='change the format alone, such as that of a trained checkpoint',
+        help='keep the names of the tensors, change the file format only',
     )
     args = parser.parse_args()
+
+    from glore_mm.apis.convert import convert_checkpoint
+    from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options)
     done = convert_checkpoint(cfg, args.checkpoint, args.output, args.format_only)
@@ -30,7 +30,7 @@ def main() -> None:
     if done.dropped:
         print(f'left out: {", ".join(done.dropped)}')
     if done.untouched:
-        print(f'not in it, left to their initialisation: {", ".join(done.untouched)}')
+        print(f'not in the file, initialised as before: {", ".join(done.untouched)}')
     print(f'written: {args.output}, and its SHA-256: {args.output}.sha256')
 
 

@@ -1,34 +1,30 @@
-"""Write a checkpoint's network as one file for ONNX Runtime or for torch alone.
+"""Export a network with its weights as one file for ONNX Runtime or for torch.
 
 python tools/export.py configs/seg/glore_cityscapes.py iter_80000.pth --format onnx
 
 The file takes float images (N, 3, H, W) or clips (N, 3, T, H, W) of any N, T, H and W:
-(pixel - mean) / std, the channels in the order of the file's metadata, which also names
-the classes. It gives logits: (N, classes), of a segmentor (N, classes, H, W).
+(pixel - mean) / std. Its metadata has the order of the channels and the names of the
+classes. It returns logits: (N, classes), of a segmentor (N, classes, H, W).
 docs/export.md has an example.
 """
 
-import argparse
 from collections import Counter
 
-from glore_mm.apis.export import SUFFIXES, export
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_config_parser
 
 
 @cli_entry_point
 def main() -> None:
-    """Parse, export, say what was written."""
+    """Parse, export, print what was written."""
     parser = make_config_parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (__doc__ or '').partition('\n\n')[2]
     parser.add_argument('checkpoint', help='weights')
-    parser.add_argument('--format', choices=list(SUFFIXES), required=True)
+    parser.add_argument(
+        '--format', choices=['onnx', 'torchscript', 'pt2'], required=True
+    )
     parser.add_argument(
         '--out',
         metavar='FILE',
-        help=f'file to write (default: beside the checkpoint, with the ending '
-        f'{", ".join(SUFFIXES.values())})',
+        help='file to write (default: beside the checkpoint)',
     )
     parser.add_argument(
         '--size',
@@ -39,6 +35,9 @@ def main() -> None:
         "(default: the config's); the file takes other sizes, too",
     )
     args = parser.parse_args()
+
+    from glore_mm.apis.export import export
+    from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options)
     done = export(cfg, args.checkpoint, args.format, args.out, args.size)

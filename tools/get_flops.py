@@ -6,11 +6,6 @@ Units are counted as they run: in the order of their products that takes fewer
 operations at the size of their input, or in that of --order.
 """
 
-from glore_mm.analysis.cost import count_flops
-from glore_mm.apis.tasks import example_inputs
-from glore_mm.config.build import build_model
-from glore_mm.config.load import load_config
-from glore_mm.insertion import find_units
 from glore_mm.utils.cli import add_cfg_options, cli_entry_point, make_parser
 
 
@@ -26,6 +21,12 @@ def main() -> None:
     )
     add_cfg_options(parser)
     args = parser.parse_args()
+
+    from glore_mm.analysis.cost import count_flops
+    from glore_mm.apis.tasks import example_inputs
+    from glore_mm.config.build import build_model
+    from glore_mm.config.load import load_config
+    from glore_mm.insertion import find_units
 
     rows = ['| config | input | parameters | GMACs | units: parameters | GMACs |']
     rows.append('|---|---|---|---|---|---|')

@@ -6,4 +6,4 @@ python tools/infer.py CONFIG CHECKPOINT street.jpg
 from glore_mm.commands.infer import main
 
 if __name__ == '__main__':
-    main()
+    main(__doc__)

@@ -1,21 +1,21 @@
 """Write the list file of a downloaded Kinetics-400 split.
 
-python tools/kinetics_list.py train.csv data/kinetics400/videos_train \
-    data/kinetics400/kinetics400_train_list_videos.txt
+python tools/kinetics_list.py train.csv videos_train train_list.txt
 """
 
 from glore_mm.utils.cli import cli_entry_point, make_parser
-from glore_mm.utils.kinetics import write_kinetics_list
 
 
 @cli_entry_point
 def main() -> None:
-    """Parse, write, say how many videos are missing."""
+    """Parse, write, print how many videos are missing."""
     parser = make_parser(__doc__)
     parser.add_argument('annotations', help='CSV file of the split')
     parser.add_argument('videos', help='folder of its videos')
     parser.add_argument('output', help='list file to write')
     args = parser.parse_args()
+
+    from glore_mm.utils.kinetics import write_kinetics_list
 
     listed, missing = write_kinetics_list(args.annotations, args.videos, args.output)
     print(f'{args.output}: {listed} videos; {missing} of the CSV are not there')

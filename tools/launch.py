@@ -1,6 +1,6 @@
-"""Start a tool once for each process of a run, and say in a line what became of them.
+"""Start the processes of a distributed run, and report in one line how they ended.
 
-What tools/dist_train.sh and tools/dist_test.sh call; the arguments are torchrun's.
+tools/dist_train.sh and tools/dist_test.sh call it; the arguments are torchrun's.
 """
 
 import sys
@@ -14,11 +14,11 @@ from glore_mm.utils.errors import EXIT_INTERRUPTED
 
 
 def main() -> None:
-    """Start, wait; exit with 75 where training was stopped and can go on."""
+    """Start, wait; exit with 75 where training was interrupted and can be resumed."""
     args = parse_args(sys.argv[1:])
     try:
         run(args)
-    except SignalException as error:  # which all processes got, and had 30 s to save
+    except SignalException as error:  # all processes got it, and 30 s to save
         trained = Path(args.training_script).name == 'train.py'
         sys.exit(EXIT_INTERRUPTED if trained else 128 + error.sigval)
     except ChildFailedError as error:

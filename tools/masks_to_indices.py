@@ -2,14 +2,11 @@
 
 python tools/masks_to_indices.py ann indices --config fields_glore.py
 
-Without --config or --palette the colours are listed, and nothing is written.
+Without --config or --palette it lists the colours and writes nothing.
 """
 
 import argparse
 
-from glore_mm.apis.masks import convert_masks, count_colors
-from glore_mm.config.datasets import dataset_metainfo
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_parser
 
 
@@ -36,9 +33,17 @@ def main() -> None:
         help='the colours of the classes, in their order',
     )
     parser.add_argument(
-        '--others', type=int, metavar='INDEX', help='what other colours become: 255'
+        '--others',
+        type=int,
+        metavar='INDEX',
+        help='index for other colours, such as 255 (default: an error)',
     )
     args = parser.parse_args()
+
+    from glore_mm.apis.masks import convert_masks, count_colors
+    from glore_mm.config.datasets import dataset_metainfo
+    from glore_mm.config.load import load_config
+
     if args.config:
         args.palette = dataset_metainfo(load_config(args.config))['palette']
     if not args.palette:

@@ -1,14 +1,11 @@
-"""Draw the loss and the metrics of one run or several from their logs.
+"""Draw the loss and the metrics of training runs from their logs.
 
 python tools/plot_log.py work_dirs/fcn_mini work_dirs/glore_mini --out curves.png
 
-A panel for each key, a line for each run; of a resumed run what was logged last.
+It draws a panel for each key and a line for each run.
 """
 
-from glore_mm.analysis.logs import read_runs
 from glore_mm.utils.cli import cli_entry_point, make_parser
-from glore_mm.visualization.curves import default_keys, draw_curves
-from glore_mm.visualization.figures import write_figure
 
 
 @cli_entry_point
@@ -37,6 +34,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.smooth < 1:
         parser.error('--smooth must be at least 1')
+
+    from glore_mm.analysis.logs import read_runs
+    from glore_mm.visualization.curves import default_keys, draw_curves
+    from glore_mm.visualization.figures import write_figure
 
     runs = read_runs(args.work_dirs)
     keys = args.keys or default_keys(runs)

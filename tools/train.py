@@ -6,4 +6,4 @@ python tools/train.py configs/seg/glore_cityscapes.py
 from glore_mm.commands.train import main
 
 if __name__ == '__main__':
-    main()
+    main(__doc__)

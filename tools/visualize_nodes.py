@@ -1,13 +1,11 @@
-"""Show what the nodes of each unit in a network are, over images or videos.
+"""Show what the nodes of a network's units look at, on images or videos.
 
 python tools/visualize_nodes.py CONFIG CHECKPOINT street.jpg --out-dir nodes
 
-For each input: a page to explore it in a browser, the highest-ranked maps as a picture,
-and all maps as another.
+For each input it writes a page to explore in a browser, a picture of the highest-ranked
+maps, and one of all maps.
 """
 
-from glore_mm.apis.visualize import visualize_nodes
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
 
 
@@ -32,6 +30,9 @@ def main() -> None:
         help='frames of a video that a network for images is run on (default: 8)',
     )
     args = parser.parse_args()
+
+    from glore_mm.apis.visualize import visualize_nodes
+    from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options)
     for found in visualize_nodes(

@@ -5,17 +5,14 @@ glore-infer CONFIG CHECKPOINT street.jpg
 
 import sys
 
-from glore_mm.apis.infer import infer
-from glore_mm.config.load import load_config
-from glore_mm.utils.atomic_write import write_csv, write_json
 from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
 from glore_mm.utils.errors import UserError
 
 
 @cli_entry_point
-def main() -> None:
+def main(doc: str | None = __doc__) -> None:
     """Parse, infer, print and write what was found."""
-    parser = make_inputs_parser(__doc__)
+    parser = make_inputs_parser(doc)
     parser.add_argument(
         '--out-dir', help='write the inputs with the results drawn in here'
     )
@@ -25,6 +22,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.top_k < 1:
         parser.error('--top-k must be at least 1')
+
+    from glore_mm.apis.infer import infer
+    from glore_mm.config.load import load_config
+    from glore_mm.utils.atomic_write import write_csv, write_json
 
     cfg = load_config(args.config, args.cfg_options)
     records, unreadable = [], []

@@ -5,16 +5,13 @@ glore-test glore_mm::seg/glore_cityscapes.py CHECKPOINT
 
 import re
 
-from glore_mm.apis.tasks import get_task
-from glore_mm.apis.test import add_test_outputs, test
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_runner_parser
 
 
 @cli_entry_point
-def main() -> None:
+def main(doc: str | None = __doc__) -> None:
     """Parse, test."""
-    parser = make_runner_parser(__doc__)
+    parser = make_runner_parser(doc)
     parser.add_argument('checkpoint', help='weights')
     parser.add_argument(
         '--tta', action='store_true', help='average over augmented views: flips, scales'
@@ -38,6 +35,10 @@ def main() -> None:
     views = args.views and re.fullmatch(r'(\d+)x(\d+)', args.views)
     if args.views and not views:
         parser.error(f'--views must be such as 10x3, not {args.views}')
+
+    from glore_mm.apis.tasks import get_task
+    from glore_mm.apis.test import add_test_outputs, test
+    from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.submission_dir or args.show_dir or args.dump:

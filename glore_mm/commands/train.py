@@ -3,15 +3,13 @@
 glore-train glore_mm::seg/glore_cityscapes.py
 """
 
-from glore_mm.apis.train import check, train
-from glore_mm.config.load import load_config
 from glore_mm.utils.cli import cli_entry_point, make_runner_parser
 
 
 @cli_entry_point
-def main() -> None:
+def main(doc: str | None = __doc__) -> None:
     """Parse, train."""
-    parser = make_runner_parser(__doc__)
+    parser = make_runner_parser(doc)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -28,6 +26,9 @@ def main() -> None:
         help='check config, weights and data, and look at some samples; do not train',
     )
     args = parser.parse_args()
+
+    from glore_mm.apis.train import check, train
+    from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.check:

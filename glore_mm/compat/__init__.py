@@ -6,6 +6,6 @@ a repaired mmaction2, an older PyTorch, a GPU.
 """
 
 from glore_mm.compat import mmaction, mmcv, mmengine, mmseg, numpy  # noqa: F401
-from glore_mm.compat.import_hook import install
+from glore_mm.compat.import_hook import after_import, install
 
-__all__ = ['install']
+__all__ = ['after_import', 'install']

@@ -1,4 +1,8 @@
-"""Command lines: parsers that the tools share, and how a tool ends."""
+"""Command lines: the parsers that the tools share, and how a tool ends.
+
+A tool imports what it needs after it has parsed its arguments: `--help` and a wrong
+option answer without torch.
+"""
 
 import argparse
 import io
@@ -8,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
-from torch import distributed
-
-from glore_mm.utils.distributed import is_main_process, is_peer_failure
+from glore_mm.utils.distributed import (
+    is_initialized,
+    is_main_process,
+    is_peer_failure,
+)
 from glore_mm.utils.errors import (
     EXIT_INTERRUPTED,
     AllRanksError,
@@ -23,29 +30,29 @@ from glore_mm.utils.errors import (
 _PATIENCE = 10  # seconds
 
 
-def cli_entry_point(main: Callable[[], None]) -> Callable[[], None]:
-    """Let a tool's main end a UserError with its message alone and exit status 1.
+def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
+    """Decorate the main of a tool: a UserError prints its message, exit status 1.
 
-    A training that was stopped and saved ends with exit status 75; elsewhere Ctrl-C and
-    SIGTERM end it with 130 and 143, as shells have it, and leave nothing half-written.
-    GLORE_TRACEBACK=1 in the environment shows where an error came from.
+    A training that was interrupted and saved ends with exit status 75. Elsewhere Ctrl-C
+    ends a tool with 130 and SIGTERM with 143, as in shells, and nothing half-written is
+    left. GLORE_TRACEBACK=1 in the environment prints the traceback of an error.
     """
 
     @wraps(main)
-    def run() -> None:
-        for stream in sys.stdout, sys.stderr:  # a name need not be in its alphabet
+    def run(*args: Any) -> None:
+        for stream in sys.stdout, sys.stderr:  # not every name is in their encoding
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors='backslashreplace')
         before = signal.getsignal(signal.SIGTERM)
-        if 'RANK' not in os.environ:  # what waits for others would not be interrupted
+        if 'RANK' not in os.environ:  # a collective operation would not be interrupted
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
-            main()
+            main(*args)
         except UserError as error:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
-            # until they have found each other all processes make the same mistakes
-            alike = isinstance(error, AllRanksError) or not distributed.is_initialized()
+            # before they are connected, all processes meet the same errors
+            alike = isinstance(error, AllRanksError) or not is_initialized()
             if is_main_process() or not alike:
                 print(f'error: {error_message(error)}', file=sys.stderr, flush=True)
             sys.exit(1)
@@ -60,7 +67,7 @@ def cli_entry_point(main: Callable[[], None]) -> Callable[[], None]:
         except Exception as error:
             if os.environ.get('GLORE_TRACEBACK') == '1' or not is_peer_failure(error):
                 raise
-            # the launcher ends this one as soon as it has seen the other
+            # the launcher ends this process when it has seen the other's end
             time.sleep(_PATIENCE)
             print('error: another process of this run has ended', file=sys.stderr)
             sys.exit(1)
@@ -70,14 +77,25 @@ def cli_entry_point(main: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help begins with what the tool does, and an example."""
+
+    def format_help(self) -> str:
+        text, self.description = self.description, None
+        try:
+            return f'{text}\n{super().format_help()}'
+        finally:
+            self.description = text
+
+
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
     """Make a parser for a tool.
 
     Args:
-        doc (str | None): The tool's docstring, which `python -OO` drops; its first line
-            becomes the description.
+        doc (str | None): The tool's docstring, which `python -OO` drops: a line, and
+            below it an example. The help begins with it.
     """
-    return argparse.ArgumentParser(description=(doc or '').partition('\n')[0])
+    return _Parser(description=doc or '')
 
 
 def make_config_parser(doc: str | None) -> argparse.ArgumentParser:
