@@ -1,4 +1,4 @@
-"""Classification with mmpretrain: networks of the release, photographs, evaluation."""
+"""Classification with mmpretrain: backbones, data sets, prediction images."""
 
 from glore_mm.cls.datasets import ClassFolders, ImageNetFolders
 from glore_mm.cls.visualization import ClsPredictionHook

@@ -1,4 +1,4 @@
-"""Folders of photographs, checked before training."""
+"""Image classification data sets that are checked before training."""
 
 from collections.abc import Iterable, Sequence
 from os import path as osp
@@ -17,18 +17,18 @@ from glore_mm.utils.paths import is_data, list_files
 
 
 class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
-    """Images in class folders, or listed in a text file, `path label` a line.
+    """Images in class folders, or in a text file with a line `path label` for each.
 
-    Those that cannot be used are handled as in SkipCorruptMixin. A class folder without
-    images is an error in a test; in training it is said and left out.
+    Images that cannot be read are handled as in SkipCorruptMixin. A class folder
+    without images is an error in a test. In training it is left out with a warning.
 
     Args:
-        outside_root (bool): Whether the list may name files outside `data_root`, by
-            absolute paths or `..`. Default: False.
+        outside_root (bool): Whether the list may contain files outside `data_root`,
+            with absolute paths or `..`. Default: False.
         args, kwargs: As for mmpretrain's CustomDataset.
 
     Raises:
-        UserError: The folder or the list is missing or empty or does not fit the
+        UserError: The folder or the list is missing or empty, or does not match the
             classes.
     """
 
@@ -41,13 +41,13 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
 
     @property
     def source(self) -> str:
-        """Where the samples are named: a list or a folder."""
+        """Path of the list, or of the folder where there is no list."""
         return self.ann_file or self.img_prefix
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The photographs, in the order of their names or of the list."""
+        """Return the images, sorted by name or in the order of the list."""
         if self.ann_file:
-            return self._listed()
+            return self._samples_of_list()
         if not osp.isdir(self.img_prefix):
             raise UserError(
                 f'no folder at {self.img_prefix}; expected one with a folder of images '
@@ -57,14 +57,17 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
         return super().load_data_list()
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
-        """The label of each class folder of this split; they come sorted.
+        """Return the label of each class folder of this split.
+
+        Args:
+            folders (list[str]): Names of the class folders, sorted.
 
         Raises:
-            UserError: The folders are not those of the classes.
+            UserError: The folders do not match the classes.
         """
         raise NotImplementedError
 
-    def _listed(self) -> list[dict[str, Any]]:
+    def _samples_of_list(self) -> list[dict[str, Any]]:
         numbers = ('label',) if self.with_label else ()
         samples: list[dict[str, Any]] = []
         for where, path, sample in parse_annotations(
@@ -91,17 +94,17 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
         if len(empty) == len(labels):
             raise UserError(f'there are no {images} in the class folders of {folder}')
         if empty:
-            problem = f'{folder}: no {images} in {_quoted(empty)}'
+            problem = f'{folder}: no {images} in {_format_names(empty)}'
             if self.test_mode:
-                raise UserError(f'{problem}. Fill or remove what is empty.')
+                raise UserError(f'{problem}. Fill or remove the empty folders.')
             logger = MMLogger.get_current_instance()
             logger.warning(f'left out of training: {problem}')
         return [(path, labels[name]) for name in labels for path in found[name]]
 
     def _images_in(self, folder: str) -> list[str]:
-        """Files with an ending of images, relative to `img_prefix`.
+        """Return the image files below a folder, relative to `img_prefix`.
 
-        Links to missing files are among them: reading these is an error.
+        Links to missing files are included, so that reading them raises an error.
         """
         paths = sorted(filter(self.is_valid_file, list_files(folder)))
         return [osp.relpath(path, self.img_prefix) for path in paths]
@@ -109,15 +112,15 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
 
 @DATASETS.register_module()
 class ClassFolders(CheckedImageDataset):
-    """Any photographs: `<data_root>/<split>/<class>/*`, the folders being the classes.
+    """Images in one folder per class: `<data_root>/<split>/<class>/*`.
 
     Args:
-        data_root (str): The folder of the splits.
-        split (str): The folder of this one.
-        classes (str | Sequence[str], optional): The names of the class folders, in the
-            order of their labels, or a text file with one a line, relative to
+        data_root (str): The folder that contains the splits.
+        split (str): The folder of this split.
+        classes (str | Sequence[str], optional): Names of the class folders in the order
+            of their labels, or a text file with one name per line, relative to
             `data_root`. Default: the folders of `train_split`, sorted.
-        train_split (str): The split whose folders are the classes. Default: 'train'.
+        train_split (str): The split whose folders define the classes. Default: 'train'.
         kwargs: As for mmpretrain's CustomDataset.
     """
 
@@ -129,11 +132,11 @@ class ClassFolders(CheckedImageDataset):
         train_split: str = 'train',
         **kwargs: Any,
     ) -> None:
-        self._named = 'classes of the config'
+        self._classes_source = 'classes of the config'
         if classes is None:
-            self._named = osp.join(data_root, train_split)
-            if osp.isdir(self._named):
-                classes = _class_folders(self._named)
+            self._classes_source = osp.join(data_root, train_split)
+            if osp.isdir(self._classes_source):
+                classes = _class_folders(self._classes_source)
         else:
             classes = read_class_names(classes, data_root)
         kwargs = {'extensions': IMAGE_SUFFIXES, **kwargs}
@@ -142,50 +145,52 @@ class ClassFolders(CheckedImageDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The photographs, in the order of their names or of the list."""
+        """Return the images, sorted by name or in the order of the list."""
         if not self.CLASSES:
             raise UserError(
-                f'no class folders in {self._named}, which says what the classes are. '
-                'Put them there, or give the data sets `classes` in the config.'
+                f'no class folders in {self._classes_source}, which defines the '
+                'classes. Put them there, or give the data sets `classes` in the '
+                'config.'
             )
         return super().load_data_list()
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
-        """The label of each class folder of this split."""
+        """Return the label of each class folder of this split."""
         unknown = set(folders) - set(self.CLASSES)
         if unknown:
             raise UserError(
-                f'{self.img_prefix} has {_quoted(unknown)}, which {self._named} lacks '
-                f'(it has {_quoted(self.CLASSES)}). Remove what is unknown, or add it '
-                'there and train anew.'
+                f'{self.img_prefix} has {_format_names(unknown)}, which '
+                f'{self._classes_source} lacks (it has {_format_names(self.CLASSES)}). '
+                'Remove the unknown folders, or add these classes there and train '
+                'again.'
             )
         return {name: self.CLASSES.index(name) for name in folders}
 
 
 @DATASETS.register_module()
 class ImageNetFolders(CheckedImageDataset, ImageNet):
-    """ImageNet-1k as mmpretrain reads it: 1000 folders a split, or a list.
+    """ImageNet-1k as mmpretrain reads it: 1000 folders per split, or a list.
 
-    The arguments are those of mmpretrain's ImageNet.
+    Takes the arguments of mmpretrain's ImageNet.
     """
 
     def label_of(self, folders: list[str]) -> dict[str, int]:
-        """The label of each class folder: its place among their sorted names."""
+        """Return the label of each class folder: its index among the sorted names."""
         expected = len(self.CLASSES)
         if len(folders) != expected:
             raise UserError(
                 f'{self.img_prefix} has {len(folders)} class folders, expected '
-                f'{expected}: docs/imagenet.md leads from the archives to them. Images '
-                'that lie there without folders need a list, meta/val.txt. For other '
-                'classes take configs/cls/*_custom.py.'
+                f'{expected}. docs/imagenet.md shows how to extract the archives. '
+                'Images without class folders need a list, meta/val.txt. For other '
+                'classes use configs/cls/*_custom.py.'
             )
         return {name: label for label, name in enumerate(folders)}
 
 
 def _class_folders(root: str) -> list[str]:
-    """The names of the folders in a folder that hold data, sorted."""
+    """Return the sorted names of the subfolders, without hidden ones."""
     return sorted(filter(is_data, find_folders(root)[0]))
 
 
-def _quoted(names: Iterable[str]) -> str:
+def _format_names(names: Iterable[str]) -> str:
     return summarize_list(map(repr, sorted(names)))

@@ -1,4 +1,4 @@
-"""Classification in the tools."""
+"""The classification task, as the tools use it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ class ClsTask(Task):
     def predictor(
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
-        """A network that classifies images."""
+        """Return a predictor that classifies images."""
         return Predictor(
             model,
             classes,
@@ -41,23 +41,23 @@ class ClsTask(Task):
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
-        """An image of the size that a config tests on."""
+        """Return one image of the size that the config tests on."""
         size = find_test_size(cfg, keep_ratio=False)
         return dict(inputs=torch.zeros(1, 3, *size))
 
     def logits(self, model: BaseClassifier, x: torch.Tensor) -> torch.Tensor:
-        """(N, classes) for images (N, 3, H, W)."""
+        """Return logits (N, classes) of images (N, 3, H, W)."""
         return model(x)
 
     def output_names(self, path: Path) -> list[str]:
-        """The image with its scores: `<name>.jpg`, `<name>.png.jpg` of a PNG."""
+        """Name the image with its scores: `<name>.jpg`; `<name>.png.jpg` for a PNG."""
         is_jpeg = path.suffix.lower() in ('.jpg', '.jpeg')
         return [path.name if is_jpeg else f'{path.name}.jpg']
 
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
     ) -> list[dict[str, Any]]:
-        """Classify an image, write it with the most likely classes below it."""
+        """Classify an image and write it with the most likely classes below it."""
         classes = predictor.topk(predictor.predict(path), top_k)
         for output in outputs:
             save_image(draw_scores(read_image(path), classes), output)

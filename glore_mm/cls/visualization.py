@@ -1,4 +1,4 @@
-"""CheckedImageDataset with what a network sees in them."""
+"""Images with their predicted classes."""
 
 from typing import Any
 
@@ -18,14 +18,15 @@ _BAR = (170, 200, 235)
 
 
 def draw_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Image:
-    """Set the most likely classes below a photograph, a bar each.
+    """Draw the most likely classes below an image, with one bar per class.
 
     Args:
         picture (Image.Image): RGB.
-        classes (list[dict]): `label` and `score` of each, in their order.
+        classes (list[dict]): `label` and `score` (0 to 1) of each class, in the order
+            of the bars.
 
     Returns:
-        Image.Image: RGB, as wide as the photograph, and wider where that is narrow.
+        Image.Image: RGB, at least as wide as the image.
     """
     line = max(16, picture.height // 20)
     texts = [f'{found["score"]:.1%}  {found["label"]}' for found in classes]
@@ -46,21 +47,21 @@ def draw_scores(picture: Image.Image, classes: list[dict[str, Any]]) -> Image.Im
 
 @HOOKS.register_module()
 class ClsPredictionHook(PredictionHook):
-    """While testing, write the images with prediction and truth.
+    """Write the test images with prediction and ground truth.
 
     Args:
-        folder (str): Where to write: a JPEG for each image, in the folders that the
-            data set has.
+        folder (str): Where to write one JPEG per image, with the subfolders of the data
+            set.
     """
 
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """An image under a caption."""
+        """Return the image with a caption."""
         picture = read_image(sample.img_path)
         draw_caption(picture, prediction_text(sample, dataset.metainfo['classes']))
         return picture
 
     def file_name(self, name: str) -> str:
-        """The whole name: a.png and a.jpg may be in one folder."""
+        """Keep the suffix in the name, as a.png and a.jpg may be in one folder."""
         return f'{name}.jpg'

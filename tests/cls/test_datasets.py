@@ -118,7 +118,7 @@ def test_a_listed_split(folders):
     with pytest.raises(UserError, match='no list of images at .*/gone.txt'):
         data(folders, 'val', ann_file='gone.txt')
     shutil.rmtree(folders / 'train')
-    with pytest.raises(UserError, match='no class folders in .*/train, which says'):
+    with pytest.raises(UserError, match='no class folders in .*/train, which defines'):
         data(folders, 'val', ann_file='val.txt')
 
 
@@ -163,7 +163,7 @@ def test_wrong_folders(folders):
     assert f"{folders}/val has 'newt', which {folders}/train lacks" in message
     assert "(it has 'cat', 'dog', 'owl')" in message
     shutil.rmtree(folders / 'train')
-    with pytest.raises(UserError, match='no class folders in .*/train, which says'):
+    with pytest.raises(UserError, match='no class folders in .*/train, which defines'):
         data(folders, 'val')
     shutil.rmtree(folders / 'val')
     (folders / 'val').mkdir()
