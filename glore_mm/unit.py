@@ -1,8 +1,8 @@
 """The global reasoning unit.
 
 Chen, Rohrbach, Yan, Yan, Feng, Kalantidis: Graph-Based Global Reasoning Networks.
-CVPR 2019, https://arxiv.org/abs/1811.12814. Parameter names are those of the code
-released with it (https://github.com/facebookresearch/GloRe).
+CVPR 2019, https://arxiv.org/abs/1811.12814. Parameter names are those of the released
+code (https://github.com/facebookresearch/GloRe).
 """
 
 import math
@@ -20,8 +20,10 @@ from torch.fx import Proxy
 from glore_mm import fused
 from glore_mm.matmul import is_autocast, matmul_nt, without_autocast
 
-#: A module whose attributes depend on how it was built, which types cannot tell.
+#: A module whose attributes depend on how it was built, unknown to type checkers.
 Layer: TypeAlias = Any
+#: The name of `conv_extend` in the Cityscapes networks of the release.
+CONV_EXTEND_ALIAS = 'fc_2'
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -31,42 +33,42 @@ _ORDERS = ('auto', 'direct', 'reassociated')
 class GloRe(nn.Module):
     """Global reasoning over a feature map; use GloRe1d, GloRe2d or GloRe3d.
 
-    The L positions of the input X are projected onto K nodes of S states each, a graph
-    convolution lets the nodes exchange what they hold, and the same projection takes
-    the result back to the positions::
+    The L positions of the input X are projected onto K nodes, each with a state of S
+    values. A graph convolution exchanges information between the nodes. The same
+    projection maps the result back to the positions::
 
         B = conv_proj(X)                              (N, K, L)
         V = conv_state(X) Bᵀ                          (N, S, K), / L if normalize
         Z = gcn.conv2(relu(V + gcn.conv1(Vᵀ)ᵀ))       (N, S, K)
         out = X + blocker(conv_extend(Z B))           (N, C, L)
 
-    A fresh unit is the identity: the weight of `blocker` starts at zero, or that of
-    `conv_extend` where no norm with a trainable weight closes the unit.
+    A new unit is the identity: the weight of `blocker` starts at zero, or that of
+    `conv_extend` if the unit has no closing norm with a trainable weight.
 
     Args:
         in_channels (int): C, the channels of the input and of the output.
         num_states (int, optional): S, the length of a node's state. Default: C // 2.
         num_nodes (int, optional): K, the number of nodes. Default: C // 4.
-        normalize (bool): Divide V by L. Turn it on where the size of the input varies.
+        normalize (bool): Divide V by L. Use it if the size of the input varies.
             Default: False.
         pre_act (bool): The form of the ImageNet release: norm and ReLU before every
             convolution, convolutions without bias, no closing norm. The layers are then
             `<name>.norm` and `<name>.conv`. Default: False.
-        order (str): Of the matrix products: 'direct', as written above;
-            'reassociated', the same numbers by `glore_mm.fused`, which needs the unit's
-            layers as they were built and else stays direct; 'auto', the one with fewer
-            multiplications for the input at hand. Default: 'auto'.
-        norm_layer (Callable, optional): Makes a norm from its number of channels, such
+        order (str): The order of the matrix products. 'direct': as written above.
+            'reassociated': the same function, computed by `glore_mm.fused`; units whose
+            layers were replaced or modified stay direct. 'auto': the order that takes
+            fewer multiplications for the given input. Default: 'auto'.
+        norm_layer (Callable, optional): Builds a norm from its number of channels, such
             as `nn.BatchNorm2d`; `nn.Identity` leaves the norm out. Default: batch norm
-            with the release's eps, 1e-4.
-        conv_layer (Callable, optional): Makes the convolutions over positions, with the
-            arguments of `nn.Conv2d`. Default: that of torch.
+            with the eps of the release, 1e-4.
+        conv_layer (Callable, optional): Builds the convolutions over positions; takes
+            the arguments of `nn.Conv2d`. Default: the convolution of torch.
 
     Raises:
-        ValueError: A size is no integer of at least one, or `order` none of the three.
+        ValueError: A size is not an integer of at least 1, or `order` is unknown.
 
     Shape:
-        (N, C, *spatial) → the same.
+        Input and output: (N, C, *spatial).
 
     Example:
         >>> unit = GloRe2d(512, num_states=128, num_nodes=64, normalize=True)
@@ -112,8 +114,8 @@ class GloRe(nn.Module):
 
         def conv(make: Any, inputs: int, outputs: int, bias: bool) -> Layer:
             if pre_act:
-                made = make(inputs, outputs, kernel_size=1, bias=False)
-                return NormReLUConv(norm(inputs), made, self.dim)
+                layer = make(inputs, outputs, kernel_size=1, bias=False)
+                return NormReLUConv(norm(inputs), layer, self.dim)
             return make(inputs, outputs, kernel_size=1, bias=bias)
 
         self.conv_state = conv(conv_layer, channels, states, bias=True)
@@ -123,12 +125,14 @@ class GloRe(nn.Module):
             conv(nn.Conv1d, states, states, bias=False),
             nn.Identity() if pre_act else nn.ReLU(inplace=True),
         )
-        self.conv_extend = conv(conv_layer, states, channels, bias=False)
+        self.conv_extend = self._make_conv_extend(
+            lambda outputs: conv(conv_layer, states, outputs, bias=False)
+        )
         self.blocker: Layer = nn.Identity() if pre_act else norm(channels)
         self.init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to each position what the graph found. (N, C, *spatial) → the same."""
+        """Add the output of the reasoning to `x`. (N, C, *spatial) → the same shape."""
         if isinstance(x, Proxy):
             return _record_call(self, x)
         self._check_input(x)
@@ -138,33 +142,32 @@ class GloRe(nn.Module):
         v = matmul_nt(self.conv_state(x).flatten(2), b)  # V (N, S, K)
         v = v / b.shape[2] if self.normalize else v
         v = v if is_autocast(x) else v.to(b.dtype)
-        # V grows with L unless it is normalised: then no autocast up to the norm
+        # without `normalize` V grows with L: no autocast up to the norm
         with nullcontext() if self.normalize else without_autocast(x):
             z = self.gcn(v)  # Z (N, S, K)
             y = (z @ b.to(z.dtype)).reshape(x.shape[0], self.num_states, *x.shape[2:])
             return x + self.blocker(self.conv_extend(y)).to(x.dtype)
 
     def project(self, x: Tensor) -> Tensor:
-        """The projection B: how much each position gives to each node, and takes.
+        """Return the projection: the weight of each position in each node.
 
         Args:
-            x (Tensor): The unit's input, (N, C, *spatial).
+            x (Tensor): The input of the unit, (N, C, *spatial).
 
         Returns:
-            Tensor: (N, K, *spatial).
+            Tensor: B, (N, K, *spatial).
         """
         self._check_input(x)
         return self.conv_proj(x)
 
     def chosen_order(self, x: Tensor) -> str:
-        """The order in which the unit multiplies for `x`: direct or reassociated."""
+        """Return the order of the products for `x`: 'direct' or 'reassociated'."""
         return 'reassociated' if self._can_fuse(x) else 'direct'
 
     def init_weights(self) -> None:
         """Initialise as the release does, and make the unit the identity.
 
-        Xavier-uniform weights, zero biases, norms at one; then zero for
-        `closing_weight`.
+        Weights are Xavier-uniform, weights of norms 1, biases 0. `closing_weight` is 0.
         """
         for layer in self.modules():
             weight = getattr(layer, 'weight', None)
@@ -180,9 +183,10 @@ class GloRe(nn.Module):
 
     @property
     def closing_weight(self) -> nn.Parameter:
-        """The weight that makes the unit the identity where it is zero.
+        """The weight that makes the unit the identity when it is zero.
 
-        That of `blocker`; where it has none that trains, that of `conv_extend`.
+        It is the weight of `blocker`, or that of `conv_extend` if `blocker` has no
+        trainable weight.
         """
         weight = getattr(self.blocker, 'weight', None)
         if weight is None or not weight.requires_grad:
@@ -190,8 +194,12 @@ class GloRe(nn.Module):
             weight = conv.weight
         return weight
 
+    def _make_conv_extend(self, make: Callable[[int], Layer]) -> Layer:
+        """Build `conv_extend`; `make` builds a layer from its number of outputs."""
+        return make(self.in_channels)
+
     def _can_fuse(self, x: Tensor) -> bool:
-        """Whether `order` asks for `fused.glore`, and it computes this unit."""
+        """Whether `order` selects `fused.glore`, and that computes this unit."""
         if self.order == 'direct' or not fused.is_supported():
             return False
         if self.order == 'auto' and not self._is_cheaper(x):
@@ -206,22 +214,22 @@ class GloRe(nn.Module):
             and _is_unmodified(self.gcn, GraphConv)
             and _is_unmodified(self.gcn.relu, nn.ReLU)
             and _is_unmodified(self.blocker, *norms)
-            # in half precision Y grows too large where neither it nor V is normalised
+            # in half precision Y overflows if neither Y nor V is normalised
             and not (half and not self.normalize and type(self.blocker) is nn.Identity)
             and (is_autocast(x) or self.conv_proj.weight.dtype == x.dtype)
             and (x.numel() > 0 or self._sync_group() is not None)
         )
 
     def _is_cheaper(self, x: Tensor) -> bool:
-        """Whether reassociated products take fewer multiplications for `x`."""
+        """Whether the reassociated order takes fewer multiplications for `x`."""
         if self._sync_group() is not None:
-            return True  # alike in all processes, whatever the sizes of their inputs
+            return True  # all processes must agree, whatever their input sizes
         c, s, k = self.in_channels, self.num_states, self.num_nodes
         length = math.prod(x.shape[2:])
         return c * k * (length + s) < s * length * (c + k)
 
     def _fused(self, x: Tensor) -> Tensor:
-        """The same as `forward`, by `fused.glore`."""
+        """Compute `forward` with `fused.glore`."""
         return fused.glore(
             x,
             proj=self.conv_proj.weight,
@@ -237,7 +245,10 @@ class GloRe(nn.Module):
         )
 
     def _batch_norm(self) -> fused.BatchNorm | None:
-        """`blocker` for `fused.glore`; counts the batch, as the norm's forward does."""
+        """Return `blocker` as `fused.glore` takes it, and count the batch.
+
+        The forward pass of the norm would count it, too.
+        """
         norm = self.blocker
         if isinstance(norm, nn.Identity):
             return None
@@ -259,7 +270,7 @@ class GloRe(nn.Module):
         )
 
     def _sync_group(self) -> 'dist.ProcessGroup | None':
-        """The processes that `blocker` takes its statistics from, if several."""
+        """The processes that share the statistics of `blocker`; None: only this one."""
         norm = self.blocker
         if not (type(norm) is nn.SyncBatchNorm and norm.training):
             return None
@@ -270,13 +281,13 @@ class GloRe(nn.Module):
 
     def _check_input(self, x: Tensor) -> None:
         if torch.jit.is_tracing():
-            return  # sizes are recorded, not known
+            return  # a check of traced sizes would be fixed to those of this input
         name = type(self).__name__
         if x.dim() != self.dim + 2 or x.shape[1] != self.in_channels:
             spatial = ('L', 'H, W', 'T, H, W')[self.dim - 1]
             raise ValueError(
-                f'{name} takes an input (N, {self.in_channels}, {spatial}), '
-                f'but was given {tuple(x.shape)}'
+                f'{name} expects an input of shape (N, {self.in_channels}, {spatial}), '
+                f'got {tuple(x.shape)}'
             )
         if self._warned_of_size or torch.compiler.is_compiling():
             return
@@ -293,22 +304,22 @@ class GloRe(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:
-        """Load; the release's Cityscapes networks call conv_extend fc_2."""
-        old = f'{prefix}fc_2.'
+        """Load weights, also under the name `CONV_EXTEND_ALIAS`."""
+        old = f'{prefix}{CONV_EXTEND_ALIAS}.'
         for name in [name for name in state_dict if name.startswith(old)]:
             new = f'{prefix}conv_extend.{name.removeprefix(old)}'
             state_dict[new] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Called by torch.jit.script."""
+        """Raise an error; torch.jit.script calls this."""
         raise NotImplementedError(
             f'{type(self).__name__} cannot be scripted: use torch.jit.trace or '
             'torch.export, or script the network before the unit is inserted'
         )
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows in the unit's first line."""
+        """Return the text of the unit's first line in `print(model)`."""
         text = f'{self.in_channels}, states={self.num_states}, nodes={self.num_nodes}'
         text += ', normalize' if self.normalize else ''
         text += ', pre_act' if self.pre_act else ''
@@ -316,30 +327,32 @@ class GloRe(nn.Module):
 
 
 class GloRe1d(GloRe):
-    """`GloRe` for sequences (N, C, L); arguments as there."""
+    """`GloRe` for sequences (N, C, L), with the same arguments."""
 
     dim = 1
 
 
 class GloRe2d(GloRe):
-    """`GloRe` for images (N, C, H, W); arguments as there."""
+    """`GloRe` for images (N, C, H, W), with the same arguments."""
 
     dim = 2
 
 
 class GloRe3d(GloRe):
-    """`GloRe` for video (N, C, T, H, W); arguments as there."""
+    """`GloRe` for video (N, C, T, H, W), with the same arguments."""
 
     dim = 3
 
 
 class GraphConv(nn.Module):
-    """One graph convolution over learned edges: (I − A) V W, the sign of A being free.
+    """A graph convolution with learned edges, (I − A) V W, and a ReLU before W.
+
+    The code adds `conv1(V)`: A is learned, so its sign does not matter.
 
     Args:
-        conv1 (nn.Module): A, (N, K, S) → (N, K, S): mixes nodes.
-        conv2 (nn.Module): W, (N, S, K) → (N, S, K): mixes states.
-        relu (nn.Module): Between them.
+        conv1 (nn.Module): A, (N, K, S) → (N, K, S), mixes the nodes.
+        conv2 (nn.Module): W, (N, S, K) → (N, S, K), mixes the states.
+        relu (nn.Module): The activation before `conv2`.
     """
 
     def __init__(self, conv1: Layer, conv2: Layer, relu: nn.Module) -> None:
@@ -358,8 +371,8 @@ class NormReLUConv(nn.Module):
     """A pre-activation layer: norm, ReLU, 1×1 convolution.
 
     Args:
-        norm (nn.Module): For maps of `dim` dimensions.
-        conv (nn.Module): For maps of `dim` dimensions, or of one: the nodes.
+        norm (nn.Module): Takes maps of `dim` spatial dimensions.
+        conv (nn.Module): Takes maps of `dim` spatial dimensions; of one in `GraphConv`.
         dim (int): 1, 2 or 3.
     """
 
@@ -377,27 +390,29 @@ class NormReLUConv(nn.Module):
 
 
 def _record_call(unit: GloRe, x: Any) -> Any:
-    """Record a unit as one call of a module, whatever the tracer of torch.fx."""
+    """Record a unit as one module call, whichever tracer of torch.fx is used."""
     path = x.tracer.path_of_module(unit)
     if not path:
-        raise TypeError('torch.fx does not look into a unit: trace what holds it')
+        raise TypeError(
+            'torch.fx cannot trace a unit alone: trace a module that contains it'
+        )
     return x.tracer.create_proxy('call_module', path, (x,), {})
 
 
 def _is_unmodified(layer: nn.Module, *types: type) -> bool:
-    """Whether a layer does what one of these classes says, and nothing beside it."""
+    """Whether a layer is exactly of one of these classes, without hooks."""
     hooks = (
         layer._forward_hooks,
         layer._forward_pre_hooks,
         layer._backward_hooks,
         layer._backward_pre_hooks,
     )
-    # parametrised and quantised layers are of other classes
+    # parametrised and quantised layers have classes of their own
     return type(layer) in types and 'forward' not in layer.__dict__ and not any(hooks)
 
 
 def _is_pointwise(layer: Layer) -> bool:
-    """Whether a layer is a plain 1×1 convolution: its weight is all of it."""
+    """Whether a layer is a plain 1×1 convolution, given by its weight and bias."""
     return (
         _is_unmodified(layer, *_CONV)
         and all(size == 1 for size in layer.kernel_size + layer.stride)

@@ -159,7 +159,7 @@ def test_torch_fx_does_not_look_into_a_unit(unit, x):
     traced = torch.fx.symbolic_trace(nn.Sequential(unit, nn.ReLU()))
     assert [node.op for node in traced.graph.nodes].count('call_module') == 2
     assert torch.equal(traced(x), unit(x).relu())
-    with pytest.raises(TypeError, match='trace what holds it'):
+    with pytest.raises(TypeError, match='trace a module that contains it'):
         torch.fx.symbolic_trace(unit)
 
 

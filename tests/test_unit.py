@@ -192,11 +192,11 @@ class Doubled(nn.Conv2d):
         (lambda: GloRe2d(16, order='fast'), "'direct' or 'reassociated', got 'f"),
         (
             lambda: GloRe2d(16)(torch.zeros(1, 16, 2, 5, 5)),
-            r'takes an input \(N, 16, H, W\), but was given \(1, 16, 2, 5, 5\)',
+            r'expects an input of shape \(N, 16, H, W\), got \(1, 16, 2, 5, 5\)',
         ),
         (
             lambda: GloRe3d(16)(torch.zeros(1, 8, 2, 5, 5)),
-            r'takes an input \(N, 16, T, H, W\), but was given \(1, 8, 2, 5, 5\)',
+            r'expects an input of shape \(N, 16, T, H, W\), got \(1, 8, 2, 5, 5\)',
         ),
     ],
 )

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from glore_mm.checkpoints.files import get_state_dict
+from glore_mm.unit import CONV_EXTEND_ALIAS
 from glore_mm.utils.errors import UserError, summarize_list
 
 _KINDS = {
@@ -216,7 +217,8 @@ def _our_cityscapes_name(name: str) -> str:
     """The name here of one of a Cityscapes network; '' if there is none."""
     for pattern, ours in _CITYSCAPES.items():
         if match := re.fullmatch(pattern, name):
-            return match.expand(ours).replace('.fc_2.', '.conv_extend.')
+            name = match.expand(ours)
+            return name.replace(f'.{CONV_EXTEND_ALIAS}.', '.conv_extend.')
     return ''
 
 

@@ -1,11 +1,11 @@
 """The unit of the release's dual path networks (DPN).
 
 Chen, Li, Xiao, Jin, Yan, Feng: Dual Path Networks. NIPS 2017,
-https://arxiv.org/abs/1707.01629. What is known of the unit comes from code that others
-have changed: its sizes here are likely, not certain.
+https://arxiv.org/abs/1707.01629. The unit is known only from code that others have
+modified, so its sizes here are likely, not certain.
 """
 
-import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,25 +13,26 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from glore_mm.registry import GloRe2d
-from glore_mm.unit import NormReLUConv
+from glore_mm.unit import Layer
 
 
 @MODELS.register_module()
 class DualPathGloRe2d(GloRe2d):
-    """`GloRe2d` over both paths, residual and dense, with a closing layer for each.
+    """`GloRe2d` over the residual and the dense path, with a closing layer for each.
 
     Args:
         in_channels (int): Channels of both paths together.
-        residual_channels (int): Those of the residual path, which come first.
-        num_states (int, optional): Default: half of the residual path's channels.
-        num_nodes (int, optional): Default: a quarter of the residual path's channels.
-        kwargs: As for `GloRe2d`, in the form `pre_act=True`.
+        residual_channels (int): Channels of the residual path, which come first.
+        num_states (int, optional): Length of a node's state. Default:
+            residual_channels // 2.
+        num_nodes (int, optional): Number of nodes. Default: residual_channels // 4.
+        kwargs: Other arguments of `GloRe2d`; `pre_act` is True.
 
     Raises:
-        ValueError: There are no channels left for the dense path.
+        ValueError: `residual_channels` leaves a path without channels.
 
     Shape:
-        (N, C, H, W) → the same.
+        Input and output: (N, C, H, W).
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class DualPathGloRe2d(GloRe2d):
     ) -> None:
         if not 0 < residual_channels < in_channels:
             raise ValueError(
-                f'DualPathGloRe2d: residual_channels must be some of the {in_channels} '
-                f'channels, got {residual_channels!r}'
+                'DualPathGloRe2d: residual_channels must be between 0 and in_channels='
+                f'{in_channels}, both excluded; got {residual_channels!r}'
             )
+        # set first: `super().__init__` calls `_make_conv_extend`
+        self.residual_channels = residual_channels
         super().__init__(
             in_channels,
             num_states or residual_channels // 2,
@@ -54,32 +57,26 @@ class DualPathGloRe2d(GloRe2d):
             pre_act=True,
             **kwargs,
         )
-        sizes = residual_channels, in_channels - residual_channels
-        self.conv_extend = _Tails(*(self._tail(size) for size in sizes))
-        self.init_weights()
 
     @property
     def closing_weight(self) -> nn.Parameter:
-        """That of the residual path's closing layer."""
-        tail: Any = getattr(self.conv_extend, 'residual', self.conv_extend)
-        return tail.conv.weight
+        """The weight of the closing layer of the residual path."""
+        return self.conv_extend.residual.conv.weight
 
     def init_weights(self) -> None:
-        """As `GloRe2d`, with zero for both closing layers."""
+        """Initialise as `GloRe2d`; the weights of both closing layers are zero."""
         super().init_weights()
-        for tail in self.conv_extend.children():
-            if isinstance(tail, NormReLUConv):
-                nn.init.zeros_(tail.conv.weight)
+        nn.init.zeros_(self.conv_extend.dense.conv.weight)
 
-    def _tail(self, channels: int) -> NormReLUConv:
-        conv = nn.Conv2d(self.num_states, channels, kernel_size=1, bias=False)
-        return NormReLUConv(copy.deepcopy(self.conv_extend.norm), conv, self.dim)
+    def _make_conv_extend(self, make: Callable[[int], Layer]) -> nn.Module:
+        dense_channels = self.in_channels - self.residual_channels
+        return _ClosingLayers(make(self.residual_channels), make(dense_channels))
 
 
-class _Tails(nn.Module):
-    """One layer for each path, their outputs joined."""
+class _ClosingLayers(nn.Module):
+    """A layer for each path; their outputs are concatenated."""
 
-    def __init__(self, residual: NormReLUConv, dense: NormReLUConv) -> None:
+    def __init__(self, residual: Layer, dense: Layer) -> None:
         super().__init__()
         self.residual = residual
         self.dense = dense

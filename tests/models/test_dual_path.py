@@ -60,7 +60,7 @@ def test_it_starts_as_the_identity_and_both_paths_learn():
 
 @pytest.mark.parametrize('residual_channels', [0, 12, 13])
 def test_no_channels_for_a_path(residual_channels):
-    with pytest.raises(ValueError, match='must be some of the 12 channels, got'):
+    with pytest.raises(ValueError, match='between 0 and in_channels=12, both excl'):
         MODELS.build(
             dict(
                 type='DualPathGloRe2d',
