@@ -1,26 +1,27 @@
-"""The unit with its products reassociated: no map of S×L or C×L is formed on the way.
+"""The unit with reassociated products: it forms no intermediate map of S×L or C×L.
 
-The projections are linear. For an input X (C, L) and its projection B (K, L), the nodes
-and the way back are the same numbers as::
+The projections are linear. So for an input X (C, L) and its projection B (K, L), nodes
+and output are also (1 is a vector of ones)::
 
     P = X Bᵀ                        (C, K)
     V = W_s P + b_s (B 1)ᵀ          (S, K)
     M = W_e Z                       (C, K)
     Y = M B                         (C, L)
 
-Batch norm of Y needs no Y either. B is held as D = B − b̄ 1ᵀ, b̄ its mean over the
-positions of a sample: then M b̄ is the sample's mean of Y, and the diagonal of M D Dᵀ Mᵀ
-the sum of squares around it. For the gradients X, D and the incoming g are enough; the
-rest is small, and computed again. With the mean m and r = 1/√(var + ε) of each channel
-of Y, a = γ r, n positions in the batch, and Σ over its samples::
+Batch norm of Y does not need Y either. B is kept as D = B − b̄ 1ᵀ, where b̄ is the mean
+of B over the positions of a sample. Then M b̄ is the mean of Y over the sample, and the
+diagonal of M D Dᵀ Mᵀ is the sum of squared deviations from it. The backward pass needs
+only X, D and the gradient g of the output; all else is small and is recomputed. Let m
+be the mean and r = 1/√(var + ε) for each channel of Y, a = γ r, n the number of
+positions in the batch, and Σ the sum over its samples::
 
     ∂β = Σ g 1       ∂γ = r Σ (g Dᵀ ∘ M) 1 + r Σ (M b̄ − m) ∘ g 1
     ∂Y = a (g − e 1ᵀ − c M D),     c = r ∂γ / n,     e = ∂β / n + c (M b̄ − m)
     ∂M = ∂Y Bᵀ = a (g Dᵀ − c M D Dᵀ) + a (g 1 − L e) b̄ᵀ
     ∂B = Mᵀ ∂Y
 
-In half precision the products along positions run in half precision; what is small is
-computed in float32.
+In half precision only the products along positions run in half precision. The small
+matrices are computed in float32.
 """
 
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -43,13 +44,13 @@ Group: TypeAlias = 'dist.ProcessGroup | None'
 
 
 class BatchNorm(NamedTuple):
-    """The closing norm, as `torch.nn.functional.batch_norm` takes it."""
+    """The closing norm, with the arguments of `torch.nn.functional.batch_norm`."""
 
     weight: Tensor | None  # γ (C,)
     bias: Tensor | None  # β (C,)
-    running_mean: Tensor | None  # (C,), updated in place where `training`
+    running_mean: Tensor | None  # (C,), updated in place if `training`
     running_var: Tensor | None  # (C,), likewise
-    training: bool  # take the statistics of the batch
+    training: bool  # use the statistics of the batch
     momentum: float
     eps: float
     group: Group = None  # the processes that share the batch; None: this one only
@@ -68,9 +69,9 @@ def glore(
     norm: BatchNorm | None = None,
     normalize: bool = False,
 ) -> Tensor:
-    """X + norm(Y) for a map X.
+    """Compute X + norm(Y) for a map X.
 
-    Kernels of convolutions of size 1 are taken with their spatial dimensions, too.
+    The weights may keep the spatial dimensions of the kernels of 1×1 convolutions.
 
     Args:
         x (Tensor): X, (N, C, *spatial).
@@ -82,19 +83,19 @@ def glore(
         edges_bias (Tensor): (K,).
         mix (Tensor): W, which mixes the states, (S, S).
         extend (Tensor): W_e, (C, S).
-        norm (BatchNorm, optional): The closing norm. None: Y is added as it is.
+        norm (BatchNorm, optional): The closing norm. None: Y is added unchanged.
         normalize (bool): Divide V by the number of positions. Default: False.
 
     Returns:
         Tensor: (N, C, *spatial), in the memory format of `x`.
 
     Raises:
-        ValueError: The norm is to take the statistics of a single position.
-        RuntimeError: Its gradient is differentiated again.
+        ValueError: The norm would take its statistics from a single position.
+        RuntimeError: The gradient is differentiated again.
     """
     flat = x.flatten(2)
     n, _, length = flat.shape
-    keep_pooled = 16 * len(proj) <= length  # small beside X
+    keep_pooled = 16 * len(proj) <= length  # P is small compared with X
     settings = Settings(product_dtype(x), normalize, keep_pooled)
     if norm is not None and norm.training:
         settings = settings._replace(eps=norm.eps, group=norm.group)
@@ -115,7 +116,7 @@ def glore(
             extend,
             *_batch_norm_affine(norm, extend),
         )
-        # torch.export differentiates what it records, not a Function
+        # torch.export differentiates the operators that it records, not a Function
         if torch.is_grad_enabled() and not _is_exporting():
             out, *saved = _GloRe.apply(flat, settings, *weights)
             saved = SavedTensors(*saved)
@@ -127,14 +128,15 @@ def glore(
 
 
 def is_supported() -> bool:
-    """Whether PyTorch can follow here.
+    """Whether `glore` works in the current context of PyTorch.
 
-    A trace is to be the same with gradients and without. Transforms of torch.func and
-    forward-mode derivatives take plain operators only.
+    It does not in torch.jit.trace, whose trace must be the same with and without
+    gradients, nor in transforms of torch.func and forward-mode derivatives, which need
+    plain operators.
     """
     if torch.jit.is_tracing():
         return False
-    if torch.compiler.is_compiling():  # which cannot ask what follows before torch 2.5
+    if torch.compiler.is_compiling():  # before 2.5 it cannot compile the checks below
         return True
     level = torch.autograd.forward_ad._current_level
     return level < 0 and not torch._C._are_functorch_transforms_active()
@@ -148,17 +150,17 @@ def product_dtype(x: Tensor) -> torch.dtype:
 
 
 class Settings(NamedTuple):
-    """What `_GloRe` must know beside tensors."""
+    """The arguments of `_GloRe` that are not tensors."""
 
     dtype: torch.dtype  # of the products along positions
     normalize: bool
-    keep_pooled: bool  # P is kept for the backward pass
-    eps: float | None = None  # of a batch norm with the statistics of the batch
+    keep_pooled: bool  # save P for the backward pass
+    eps: float | None = None  # of batch norm, if it uses the statistics of the batch
     group: Group = None
 
 
 class Weights(NamedTuple):
-    """The arguments of `glore`, and what the closing norm scales and shifts by."""
+    """The weights given to `glore`, and the scale and shift of the closing norm."""
 
     proj: Tensor
     proj_bias: Tensor
@@ -168,31 +170,31 @@ class Weights(NamedTuple):
     edges_bias: Tensor
     mix: Tensor
     extend: Tensor
-    scale: Tensor  # γ (C,); γ / √(running_var + ε) where these are the statistics
-    shift: Tensor  # β (C,), accordingly
+    scale: Tensor  # (C,): γ, or γ / √(running_var + ε) with running statistics
+    shift: Tensor  # (C,): β, or β − scale · running_mean with running statistics
 
     def matrices(self, dtype: torch.dtype) -> 'Weights':
-        """Without the spatial dimensions of kernels, in a dtype."""
+        """Remove the spatial dimensions of kernels; convert to a dtype."""
         return Weights(
             *(t.to(dtype).flatten(1) if t.dim() > 1 else t.to(dtype) for t in self)
         )
 
 
 class SavedTensors(NamedTuple):
-    """What a forward pass leaves to the backward pass; empty where it left nothing."""
+    """What the forward pass saves for the backward pass; unused tensors are empty."""
 
     centred: Tensor  # D (N, K, L)
-    centre: Tensor  # b̄ (N, K); 0 where no statistics are taken, and D is B
+    centre: Tensor  # b̄ (N, K); 0 without statistics of the batch, so that D is B
     sums: Tensor  # B 1 (N, K)
-    pooled: Tensor  # P (N, C, K), where it is kept
-    gram: Tensor  # D Dᵀ (N, K, K), as what follows where eps is given
+    pooled: Tensor  # P (N, C, K), if `keep_pooled`
+    gram: Tensor  # D Dᵀ (N, K, K); this and the next three only if eps is given
     mean: Tensor  # m (C,)
     var: Tensor  # (C,)
     positions: Tensor  # n (1,)
 
 
 class _Graph(NamedTuple):
-    """What lies between P and M."""
+    """The steps from P to M."""
 
     nodes: Tensor  # V (N, S, K)
     hidden: Tensor  # relu(V + gcn.conv1(Vᵀ)ᵀ) (N, S, K)
@@ -218,7 +220,7 @@ class _GloRe(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        if grad is None:  # nothing came back
+        if grad is None:  # the output was not used
             return (None,) * len(ctx.needs_input_grad)
         x, *saved = ctx.saved_tensors
         split = len(Weights._fields)
@@ -227,12 +229,14 @@ class _GloRe(Function):
         with torch.no_grad(), without_autocast(x):
             d_x, d_weights = _backward(grad, x, weights, saved, ctx.settings, *needed)
         if torch.is_grad_enabled():
-            d_x, *d_weights = _Once.apply(grad, x, *weights, d_x, *d_weights)
+            d_x, *d_weights = _OnceDifferentiable.apply(
+                grad, x, *weights, d_x, *d_weights
+            )
         return d_x, None, *d_weights
 
 
-class _Once(Function):
-    """Gradients that cannot be differentiated again."""
+class _OnceDifferentiable(Function):
+    """Returns its last arguments, the gradients; differentiating them is an error."""
 
     @staticmethod
     def forward(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -251,7 +255,7 @@ class _Once(Function):
 
 
 def _batch_norm_affine(norm: BatchNorm | None, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift of batch norm, (C,) each; folds the running statistics in."""
+    """Return scale and shift of batch norm, (C,) each, with running statistics."""
     scale = None if norm is None else norm.weight
     shift = None if norm is None else norm.bias
     scale = like.new_ones(len(like)) if scale is None else scale
@@ -274,7 +278,7 @@ def _forward(x: Tensor, w: Weights, s: Settings) -> tuple[Tensor, SavedTensors]:
     centre = torch.zeros_like(sums)
     if s.eps is not None:
         centre = sums / length
-        # in place, in the dtype of B; not where autograd, of torch.export, has kept it
+        # in place, in the dtype of B; autograd of torch.export may have saved B itself
         d = d.clone() if torch.is_grad_enabled() else d
         d -= centre[:, :, None]
     w = w.matrices(sums.dtype)
@@ -287,7 +291,7 @@ def _forward(x: Tensor, w: Weights, s: Settings) -> tuple[Tensor, SavedTensors]:
         mean, var, count = _statistics(back, offset, gram, length, s.group)
         scale = scale * (var + s.eps).rsqrt()
         offset = offset - mean
-    # in the type of x: where that is float32, half precision ends here
+    # in the dtype of x: autocast of a float32 input ends here
     out = linear_1x1(
         ((scale[:, None] * back).to(x.dtype), d.to(x.dtype)),
         bias=(scale * offset + w.shift).to(x.dtype),
@@ -306,7 +310,10 @@ def _backward(
     need_x: bool,
     need_proj: bool,
 ) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
-    """The gradients for x and for each of the weights; the names as in the formulas."""
+    """Return the gradients of x and of each weight; names as in the module docstring.
+
+    `d_name` is the gradient of `name`.
+    """
     d, centre, sums, pooled, *_ = saved
     length = x.shape[2]
     parameters, w = w, w.matrices(centre.dtype)
@@ -347,7 +354,7 @@ def _backward(
     d_proj_bias = d_b.sum((0, 2), dtype=centre.dtype)
     d_x = None
     if need_x:
-        # one product in place of two: X is large, what is put together is not
+        # one product instead of two: X is large, the concatenated tensors are not
         matrix = torch.cat([d_pooled, w.proj.T.expand(len(x), -1, -1)], 2)
         d_x = linear_1x1(
             (matrix.to(x.dtype), cat_channels(d, d_b).to(x.dtype)),
@@ -366,7 +373,7 @@ def _backward(
         d_scale,
         d_shift,
     )
-    # in shape, dtype and strides those of the parameters, as DDP wants them
+    # with the shapes, dtypes and strides of the parameters, as DDP expects
     return d_x, tuple(
         grad
         if grad is None
@@ -378,10 +385,10 @@ def _backward(
 def _through_norm(
     g: Tensor, back: Tensor, w: Weights, saved: SavedTensors, s: Settings
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor | int, Tensor, Tensor]:
-    """From the gradient of the output to ∂M, ∂B, ∂γ and ∂β.
+    """Return ∂M, ∂B (two values), ∂γ and ∂β for the gradient g of the output.
 
-    ∂B comes as pairs of a matrix and the map that it is to be multiplied with, and as
-    what every position gets (N, K).
+    ∂B is the sum of products of a matrix and a map, returned as pairs, plus a term
+    (N, K) that is the same at every position.
     """
     d, centre = saved.centred, saved.centre
     length = g.shape[2]
@@ -430,7 +437,7 @@ def _graph(
 def _statistics(
     back: Tensor, means: Tensor, gram: Tensor, length: int, group: Group
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance (C,) of Y over the batch, and its positions (1,)."""
+    """Return mean and variance (C,) of Y over the batch, and its positions n (1,)."""
     mean = means.sum(0) / max(len(means), 1)  # a process may have no samples
     squares = ((back @ gram) * back).sum((0, 2))
     squares = squares + length * (means - mean).square().sum(0)
@@ -448,7 +455,7 @@ def _statistics(
 
 
 def _update_running_stats(norm: BatchNorm, saved: SavedTensors) -> None:
-    """Move running statistics as `torch.nn.functional.batch_norm` does."""
+    """Update running statistics as `torch.nn.functional.batch_norm` does."""
     with torch.no_grad():
         unbiased = saved.var * (saved.positions / (saved.positions - 1))
         for running, new in (

@@ -1,7 +1,7 @@
-"""Matrix products along the positions of a map, which is not copied.
+"""Matrix products along the positions of a map, without copies of the map.
 
-A map is (N, C, L), contiguous or channels-last. What is made from it has its layout, or
-that of the map it is added to.
+A map is (N, C, L), contiguous or channels-last. A result has the layout of its input,
+or of the map that it is added to.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -14,14 +14,14 @@ from torch import Tensor
 def matmul_nt(
     a: Tensor, b: Tensor, *, sum_samples: bool = False, signed: bool = False
 ) -> Tensor:
-    """The product a bᵀ, a sum over positions, at least in float32.
+    """Return a bᵀ, a sum over positions, in float32 or a wider dtype.
 
     Args:
         a (Tensor): (N, P, L).
         b (Tensor): (N, Q, L).
-        sum_samples (bool): Sum over samples, too. Default: False.
-        signed (bool): a or b is a gradient: small, and of either sign. Matters in half
-            precision only. Default: False.
+        sum_samples (bool): Also sum over samples. Default: False.
+        signed (bool): a or b is a gradient: small, and of either sign. Only used in
+            half precision. Default: False.
 
     Returns:
         Tensor: (N, P, Q); (P, Q) if `sum_samples`.
@@ -31,9 +31,9 @@ def matmul_nt(
         if a.dtype == dtype:
             product = a @ b.transpose(1, 2)
         else:
-            # The sum overflows half precision, and a mean of gradients is too small for
-            # it. The kernel sums in float32: scaled before it rounds, the result fits,
-            # without float32 copies of a and b.
+            # A sum can overflow half precision, a mean of gradients can underflow. The
+            # kernel sums in float32 and scales before it rounds. So the result fits,
+            # and a and b need no float32 copies.
             scale = max(a.shape[2], 1) ** (0.5 if signed else 1)
             zero = a.new_zeros(1, 1, 1)
             scaled = torch.baddbmm(zero, a, b.transpose(1, 2), beta=0, alpha=1 / scale)
@@ -46,7 +46,7 @@ def linear_1x1(
     bias: Tensor | None = None,
     add: Tensor | None = None,
 ) -> Tensor:
-    """Σ w x + bias + add: a linear map of the channels at each position.
+    """Return Σ w x + bias + add, a linear map of the channels at each position.
 
     Args:
         pairs (tuple[Tensor, Tensor]): Each w, (P, Q) or (N, P, Q), and x, (N, Q, L).
@@ -63,7 +63,7 @@ def linear_1x1(
         # in place: the result is the only map that is allocated
         out = add.clone() if shift is None else add + shift
         out.baddbmm_(w, x)
-    elif is_channels_last(x):  # a product is made contiguous
+    elif is_channels_last(x):  # the product of transposed maps is channels-last
         shift = None if shift is None else shift.transpose(1, 2)
         out = _product(x.transpose(1, 2), w.transpose(1, 2), shift).transpose(1, 2)
     else:
@@ -79,27 +79,27 @@ def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def cat_channels(a: Tensor, b: Tensor) -> Tensor:
-    """(N, P, L) and (N, Q, L) → (N, P + Q, L), in the layout of a."""
+    """Concatenate maps (N, P, L) and (N, Q, L) to (N, P + Q, L), in the layout of a."""
     if is_channels_last(a):
         return torch.cat([a.transpose(1, 2), b.transpose(1, 2)], 2).transpose(1, 2)
     return torch.cat([a, b], 1)
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of a map (N, C, L) are next to each other in memory."""
+    """Whether the channels of a map (N, C, L) are adjacent in memory."""
     return x.stride(1) == 1 < x.shape[1]
 
 
 def is_autocast(x: Tensor) -> bool:
-    """Whether autocast is on for the device of a tensor."""
+    """Whether autocast is enabled for the device of a tensor."""
     return x.device.type != 'meta' and torch.is_autocast_enabled(x.device.type)
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """A context in which autocast is off for the device of a tensor."""
+    """Return a context in which autocast is disabled for the device of a tensor."""
     if is_autocast(x):
         return torch.autocast(x.device.type, enabled=False)
-    return nullcontext()  # torch.compile allows no other in a backward pass
+    return nullcontext()  # all that torch.compile allows in a backward pass
 
 
 def _product(a: Tensor, b: Tensor, add: Tensor | None) -> Tensor:
