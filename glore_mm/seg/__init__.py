@@ -1,4 +1,4 @@
-"""Semantic segmentation with mmsegmentation: the decode head, data sets, evaluation."""
+"""Semantic segmentation with mmsegmentation: decode head, data sets, evaluation."""
 
 from glore_mm.engine.transforms import LoadImage
 from glore_mm.models.glore_head import GloReHead

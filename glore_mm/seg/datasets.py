@@ -1,4 +1,4 @@
-"""Segmentation data sets, read as people download them and checked before training."""
+"""Segmentation data sets in their published layouts, checked before training."""
 
 import os.path as osp
 from collections.abc import Mapping
@@ -24,27 +24,29 @@ _FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
 
 
 class ImageMaskDataset(BaseSegDataset):
-    """Images and label maps that find each other by name, each with its partner.
+    """Images and label maps, matched by file name.
 
-    A file's key is its path in its folder less its ending; the image and the label map
-    of one sample have the same. Endings match in upper and lower case. Without
-    `seg_map_path` in `data_prefix` there are no labels, as in the test split of many
-    benchmarks.
+    A file's key is its path relative to its folder, without its ending. The image and
+    the label map of a sample have the same key. Endings match in upper and lower case.
+    Without `seg_map_path` in `data_prefix` there are no labels, as in the test split of
+    many benchmarks.
 
     Attributes:
-        image_endings (tuple[str, ...]): What images end with.
-        label_endings (dict[str, dict | None]): What label maps end with, the preferred
-            ending first, and how their values map onto the classes (None: as they are).
+        image_endings (tuple[str, ...]): Endings of image file names.
+        label_endings (dict[str, dict | None]): Endings of label map file names, the
+            preferred one first, each with the mapping from label values to classes
+            (None: no mapping).
     """
 
     image_endings: tuple[str, ...] = ('.png', '.jpg', '.jpeg')
     label_endings: dict[str, dict[int, int] | None] = {'.png': None}
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The samples in the order of their keys, or of `ann_file` where there is one.
+        """Return the samples, sorted by key or in the order of `ann_file`.
 
         Raises:
-            UserError: A folder is missing or empty, or a file has no partner.
+            UserError: A folder is missing or empty, an image has no label map, or a
+                label map has no image.
         """
         if not self.metainfo.get('classes'):
             raise UserError(
@@ -71,15 +73,15 @@ class ImageMaskDataset(BaseSegDataset):
             raise UserError(
                 f'{len(missing)} image(s) have no label map, the first: '
                 f'{images[missing[0]]} (expected {expected}). '
-                'Add the label map or take the image out. A test set without labels '
-                'leaves seg_map_path out of data_prefix.'
+                'Add the label map or remove the image. For a test set without labels, '
+                'leave seg_map_path out of data_prefix.'
             )
         spare = sorted(set(labels) - set(images))
         if spare and not self.ann_file:
             raise UserError(
                 f'{len(spare)} label map(s) have no image, the first: '
                 f'{labels[spare[0]][0]} (expected {osp.join(image_dir, spare[0])}'
-                f'{self.image_endings[0]}). Add the image or take the label map out.'
+                f'{self.image_endings[0]}). Add the image or remove the label map.'
             )
         return [self._sample(images[key], *labels[key]) for key in keys]
 
@@ -94,14 +96,17 @@ class ImageMaskDataset(BaseSegDataset):
                 return super().prepare_data(idx)
             except UserError:
                 raise
-            except Exception:  # of mmcv's loader, which names no file
+            except Exception:  # mmcv's error does not name the file
                 read_image(self.get_data_info(idx)['img_path'])
                 raise
         except UnreadableSampleError as error:
             raise UserError(error.or_out_of('the data set')) from error
 
     def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
-        """The label maps by key, with the map of their values; None without labels."""
+        """Return the path and value mapping of each label map by key.
+
+        Returns None where the data set has no labels.
+        """
         folder = self.data_prefix.get('seg_map_path')
         if not folder:
             return None
@@ -116,10 +121,11 @@ class ImageMaskDataset(BaseSegDataset):
         images: Mapping[str, str],
         labels: Mapping[str, tuple[str, Any]] | None,
     ) -> list[str]:
-        """The keys of the images in the list.
+        """Return the keys of the images in the list.
 
-        A line names an image in its folder or in the data root, with or without its
-        ending; a second column may name the label map in the same way.
+        A line contains the path of an image, relative to the image folder or to the
+        data root, with or without its ending. A second column may contain the path of
+        the label map in the same way.
         """
         roots = [self.data_prefix['img_path'], self.data_root]
         of_image = _keys_by_name(images, roots, self.image_endings)
@@ -131,7 +137,7 @@ class ImageMaskDataset(BaseSegDataset):
         keys: list[str] = []
         missing = []
         for number, line in read_lines(self.ann_file, 'list of images'):
-            # only what was found in the folder is read, wherever a line leads
+            # only files found in the folder are read, whatever path a line contains
             key = of_image.get(osp.normpath(line))
             columns = line.split()
             if key is None and len(columns) == 2:
@@ -165,7 +171,7 @@ class ImageMaskDataset(BaseSegDataset):
         labels: str | None = None,
         label_map: dict[int, int] | None = None,
     ) -> dict[str, Any]:
-        if self.label_map is not None:  # the config asks for some of the classes only
+        if self.label_map is not None:  # the config selects some of the classes
             label_map = label_map or {c: c for c in range(256)}
             label_map = {k: self.label_map.get(v, v) for k, v in label_map.items()}
         return dict(
@@ -179,10 +185,10 @@ class ImageMaskDataset(BaseSegDataset):
 
 
 def _files_by_key(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
-    """The files in a folder, at any depth, by their names there less the ending."""
+    """Return the files below a folder by their relative path without the ending."""
     if not osp.isdir(folder):
         raise UserError(
-            f'no data set at {folder}. Put it there, or say where it is: '
+            f'no data set at {folder}. Put it there, or give its place with '
             f'--cfg-options data_root=/path/to/it. {_DOCS}'
         )
     return {
@@ -202,7 +208,7 @@ def _without_ending(name: str, endings: tuple[str, ...]) -> str:
 def _keys_by_name(
     files: Mapping[str, str], roots: list[str], endings: tuple[str, ...]
 ) -> dict[str, str]:
-    """The key of each file by what a list may call it."""
+    """Map each name that a list may use for a file to the file's key."""
     found = {}
     for key, path in files.items():
         for root in filter(None, roots):
@@ -213,10 +219,10 @@ def _keys_by_name(
 
 @DATASETS.register_module()
 class CityscapesFolders(ImageMaskDataset):
-    """Cityscapes as its archives unzip, images as PNG or JPEG.
+    """Cityscapes in the layout of its archives, with PNG or JPEG images.
 
-    `*_labelTrainIds.png` are read where they exist; where they do not, `*_labelIds.png`
-    are mapped to them while loading.
+    Reads `*_labelTrainIds.png` where they exist. Otherwise reads `*_labelIds.png` and
+    maps them to train ids while loading.
     """
 
     METAINFO = CityscapesDataset.METAINFO
@@ -229,7 +235,7 @@ class CityscapesFolders(ImageMaskDataset):
 
 @DATASETS.register_module()
 class PascalVOC(ImageMaskDataset):
-    """Pascal VOC 2012, the images of a list file."""
+    """Pascal VOC 2012: the images in a list file."""
 
     METAINFO = PascalVOCDataset.METAINFO
     image_endings = ('.jpg',)
@@ -237,14 +243,15 @@ class PascalVOC(ImageMaskDataset):
 
 @DATASETS.register_module()
 class CamVid(ImageMaskDataset):
-    """CamVid with the 11 classes of SegNet, in either of two layouts.
+    """CamVid with the 11 classes of SegNet, in one of two layouts.
 
-    That of the SegNet tutorial: folders `train` and `trainannot` (`val`, `test`), with
-    labels from 0 in the order of the classes, 11 unlabelled. Or that of Cityscapes with
-    its label values; there the split 'test' is read from `val` where no `test` exists.
+    SegNet tutorial: folders `train` and `trainannot` (also for `val` and `test`), with
+    labels from 0 in the order of the classes and 11 for unlabelled pixels. Cityscapes:
+    its folders and label values; the split 'test' is read from `val` if there is no
+    `test` folder.
 
     Args:
-        data_root (str): The folder that holds either.
+        data_root (str): The folder with one of these layouts.
         split (str): 'train', 'val' or 'test'.
         kwargs: As for mmseg's BaseSegDataset.
     """
@@ -293,7 +300,7 @@ class CamVid(ImageMaskDataset):
 
 @DATASETS.register_module()
 class LongRangeStrips(ImageMaskDataset):
-    """The strips of `write_long_range_strips`; `val` has copies without cues, too."""
+    """The strips of `write_long_range_strips`; `val` includes copies without cues."""
 
     METAINFO = dict(classes=tuple(COLORS), palette=[list(c) for c in COLORS.values()])
     image_endings = ('.png',)

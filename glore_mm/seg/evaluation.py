@@ -1,4 +1,4 @@
-"""Metrics: confusion matrices of single images, accuracy on long-range strips."""
+"""Metrics: per-image confusion matrices, accuracy on long-range strips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from glore_mm.utils.atomic_write import write_npz
 
 @METRICS.register_module()
 class PerImageConfusionMatrix(BaseMetric):
-    """Write the confusion matrix of every image, so that two models can be compared.
+    """Write the confusion matrix of every image, for the comparison of two models.
 
-    The file holds plain arrays: `names` (n,), paths of the images; `classes` (C,);
-    `confusion` (n, C, C), int64, pixels by true class (row) and predicted one (column);
-    ignored pixels are not counted.
+    The file contains three arrays: `names` (n,), the paths of the images; `classes`
+    (C,); `confusion` (n, C, C), int64, the number of pixels by true class (row) and
+    predicted class (column). Ignored pixels are not counted.
 
     Args:
         path (str): The `.npz` to write.
@@ -47,7 +47,7 @@ class PerImageConfusionMatrix(BaseMetric):
             self.results.append((sample['img_path'], matrix))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
-        """Write the file; there is nothing to add to the scores."""
+        """Write the file; return no metrics."""
         names, matrices = zip(*results, strict=True)
         write_npz(
             self.path,
@@ -60,7 +60,7 @@ class PerImageConfusionMatrix(BaseMetric):
 
 @METRICS.register_module()
 class LongRangePixelAccuracy(LongRangeAccuracy):
-    """LongRangeAccuracy of the pixels of regions."""
+    """LongRangeAccuracy, measured over the pixels of the regions."""
 
     def process(
         self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]

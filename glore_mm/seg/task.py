@@ -1,4 +1,4 @@
-"""Segmentation in the tools."""
+"""The segmentation task, as the tools use it."""
 
 import tempfile
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class SegTask(Task):
     def predictor(
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
-        """A network that segments; the classes of a prediction are shares of pixels."""
+        """Return a predictor that segments; the score of a class is its pixel share."""
         predict_image = image_predictor(cfg, model)
 
         def predict(image: str | np.ndarray) -> np.ndarray:
@@ -59,24 +59,24 @@ class SegTask(Task):
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
-        """An image of the size that a config trains on."""
+        """Return one image of the size that the config trains on."""
         size = cfg.model.data_preprocessor.get('size')
         if size is None:
             raise UserError(
-                f'{cfg.filename} names no size of images: give '
+                f'{cfg.filename} has no image size: set '
                 'model.data_preprocessor.size=(height,width)'
             )
         return dict(inputs=torch.zeros(1, 3, *size))
 
     def logits(self, model: BaseSegmentor, x: torch.Tensor) -> torch.Tensor:
-        """(N, classes, H, W) for images (N, 3, H, W), each taken as a whole."""
-        # the head itself asks for sizes that are numbers, which export has not
+        """Return logits (N, classes, H, W) of images (N, 3, H, W), without sliding."""
+        # the head's own resizing needs sizes as numbers; in an export they are symbolic
         return F.interpolate(
             model(x), x.shape[2:], mode='bilinear', align_corners=model.align_corners
         )
 
     def output_names(self, path: Path) -> list[str]:
-        """Masks and overlay: files of an image, a folder and a file of a video."""
+        """Name mask and overlay; the masks of a video are a folder."""
         if is_video(path):
             return [path.stem, f'{path.stem}_overlay.mp4']
         return [f'{path.stem}.png', f'{path.stem}_overlay.jpg']
@@ -88,13 +88,13 @@ class SegTask(Task):
         outputs: Sequence[Path],
         top_k: int,
     ) -> list[dict[str, Any]]:
-        """Segment an image or a video, write masks and overlay."""
+        """Segment an image or a video and write masks and overlay."""
         segment = _segment_video if is_video(path) else _segment_image
         pixels = segment(predictor, path, *outputs)
         return _largest(pixels, predictor.classes, top_k)
 
     def draw_legend(self, predictor: Predictor) -> Image.Image:
-        """The names of the classes beside their colours."""
+        """Return the class names with their colours."""
         return legend(predictor.classes, predictor.palette)
 
 
@@ -105,15 +105,15 @@ def _segment_image(
     predictor: Predictor,
     path: str,
     mask: Path | None = None,
-    coloured: Path | None = None,
+    overlaid: Path | None = None,
 ) -> np.ndarray:
-    """Segment an image, write it where that is asked for, count the pixels."""
+    """Segment an image, write the given outputs, return the pixels per class."""
     labels = predictor.predict(path)
-    if mask and coloured:
+    if mask and overlaid:
         image = read_rgb(path, labels.shape)
         save_image(index_image(labels, predictor.palette), mask)
         drawn = overlay(image, labels, predictor.palette)
-        save_image(Image.fromarray(drawn), coloured)
+        save_image(Image.fromarray(drawn), overlaid)
     return _pixels(labels, predictor.classes)
 
 
@@ -121,41 +121,41 @@ def _segment_video(
     predictor: Predictor,
     path: str,
     masks: Path | None = None,
-    coloured: Path | None = None,
+    overlaid: Path | None = None,
 ) -> np.ndarray:
-    """The same for a video; its files appear when they are complete."""
+    """Do the same for a video; the outputs are written atomically."""
     classes, palette = predictor.classes, predictor.palette
     pixels = np.zeros(len(classes), int)
-    if not (masks and coloured):
+    if not (masks and overlaid):
         for frame in iter_frames(open_video(path)):
             pixels += _pixels(predictor.predict(frame), classes)
         return pixels
     make_dir(masks.parent)
     with tempfile.TemporaryDirectory(dir=masks.parent, prefix=f'.{masks.name}-') as tmp:
-        draft = Path(tmp, 'masks')  # the folder itself is closed to other users
+        draft = Path(tmp, 'masks')  # `tmp` itself has permissions for its owner only
         draft.mkdir()
         files = (draft / f'{index:06d}.png' for index in count())
 
-        def colour(frame: np.ndarray) -> np.ndarray:
+        def segment(frame: np.ndarray) -> np.ndarray:
             labels = predictor.predict(frame)
             pixels[:] += _pixels(labels, classes)
-            index_image(labels, palette).save(
-                next(files)
-            )  # the folder is a draft itself
+            # no save_image: the folder as a whole is renamed when it is complete
+            index_image(labels, palette).save(next(files))
             return overlay(frame, labels, palette)
 
-        map_video(path, coloured, colour)
+        map_video(path, overlaid, segment)
         draft.rename(masks)
     return pixels
 
 
 def _pixels(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """How many pixels each class has."""
+    """Count the pixels of each class."""
     return np.bincount(labels.ravel(), minlength=len(classes))
 
 
 def _largest(
     pixels: np.ndarray, classes: Sequence[str], top_k: int
 ) -> list[dict[str, Any]]:
+    """Return the classes with the largest pixel shares, without those at 0."""
     found = topk_classes(pixels / pixels.sum(), classes, top_k)
     return [each for each in found if each['score'] > 0]

@@ -1,4 +1,4 @@
-"""Loading label maps, with the checks that a user would miss."""
+"""Loading label maps, with checks of their content."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from glore_mm.utils.images import unreadable_image
 
 @TRANSFORMS.register_module()
 class LoadSegLabels(BaseTransform):
-    """Load a label map and map its values onto the classes.
+    """Load a label map and map its values to classes.
 
-    Does what mmseg's LoadAnnotations does, maps by table instead of value by value, and
-    refuses a file whose values are no classes. Without a `seg_map_path` (inference) it
-    does nothing.
+    Like mmseg's LoadAnnotations, but maps with a lookup table and rejects a file whose
+    values are not classes. Without `seg_map_path` (inference) it does nothing.
 
     Required keys: seg_map_path, label_map, seg_fields, num_classes (optional),
-    ori_shape (optional), which is that of the image.
-    Added keys: gt_seg_map, uint8 (H, W); seg_fields.
+    ori_shape (optional; the shape of the image).
+    Added keys: gt_seg_map, uint8 (H, W).
+    Modified keys: seg_fields.
 
     Args:
         ignore_index (int): The label that is not scored. Default: 255.
@@ -35,8 +35,8 @@ class LoadSegLabels(BaseTransform):
         """Add `gt_seg_map` to `results`.
 
         Raises:
-            UserError: The file cannot be read, is no map of indices, has another size
-                than the image, or holds a value that is no class.
+            UserError: The file cannot be read, does not contain class indices, has
+                another size than the image, or contains a value that is not a class.
         """
         if 'seg_map_path' not in results:
             return results
@@ -45,13 +45,13 @@ class LoadSegLabels(BaseTransform):
             labels = mmcv.imfrombytes(
                 fileio.get(path), flag='unchanged', backend='pillow'
             )
-        except Exception as error:  # each format has its own
+        except Exception as error:  # each format raises its own type
             problem = unreadable_image(path, error, what='a label map')
             raise UserError(problem.or_out_of('the data set')) from error
         if labels.ndim != 2:
             raise UserError(
-                f'{path} is a colour picture {labels.shape}; a label map holds one '
-                'class index per pixel (a grey or palette PNG). In Cityscapes that is '
+                f'{path} is a colour image {labels.shape}; a label map has one class '
+                'index per pixel (a grey or palette PNG). In Cityscapes these are '
                 '*_labelTrainIds.png or *_labelIds.png, not *_color.png. '
                 'tools/masks_to_indices.py converts colours.'
             )
@@ -60,11 +60,11 @@ class LoadSegLabels(BaseTransform):
             raise UserError(
                 f'{path} has {labels.shape[1]}×{labels.shape[0]} pixels, but its image '
                 f'{results.get("img_path")} has {width}×{height}. Scale the label map '
-                'without interpolation, or take both out of the data set.'
+                'without interpolation, or remove both from the data set.'
             )
         if labels.dtype.kind == 'f':
             raise UserError(
-                f'{path} holds floating-point numbers; expected one class index per '
+                f'{path} contains floating-point numbers; expected one class index per '
                 'pixel (a grey or palette PNG)'
             )
         if labels.dtype != np.uint8:  # 1-bit, 16-bit and 32-bit files
@@ -78,7 +78,7 @@ class LoadSegLabels(BaseTransform):
         return results
 
     def _check(self, labels: np.ndarray, path: str, num_classes: int) -> None:
-        if labels.dtype == np.uint8:  # counting is faster than sorting
+        if labels.dtype == np.uint8:  # bincount is faster than unique
             values = np.flatnonzero(np.bincount(labels.ravel()))
         else:
             values = np.unique(labels)
@@ -86,7 +86,7 @@ class LoadSegLabels(BaseTransform):
         wrong = wrong[wrong != self.ignore_index]
         if len(wrong):
             raise UserError(
-                f'{path} holds the label value(s) {", ".join(map(str, wrong[:9]))}; '
+                f'{path} has the label value(s) {", ".join(map(str, wrong[:9]))}; '
                 f'the classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
                 'ignored. Correct the file, or the classes of the data set in the '
                 'config.'
@@ -97,7 +97,7 @@ class LoadSegLabels(BaseTransform):
 
 
 def _table(results: dict[str, Any]) -> np.ndarray:
-    """What each value of a label map becomes, uint8 (256,)."""
+    """Return the lookup table from label values to classes, uint8 (256,)."""
     table = np.arange(256)
     if results.get('reduce_zero_label'):
         table = np.where(table % 255 == 0, 255, table - 1)

@@ -1,4 +1,4 @@
-"""Pictures of what a network sees: colours and what they mean, panels side by side."""
+"""Images of segmentations: coloured label maps, overlays, legends, panels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ from glore_mm.visualization.drawing import (
 )
 
 _LEGEND_LINE = 28  # pixels
-_LEGEND_ROWS = 20  # at the most
+_LEGEND_ROWS = 20  # maximum
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Colour a label map.
 
     Args:
-        labels (np.ndarray): Classes, integer (H, W); what is no class becomes black.
+        labels (np.ndarray): Classes, integer (H, W); other values become black.
         palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
 
     Returns:
@@ -40,7 +40,7 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
 def overlay(
     image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """Lay the colours of a label map over its image, half and half.
+    """Blend an image and its coloured label map, half each.
 
     Args:
         image (np.ndarray): uint8 (H, W, 3), RGB.
@@ -54,10 +54,10 @@ def overlay(
 
 
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Image.Image:
-    """Tell which colour is which class, column by column.
+    """Draw the colour and name of each class, in columns.
 
     Args:
-        classes (Sequence[str]): Names.
+        classes (Sequence[str]): Class names.
         palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
 
     Returns:
@@ -81,13 +81,13 @@ def legend(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Image.Im
 
 
 def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
-    """Set pictures of one size side by side, each under its title.
+    """Place images of one size side by side, each below its title.
 
     Args:
-        pictures (dict[str, np.ndarray]): uint8 (H, W, 3) by title.
+        pictures (dict[str, np.ndarray]): uint8 (H, W, 3), RGB, by title.
 
     Returns:
-        Image.Image: One RGB picture.
+        Image.Image: RGB.
     """
     return hstack(
         [add_title(Image.fromarray(p), title) for title, p in pictures.items()]
@@ -104,13 +104,13 @@ def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
 
 @HOOKS.register_module()
 class SegPredictionHook(PredictionHook):
-    """While testing, write image, truth, prediction and errors side by side.
+    """Write test images with ground truth, prediction and errors side by side.
 
-    Errors are white, what is right is black, what is not scored is grey.
+    In the error panel, wrong pixels are white, right ones black and ignored ones grey.
 
     Args:
-        folder (str): Where to write: a PNG for each image, in the folders that the data
-            set has.
+        folder (str): Where to write one PNG per image, with the subfolders of the data
+            set.
         ignore_index (int): The label that is not scored. Default: 255.
     """
 
@@ -121,7 +121,7 @@ class SegPredictionHook(PredictionHook):
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """The four panels of an image; two where it has no labels."""
+        """Return the four panels of an image, or two if it has no labels."""
         palette = dataset.metainfo['palette']
         predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         drawn = dict(image=read_rgb(sample.img_path, predicted.shape))
@@ -142,19 +142,19 @@ class SegPredictionHook(PredictionHook):
 
 @HOOKS.register_module()
 class SegSubmissionHook(PredictionHook):
-    """While testing, write predictions as the Cityscapes server wants them.
+    """Write test predictions in the format of the Cityscapes server.
 
-    One PNG of label ids per image, with the image's own name. Predictions of other
-    classes than Cityscapes' are written as class indices.
+    Writes one PNG of label ids per image, with the name of the image. If the classes
+    are not those of Cityscapes, it writes class indices.
 
     Args:
-        folder (str): Where to write, in the folders that the data set has.
+        folder (str): Where to write, with the subfolders of the data set.
     """
 
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """The label ids of an image."""
+        """Return the label ids of an image."""
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
         if tuple(dataset.metainfo['classes']) == CityscapesDataset.METAINFO['classes']:
             labels = LABEL_ID_OF_TRAIN_ID[labels]

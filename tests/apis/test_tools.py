@@ -383,7 +383,7 @@ def damaged_label(data):
     for path in (data / 'gtFine' / 'train').rglob('*_labelTrainIds.png'):
         Image.fromarray(np.full((48, 96), 77, np.uint8)).save(path)
     return (
-        '_gtFine_labelTrainIds.png holds the label value(s) 77; the classes are 0 to 18'
+        '_gtFine_labelTrainIds.png has the label value(s) 77; the classes are 0 to 18'
     )
 
 
@@ -455,7 +455,7 @@ def with_glore(unit: str, placement: str) -> str:
 @pytest.mark.parametrize(
     ('unit', 'placement', 'key', 'text'),
     [
-        ('dict()', 'dict(layer9=1)', '', "'layer9', which is no module of ResNetV1c; "
+        ('dict()', 'dict(layer9=1)', '', "'layer9', which is not a module of ResNetV1c; "
                                          'it has: stem, maxpool, layer1, layer2'),
         ('dict()', 'dict(layer3=3)', '', "asks for 3 units in 'layer3' of ResNetV1c, "
                                          'which has 2 blocks'),
