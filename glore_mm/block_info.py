@@ -1,4 +1,4 @@
-"""What a unit needs to know of a block: channels, dimensions, layout, tokens."""
+"""Find out about a block what a unit needs: channels, dimensions, layout, tokens."""
 
 import re
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ LAYOUTS = ('NCL', 'NLC', 'NCHW', 'NHWC', 'NCTHW', 'NTHWC')
 _CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _TOKENS = re.compile(r'(class|cls|dist|reg|register|storage)_?tokens?\d*')
-# networks of timm whose first blocks run without the class token that they count
+# networks of timm that count a class token, which their first blocks do not have
 _LATE_CLASS_TOKEN = ('Cait', 'ConVit', 'Xcit')
 
 
 def find_channels(model: nn.Module, path: str, before: bool, layout: str | None) -> int:
-    """The channels of what a block gives, or with `before` takes.
+    """Return the number of output channels of a block, or of input channels (`before`).
 
-    Those that a convolutional block gives are seen by running it on a small input. Else
-    they are those of its last layer, or of the layers in front of it in an
-    `nn.Sequential`.
+    A convolutional block is run on a small input to find its output channels.
+    Otherwise they are those of the block's last layer, or of the layers before the
+    block in an `nn.Sequential`. Input channels are those of the block's first layer.
 
     Raises:
         ValueError: There is no such layer.
@@ -32,7 +32,7 @@ def find_channels(model: nn.Module, path: str, before: bool, layout: str | None)
     block = model.get_submodule(path)
     found = _layer_channels(block, outputs=not before)
     if found:
-        return found[0] if before else _run(block, layout) or found[-1]
+        return found[0] if before else _measure_channels(block, layout) or found[-1]
     parent, _, name = path.rpartition('.')
     siblings = model.get_submodule(parent)
     if isinstance(siblings, nn.Sequential):
@@ -41,15 +41,18 @@ def find_channels(model: nn.Module, path: str, before: bool, layout: str | None)
             found += _layer_channels(siblings.get_submodule(sibling), outputs=True)
     if not found:
         raise ValueError(
-            f'the channels {describe_place(path, before)} ({type(block).__name__}) '
-            'cannot be told: it has no layer with weights. Give '
+            f'the number of channels {describe_place(path, before)} '
+            f'({type(block).__name__}) is unknown: it has no layer with weights. Give '
             'unit=dict(in_channels=…)'
         )
     return found[-1]
 
 
 def find_dim(model: nn.Module, path: str) -> int:
-    """The spatial dimensions of a block, by its convolutions or by the network's."""
+    """Return the number of spatial dimensions, from the convolutions of the block.
+
+    If the block has none, from those of the network; 1 if that has none.
+    """
     for module in (model.get_submodule(path), model):
         for dim in (3, 2, 1):
             if any(isinstance(layer, _CONVS[dim]) for layer in _layers(module)):
@@ -58,10 +61,10 @@ def find_dim(model: nn.Module, path: str) -> int:
 
 
 def find_channels_last(block: nn.Module, layout: str | None) -> tuple[int, ...]:
-    """The numbers of dimensions of the tensors of a block whose channels come last.
+    """Return the numbers of dimensions of tensors in which channels come last.
 
-    They do where a block is made of linear layers, without a convolution or a batch
-    norm over the spatial dimensions of its tensor.
+    Channels come last if a block consists of linear layers, without a convolution or a
+    batch norm over the spatial dimensions of the tensor.
     """
     if layout is not None:
         return (len(layout),) if layout.endswith('C') else ()
@@ -76,10 +79,10 @@ def find_channels_last(block: nn.Module, layout: str | None) -> tuple[int, ...]:
 
 
 def find_prefix_tokens(model: nn.Module, path: str) -> int:
-    """How many class, register and distillation tokens are in front at a block.
+    """Return how many class, register and distillation tokens precede the others.
 
     Raises:
-        ValueError: The network has such tokens, but does not say how many.
+        ValueError: The network has such tokens, but not how many.
     """
     names = path.split('.')
     for i in range(len(names), -1, -1):  # the block's own network first
@@ -99,19 +102,18 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
         return 1  # torchvision
     if tokens:
         raise ValueError(
-            f'{type(model).__name__} has {", ".join(tokens)}: how many such tokens are '
-            f'in front of the others at {path} cannot be told. Give num_prefix_tokens=…'
+            f'{type(model).__name__} has {", ".join(tokens)}: it is unknown how many '
+            f'such tokens precede the others at {path}. Give num_prefix_tokens=…'
         )
     return 0
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation without gradients; afterwards every module is in the mode it was in.
+    """Evaluate without gradients; restore the mode of every module afterwards.
 
     Args:
-        model (nn.Module): The network; some of its modules may train while others do
-            not.
+        model (nn.Module): The network; its modules may be in different modes.
     """
     modes = {module: module.training for module in model.modules()}
     try:
@@ -124,9 +126,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
-    """The channels that the layers of a block give, or take, in the block's order.
+    """Return the output (or input) channels of the layers of a block, in order.
 
-    Those of its norms where it has no other layers.
+    Norms count only if the block has no other layers.
     """
     maps = ('out_channels', 'out_features')
     maps = maps if outputs else ('in_channels', 'in_features')
@@ -134,7 +136,7 @@ def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
         found = []
         for layer in _layers(block):
             sizes = [getattr(layer, name, None) for name in names]
-            # of a LayerNorm the last
+            # LayerNorm: the last size of its shape
             sizes = [s[-1] if isinstance(s, tuple) and s else s for s in sizes]
             if next(layer.parameters(), None) is not None:
                 found += [size for size in sizes if type(size) is int]
@@ -144,19 +146,19 @@ def _layer_channels(block: nn.Module, outputs: bool) -> list[int]:
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """A module and all in it, units aside."""
+    """Yield a module and all its descendants, without inserted units."""
     yield module
     for name in child_names(module):
         yield from _layers(module.get_submodule(name))
 
 
-def _run(block: nn.Module, layout: str | None) -> int | None:
-    """The channels that a block gives for a small map; None where it takes no map."""
+def _measure_channels(block: nn.Module, layout: str | None) -> int | None:
+    """Return the output channels of a block for a small map; None if it fails."""
     convs = (m for m in _layers(block) if isinstance(m, tuple(_CONVS.values())))
     conv: Any = next(convs, None)
     if conv is None:
         return None
-    # blocks that shift along time (TSM) take the frames of a clip as a batch
+    # blocks that shift along time (TSM) expect the frames of a clip as the batch
     frames = [getattr(module, 'num_segments', None) for module in block.modules()]
     batch = next((number for number in frames if type(number) is int), 1)
     x: Tensor = conv.weight.new_zeros(

@@ -1,8 +1,8 @@
-"""Units behind blocks of any network.
+"""Insert units after blocks of any network.
 
-A unit is a child `glore` of the block that it follows, and a forward hook of the block
-applies it: `layer3.2.glore` works on the output of `layer3.2`. Blocks keep their
-places, so that every key of a checkpoint keeps its name.
+A unit becomes the child `glore` of the block that it follows, and a forward hook of the
+block applies it: `layer3.2.glore` works on the output of `layer3.2`. The paths of the
+blocks do not change, so neither do the keys of a checkpoint.
 """
 
 import math
@@ -22,7 +22,7 @@ from glore_mm.block_info import (
     find_dim,
     find_prefix_tokens,
 )
-from glore_mm.placement import UNIT_NAMES, describe_place, find_places
+from glore_mm.placement import UNIT_NAMES, find_places
 from glore_mm.unit import GloRe, GloRe1d, GloRe2d, GloRe3d
 
 _UNITS = {1: GloRe1d, 2: GloRe2d, 3: GloRe3d}
@@ -36,45 +36,45 @@ def insert_glore(
     num_prefix_tokens: int | None = None,
     build: Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
-    """Insert units behind blocks of a network, in place.
+    """Insert units after blocks of a network, in place.
 
-    A fresh unit is the identity: the network gives what it gave. `remove_glore` takes
-    the units out again.
+    A new unit is the identity, so the output of the network does not change.
+    `remove_glore` removes the units.
 
     Args:
         model (nn.Module): A network: of convolutions, with maps (N, C, *spatial), or a
             transformer, with tokens (N, L, C) or maps (N, *spatial, C).
-        placement: A mapping or a sequence.
+        placement: Where the units go, as a mapping or a sequence.
 
-            - A mapping from the path of a container of blocks ('layer3',
-              'encoder.layers') to the blocks that a unit follows, counted from 0, such
-              as (0, 2); or to how many units are spread over them, as a number: the
-              i-th of n units in b blocks follows block floor(i (b + 1) / (n + 1)),
-              counted from 1, so that three in the six blocks of a ResNet-50's layer3
-              follow the first, third and fifth. 'input' among the blocks is the place
-              in front of the first: dict(layer1=('input',)) is on the stem. The last
-              part of a path may be a pattern, as of file names, for some of the blocks
-              in a container: 'features.conv4_*'.
-            - A sequence of the paths of modules: ['blocks.5', 'blocks.8'].
-        unit (Mapping, optional): Arguments of the units. `in_channels` is found in the
-            block unless it is among them.
-        layout (str, optional): Of the maps that the blocks give: NCL, NLC, NCHW, NHWC,
-            NCTHW or NTHWC. Default: channels come last where a block is made of linear
+            - A mapping from the path of a container of blocks, such as 'layer3' or
+              'encoder.layers', to the indices of the blocks that get a unit, such as
+              (0, 2), or to a number of units, which are spread over the blocks. Of n
+              units in b blocks, unit i follows block floor(i (b + 1) / (n + 1)), both
+              counted from 1: three units in the six blocks of a ResNet-50's layer3
+              follow the first, third and fifth block. 'input' in place of an index is
+              the input of the first block: dict(layer1=('input',)) inserts a unit after
+              the stem. The last part of a path may be a pattern, as for file names, to
+              select blocks of a container: 'features.conv4_*'.
+            - A sequence of paths of modules: ['blocks.5', 'blocks.8'].
+        unit (Mapping, optional): Arguments of the units. Without `in_channels`, it is
+            determined from the block.
+        layout (str, optional): Layout of the outputs of the blocks: NCL, NLC, NCHW,
+            NHWC, NCTHW or NTHWC. Default: channels last if a block consists of linear
             layers, without a convolution over the dimensions of its map.
-        num_prefix_tokens (int, optional): How many class, register or distillation
-            tokens are in front of the others; they are left out of the reasoning.
-            Default: what the network says.
-        build (Callable, optional): Makes another block in place of a unit: it is called
-            with the number of spatial dimensions and, by keyword, `in_channels` and the
+        num_prefix_tokens (int, optional): Number of class, register and distillation
+            tokens at the start of a sequence; the unit leaves them out. Default: read
+            from the network.
+        build (Callable, optional): Builds another block instead of a unit. Called with
+            the number of spatial dimensions and, as keywords, `in_channels` and the
             arguments in `unit`.
 
     Returns:
         nn.Module: `model`.
 
     Raises:
-        TypeError: `placement` is of another form.
-        ValueError: A module or a block does not exist or has a unit already, or its
-            channels cannot be told.
+        TypeError: `placement` has another form, or a module is scripted or traced.
+        ValueError: A module or a block does not exist or already has a unit, or its
+            number of channels is unknown.
     """
     if layout not in (None, *LAYOUTS):
         raise ValueError(f'layout must be one of {", ".join(LAYOUTS)}; got {layout!r}')
@@ -82,11 +82,15 @@ def insert_glore(
         type(num_prefix_tokens) is not int or num_prefix_tokens < 0
     ):
         raise ValueError(
-            f'num_prefix_tokens must be an integer from 0 on; got {num_prefix_tokens!r}'
+            'num_prefix_tokens must be an integer of at least 0; '
+            f'got {num_prefix_tokens!r}'
         )
     if isinstance(model, torch.jit.ScriptModule):
-        raise TypeError('a scripted or traced module takes no unit: insert it before')
-    inserted = []  # into the network only when all of them are made
+        raise TypeError(
+            'cannot insert a unit into a scripted or traced module: '
+            'insert it before scripting or tracing'
+        )
+    inserted = []  # an error leaves the network unchanged
     for path, before in find_places(model, placement):
         block = model.get_submodule(path)
         settings = dict(unit or {})
@@ -104,15 +108,15 @@ def insert_glore(
             channels_last=find_channels_last(block, layout),
             num_prefix_tokens=prefix,
         )
-        made = _UNITS[dim](**settings) if build is None else build(dim, **settings)
+        layer = _UNITS[dim](**settings) if build is None else build(dim, **settings)
         like = next(chain(block.parameters(), model.parameters()), None)
-        own = next(made.parameters(), None)
+        own = next(layer.parameters(), None)
         if like is not None and own is not None and _kind(own) != _kind(like):
-            made.to(device=like.device, dtype=like.dtype)
+            layer.to(device=like.device, dtype=like.dtype)
         hook = _ApplyUnit(form, before)
-        inserted.append((block, hook, made.train(block.training)))
-    for block, hook, made in inserted:
-        block.add_module(hook.name, made)
+        inserted.append((block, hook, layer.train(block.training)))
+    for block, hook, layer in inserted:
+        block.add_module(hook.name, layer)
         if hook.before:
             block.register_forward_pre_hook(hook)
         else:
@@ -121,16 +125,16 @@ def insert_glore(
 
 
 def remove_glore(model: nn.Module) -> nn.Module:
-    """Take out all units that `insert_glore` put into a network, in place.
+    """Remove all units that `insert_glore` inserted into a network, in place.
 
     Args:
         model (nn.Module): The network.
 
     Returns:
-        nn.Module: `model`, as it was before.
+        nn.Module: `model`.
     """
     for module in model.modules():
-        plain = getattr(module, 'plain_class', None)  # of a backbone by WithGloRe
+        plain = getattr(module, 'plain_class', None)  # if WithGloRe built the backbone
         if isinstance(plain, type):
             module.__class__ = plain
     for module, hooks, key in list(_find_hooks(model)):
@@ -139,20 +143,20 @@ def remove_glore(model: nn.Module) -> nn.Module:
 
 
 def find_inserted(model: nn.Module) -> list[nn.Module]:
-    """The units that `insert_glore` put into a network."""
+    """Return the units that `insert_glore` inserted into a network."""
     return [
         getattr(module, hooks[key].name) for module, hooks, key in _find_hooks(model)
     ]
 
 
 class _Form(NamedTuple):
-    """What a block gives, and what its unit takes."""
+    """The format of a block's output (or input) and of its unit's input."""
 
     path: str  # of the block
     channels: int
-    dim: int  # spatial dimensions of what the unit takes
-    layout: str | None  # as the user has given it
-    channels_last: tuple[int, ...]  # numbers of dimensions of the tensors (…, C)
+    dim: int  # spatial dimensions of the input of the unit
+    layout: str | None  # as given by the user
+    channels_last: tuple[int, ...]  # tensors with these numbers of dimensions: (…, C)
     num_prefix_tokens: int
 
 
@@ -160,15 +164,15 @@ class _Form(NamedTuple):
 class _ApplyUnit:
     """A forward hook, or pre-hook, that applies the unit of a block.
 
-    It holds no module, as it is copied and pickled with the block.
+    It holds no module, because it is copied and pickled with the block.
     """
 
     form: _Form
-    before: bool  # on the input of the block, in a pre-hook
+    before: bool  # a pre-hook: the unit works on the input of the block
 
     @property
     def name(self) -> str:
-        """Of the unit, a child of the block."""
+        """The name of the unit among the children of the block."""
         return UNIT_NAMES[self.before]
 
     def __call__(self, block: nn.Module, args: Any, output: Any = None) -> Any:
@@ -180,9 +184,9 @@ class _ApplyUnit:
         if two or not isinstance(x, (Tensor, Proxy)):
             kinds = ', '.join(type(value).__name__ for value in (x, *others))
             raise TypeError(
-                f'{describe_place(self.form.path, self.before)} is no single tensor, '
-                f'but {type(values).__name__} of {kinds}: a unit takes a tensor, or '
-                'the first of a tuple of a tensor and its shape'
+                f'the {"input" if self.before else "output"} of {self.form.path} is '
+                f'not a single tensor, but {type(values).__name__} of {kinds}: a unit '
+                'takes a tensor, or the first of a tuple of a tensor and its shape'
             )
         grid = _find_grid((*args[1:], *others), self.form.dim)
         view = _view(x, self.form, grid)
@@ -193,9 +197,9 @@ class _ApplyUnit:
         return make([y, *others])
 
 
-@wrap  # one call for torch.fx, as it depends on the shape
+@wrap  # torch.fx records it as one call, because it depends on the shape
 def _view(x: Any, form: _Form, grid: tuple[int, ...]) -> Any:
-    """What the unit is given: (N, C, *spatial), of `dim` spatial dimensions."""
+    """Return the input of the unit, (N, C, *spatial) with `dim` spatial dimensions."""
     path, channels, dim, layout, channels_last, num_prefix_tokens = form
     last = x.dim() in channels_last
     if not torch.jit.is_tracing() and (
@@ -206,9 +210,9 @@ def _view(x: Any, form: _Form, grid: tuple[int, ...]) -> Any:
         where = f'in dimension {x.dim() - 1 if last else 1}'
         where = f'in the layout {layout}' if layout else where
         raise ValueError(
-            f'{path} gives {tuple(x.shape)}; its unit was made for {channels} channels '
-            f'{where}, behind {num_prefix_tokens} prefix tokens. Where that is wrong, '
-            'give layout=…, unit=dict(in_channels=…) or num_prefix_tokens=…'
+            f'{path} gives {tuple(x.shape)}; its unit expects {channels} channels '
+            f'{where}, after {num_prefix_tokens} prefix tokens. If that is wrong, give '
+            'layout=…, unit=dict(in_channels=…) or num_prefix_tokens=…'
         )
     if last:
         x = x[:, num_prefix_tokens:] if x.dim() == 3 else x
@@ -218,14 +222,14 @@ def _view(x: Any, form: _Form, grid: tuple[int, ...]) -> Any:
     x = x.flatten(2)
     if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
         side = math.isqrt(x.shape[2])
-        for shape in (grid, (side,) * dim):  # as the maps of nodes are drawn
+        for shape in (grid, (side,) * dim):  # the maps of nodes are drawn in this shape
             if shape and math.prod(shape) == x.shape[2]:
                 return x.unflatten(2, shape)
     return x.reshape(x.shape[0], x.shape[1], -1, *(1,) * (dim - 1))
 
 
 def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
-    """The height and width, or more, of tokens that come with their shape."""
+    """Find the spatial shape of tokens among the other values of a block, if given."""
     for value in values:
         if (
             isinstance(value, (tuple, list))
@@ -237,7 +241,7 @@ def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
 
 @wrap
 def _undo_view(y: Any, x: Any, form: _Form) -> Any:
-    """The output of the unit in the shape of `x`, with its prefix tokens."""
+    """Return the output of the unit in the shape of `x`, with its prefix tokens."""
     if x.dim() not in form.channels_last:
         return y.reshape(x.shape)
     y = y.flatten(2).transpose(1, 2)  # (N, L, C)
@@ -247,7 +251,7 @@ def _undo_view(y: Any, x: Any, form: _Form) -> Any:
 
 
 def _find_hooks(model: nn.Module) -> Iterator[tuple[nn.Module, dict[int, Any], int]]:
-    """Each of our hooks: its module, and the dictionary and key that hold it."""
+    """Yield the module of each `_ApplyUnit`, and the dictionary and key of the hook."""
     for module in model.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key, hook in hooks.items():
@@ -260,5 +264,5 @@ def _kind(tensor: Tensor) -> tuple[torch.device, torch.dtype]:
 
 
 def find_units(model: nn.Module) -> dict[str, GloRe]:
-    """The units in a network by the path of their module, whoever put them there."""
+    """Return all units in a network by their paths, also those built into it."""
     return {path: m for path, m in model.named_modules() if isinstance(m, GloRe)}

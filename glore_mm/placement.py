@@ -1,6 +1,6 @@
 """Resolve a placement to the blocks of a network.
 
-A place is the path of a module, and whether the unit is in front of it or behind it.
+A place is the path of a module, and whether the unit is at its input or its output.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,18 +10,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-Place: TypeAlias = tuple[str, bool]  # path, in front
+Place: TypeAlias = tuple[str, bool]  # path of a module, whether at its input
 
-INPUT = 'input'  # in a placement: in front of the first block
-UNIT_NAMES = ('glore', 'glore_input')  # children of a block: behind and in front of it
+INPUT = 'input'  # in a placement: at the input of the first block
+UNIT_NAMES = ('glore', 'glore_input')  # children of a block: at its output, its input
 
 
 def find_places(model: nn.Module, placement: Any) -> list[Place]:
-    """The places that a placement names, as `insert_glore` takes it.
+    """Return the places of a placement, which is described in `insert_glore`.
 
     Raises:
-        TypeError: It is of another form.
-        ValueError: A module or a block does not exist, has a unit already, or cannot
+        TypeError: The placement has another form.
+        ValueError: A module or a block does not exist, already has a unit, or cannot
             have one.
     """
     if isinstance(placement, Mapping) and placement:
@@ -43,7 +43,7 @@ def find_places(model: nn.Module, placement: Any) -> list[Place]:
             "dict(layer3=(0, 2, 4)) or ['layer3.0', 'layer3.2']; "
             f'got {placement!r}'
         )
-    places = [_host(model, *place) for place in found]
+    places = [_resolve_host(model, *place) for place in found]
     for place in places:
         if places.count(place) > 1:
             raise ValueError(f'placement asks for two units {describe_place(*place)}')
@@ -52,17 +52,17 @@ def find_places(model: nn.Module, placement: Any) -> list[Place]:
 
 
 def child_names(module: nn.Module) -> list[str]:
-    """The names of a module's children, units aside."""
+    """Return the names of a module's children, without inserted units."""
     return [name for name, _ in module.named_children() if name not in UNIT_NAMES]
 
 
 def describe_place(path: str, before: bool) -> str:
-    """A place, in messages."""
-    return f'at the input of {path}' if before else f'behind {path}'
+    """Describe a place for a message."""
+    return f'at the input of {path}' if before else f'after {path}'
 
 
 def _places_in(model: nn.Module, path: str, where: Any) -> Iterator[Place]:
-    """The places that a placement gives in one container of blocks."""
+    """Yield the places in one container of blocks."""
     blocks = _find_blocks(model, path)
     name, count = type(model).__name__, len(blocks)
     if type(where) is int:
@@ -88,13 +88,13 @@ def _places_in(model: nn.Module, path: str, where: Any) -> Iterator[Place]:
             yield blocks[i], False
         else:
             raise ValueError(
-                f'placement asks for a unit behind block {i} of {path!r} of '
+                f'placement asks for a unit after block {i} of {path!r} of '
                 f'{name}, whose blocks are 0 to {count - 1}'
             )
 
 
 def _find_blocks(model: nn.Module, path: str) -> list[str]:
-    """The paths of the blocks in a container, or of those that a pattern names."""
+    """Return the paths of the blocks in a container, or of those matching a pattern."""
     name = type(model).__name__
     parent, _, pattern = path.rpartition('.')
     if any(character in pattern for character in '*?['):
@@ -102,15 +102,15 @@ def _find_blocks(model: nn.Module, path: str) -> list[str]:
         names = [name for name in child_names(container) if fnmatchcase(name, pattern)]
         if not names:
             raise ValueError(
-                f'placement names {path!r}, but no block of {parent!r} in {name} is so '
-                f'named; it has: {_list_children(container)}'
+                f'placement names {path!r}, but no block of {parent!r} in {name} '
+                f'matches it; {parent!r} has: {_list_children(container)}'
             )
     else:
         parent, container = path, _get_module(model, path)
         names = child_names(container)
-        lists = isinstance(container, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-        alike = len({type(container.get_submodule(name)) for name in names}) == 1
-        if not names or not (lists or alike):
+        is_list = isinstance(container, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        one_class = len({type(container.get_submodule(name)) for name in names}) == 1
+        if not names or not (is_list or one_class):
             raise ValueError(
                 f'placement names {path!r}, which holds no blocks in {name}: '
                 f'{type(container).__name__} has {_list_children(container)}. Name a '
@@ -125,18 +125,18 @@ def _get_module(model: nn.Module, path: str) -> nn.Module:
         children = dict(module.named_children())
         if name not in children:
             raise ValueError(
-                f'placement names {path!r}, which is no module of '
+                f'placement names {path!r}, which is not a module of '
                 f'{type(model).__name__}; {known or "it"} has: {_list_children(module)}'
             )
         module, known = children[name], f'{known}.{name}'.lstrip('.')
     return module
 
 
-def _host(model: nn.Module, path: str, before: bool) -> Place:
-    """The place of the module that the unit becomes a child of.
+def _resolve_host(model: nn.Module, path: str, before: bool) -> Place:
+    """Return the place at the module that can hold the unit as a child.
 
-    An `nn.Sequential` would run a child of its own. What it gives is what its last
-    child gives.
+    An `nn.Sequential` would run the unit as one of its children. Its output is that of
+    its last child, and its input that of its first: that child holds the unit instead.
     """
     module = _get_module(model, path)
     names = child_names(module)
@@ -145,14 +145,14 @@ def _host(model: nn.Module, path: str, before: bool) -> Place:
         and type(module).forward is nn.Sequential.forward
     )
     if runs_children and names:
-        return _host(model, f'{path}.{names[0 if before else -1]}', before)
+        return _resolve_host(model, f'{path}.{names[0 if before else -1]}', before)
     return path, before
 
 
 def _check_host(model: nn.Module, path: str, before: bool) -> None:
     block = _get_module(model, path)
     if isinstance(block, torch.jit.ScriptModule):
-        raise TypeError(f'{path} is scripted or traced and takes no unit')
+        raise TypeError(f'{path} is scripted or traced and cannot have a unit')
     if isinstance(block, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         raise ValueError(
             f'{path} ({type(block).__name__}) is a container that runs or lists its '
@@ -161,7 +161,9 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
         )
     owner = model.get_submodule(path.rpartition('.')[0])
     if isinstance(owner, nn.MultiheadAttention):
-        raise ValueError(f'{path} is never called: {type(owner).__name__} reads it')
+        raise ValueError(
+            f'{path} is never called: {type(owner).__name__} only reads its weights'
+        )
     sequence_first = not getattr(getattr(block, 'self_attn', None), 'batch_first', True)
     if sequence_first and type(block).__module__.startswith('torch.nn'):
         raise ValueError(
@@ -171,7 +173,7 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
     if hasattr(block, UNIT_NAMES[before]):
         raise ValueError(
             f'placement asks for a second unit {describe_place(path, before)}; '
-            'there is room for one'
+            'only one is possible there'
         )
 
 

@@ -1,4 +1,4 @@
-"""Registered modules: GloRe1d, GloRe2d, GloRe3d, WithGloRe."""
+"""Modules for OpenMMLab configs: GloRe1d, GloRe2d, GloRe3d, WithGloRe."""
 
 import functools
 import re
@@ -13,18 +13,18 @@ from glore_mm.insertion import find_inserted, insert_glore
 
 
 class _Configured:
-    """A unit whose layers are given as in mmcv.
+    """A unit whose layers are configured as in mmcv.
 
     Args:
-        in_channels (int): As for `glore_mm.unit.GloRe`, like `kwargs`.
-        conv_cfg (dict, optional): Type of the convolutions over positions. Default:
-            None, torch's own.
-        norm_cfg (dict, optional): The norm; 'BN' and 'IN' are those for the dimensions
-            of the unit. None leaves the norm out. Default: batch norm with the
-            release's eps.
+        in_channels (int): See `glore_mm.unit.GloRe`, also for all other arguments.
+        conv_cfg (dict, optional): Config of the convolutions over positions. Default:
+            None, the convolution of torch.
+        norm_cfg (dict, optional): Config of the norm; the types 'BN' and 'IN' become
+            those for the dimensions of the unit. None leaves the norm out. Default:
+            batch norm with the eps of the release.
     """
 
-    _abbr_ = 'glore'  # name of the layer where mmcv's build_plugin_layer makes it
+    _abbr_ = 'glore'  # name of the layer if mmcv's build_plugin_layer builds it
     dim: int
 
     def __init__(
@@ -42,17 +42,17 @@ class _Configured:
 
 @MODELS.register_module()
 class GloRe1d(_Configured, plain.GloRe1d):
-    """`glore_mm.GloRe1d` by config."""
+    """`glore_mm.GloRe1d` with `conv_cfg` and `norm_cfg`."""
 
 
 @MODELS.register_module()
 class GloRe2d(_Configured, plain.GloRe2d):
-    """`glore_mm.GloRe2d` by config."""
+    """`glore_mm.GloRe2d` with `conv_cfg` and `norm_cfg`."""
 
 
 @MODELS.register_module()
 class GloRe3d(_Configured, plain.GloRe3d):
-    """`glore_mm.GloRe3d` by config."""
+    """`glore_mm.GloRe3d` with `conv_cfg` and `norm_cfg`."""
 
 
 @MODELS.register_module()
@@ -64,11 +64,11 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
     num_prefix_tokens: int | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """Build a backbone with global reasoning units behind its blocks.
+    """Build a backbone with global reasoning units after its blocks.
 
-    Units keep their own initialisation when the backbone's `init_weights` is called,
-    and are trained in frozen stages, too: `frozen_stages` and `norm_eval` are for what
-    came with a checkpoint.
+    The units keep their own initialisation when `init_weights` of the backbone is
+    called. `frozen_stages` and `norm_eval` are meant for pretrained layers, so units
+    ignore them: they train also in frozen stages.
 
     Example::
 
@@ -78,22 +78,22 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
             placement=dict(layer2=2, layer3=3))     # R50 (2, 3) of the paper
 
     Args:
-        backbone (dict): Config of the backbone, of any library.
-        placement: As for `insert_glore`.
-        unit (dict, optional): Config of the units, less `in_channels`. Any registered
-            block with `in_channels` can be one. Default type: GloRe1d, GloRe2d or
-            GloRe3d, as the network needs.
-        layout: As for `insert_glore`.
-        num_prefix_tokens: As for `insert_glore`.
-        kwargs: What a model adds to the config of its backbone, as mmsegmentation does
-            with `pretrained`: given to the backbone.
+        backbone (dict): Config of the backbone, from any library.
+        placement: See `insert_glore`.
+        unit (dict, optional): Config of the units, without `in_channels`. The type can
+            be any registered block that takes `in_channels`. Default type: GloRe1d,
+            GloRe2d or GloRe3d, as the network needs.
+        layout: See `insert_glore`.
+        num_prefix_tokens: See `insert_glore`.
+        kwargs: Further arguments of the backbone, which a model adds to its config, as
+            mmsegmentation does with `pretrained`.
 
     Returns:
         nn.Module: The backbone itself.
 
     Raises:
-        TypeError: `backbone` is no config.
-        ValueError: As `insert_glore`.
+        TypeError: `backbone` is not a config.
+        ValueError: See `insert_glore`.
     """
     if not isinstance(backbone, Mapping) or 'type' not in backbone:
         raise TypeError(
@@ -105,31 +105,37 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
 
     net = MODELS.build({**backbone, **kwargs})
     insert_glore(net, placement, unit, layout, num_prefix_tokens, make_unit)
-    # which it may be already: stages can have different units
+    # a nested WithGloRe, for stages with different units, has set it already
     plain_class: Any = getattr(net, 'plain_class', type(net))
     net.__class__ = _with_units(plain_class)
-    net.train(net.training)  # in here a backbone freezes its stages
+    net.train(net.training)  # a backbone freezes its stages in train()
     return net
 
 
 class _WithUnits(nn.Module):
-    """What a backbone with units does otherwise."""
+    """The methods that a backbone with units overrides."""
 
     plain_class: type
 
     def init_weights(self, *args: Any, **kwargs: Any) -> None:
-        """Initialise; a library sets all norms to 1, which would undo the identity."""
+        """Initialise the backbone, then its units.
+
+        The libraries set the weights of all norms to 1: units would no longer be the
+        identity. Units with weights from a pretrained checkpoint are left alone.
+        """
         if getattr(self, 'is_init', False):
             return super().init_weights(*args, **kwargs)  # type: ignore[misc]
-        loaded = set()  # units whose weights came with a pretrained checkpoint
+        loaded = set()  # units with weights from a pretrained checkpoint
 
-        def note(unit: Any, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+        def note_loaded(
+            unit: Any, state: Mapping[str, Any], prefix: str, *_: Any
+        ) -> None:
             if any(key.startswith(prefix) for key in state):
                 loaded.add(unit)
 
         units: list[Any] = find_inserted(self)
         hooks = [  # public from torch 2.5 on
-            unit._register_load_state_dict_pre_hook(note, with_module=True)
+            unit._register_load_state_dict_pre_hook(note_loaded, with_module=True)
             for unit in units
         ]
         try:
@@ -142,7 +148,7 @@ class _WithUnits(nn.Module):
                 unit.init_weights()
 
     def train(self, mode: bool = True) -> Any:
-        """Switch mode; units stay out of `norm_eval` and `frozen_stages`."""
+        """Set the mode; `norm_eval` and `frozen_stages` do not apply to units."""
         units = find_inserted(self)
         flags = {p: p.requires_grad for unit in units for p in unit.parameters()}
         super().train(mode)
@@ -159,7 +165,7 @@ class _WithUnits(nn.Module):
 
 @functools.cache
 def _with_units(plain: Any) -> Any:
-    """The class of a backbone, with `_WithUnits` in front."""
+    """Return a subclass of a backbone's class that overrides it by `_WithUnits`."""
     names = dict(__module__=plain.__module__, __qualname__=plain.__qualname__)
     bases = (_WithUnits, plain)
     return type(plain)(plain.__name__, bases, dict(names, plain_class=plain))
@@ -193,13 +199,13 @@ def _conv_layer(
 
 
 def _check_dim(key: str, cfg: Mapping[str, Any], dim: int) -> dict[str, Any]:
-    """A config whose type is one for the dimensions of a unit."""
+    """Return a config with a type that fits the number of dimensions of a unit."""
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         raise TypeError(f"GloRe{dim}d: {key} must be a dict with a 'type', got {cfg!r}")
     kind = cfg['type']
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', None)
     if name is None:
-        raise TypeError(f'GloRe{dim}d: the type in {key}={cfg!r} is no layer')
+        raise TypeError(f'GloRe{dim}d: the type in {key}={cfg!r} is not a layer')
     own = re.search(r'([123])d$', name)
     if own and int(own[1]) != dim:
         raise ValueError(
@@ -209,6 +215,6 @@ def _check_dim(key: str, cfg: Mapping[str, Any], dim: int) -> dict[str, Any]:
     if name in ('BN', 'IN', 'Conv'):
         kind = f'{name}{dim}d'
     elif name == 'SyncBN':
-        kind = nn.SyncBatchNorm  # mmengine has a subclass, which a unit cannot fuse
+        kind = nn.SyncBatchNorm  # a unit cannot fuse mmengine's subclass of it
     settings = {name: value for name, value in cfg.items() if name != '_scope_'}
     return dict(settings, type=kind)

@@ -219,7 +219,7 @@ def test_blocks_named_by_a_pattern(library, backbone, placement, names):
         net.init_weights()
         plain.load_state_dict(net.state_dict(), strict=False)
         assert_same(net, plain, IMAGE)
-    with pytest.raises(ValueError, match='a second unit behind .*features'):
+    with pytest.raises(ValueError, match='a second unit after .*features'):
         glore_mm.insert_glore(net, placement)
 
 
@@ -228,18 +228,18 @@ def test_blocks_named_by_a_pattern(library, backbone, placement, names):
     [
         (
             {'features.conv*': 1},
-            "names 'features.conv.', but no block of 'features' in MobileNetV2 is so "
-            'named; it has: 0, 1, 2',
+            "names 'features.conv.', but no block of 'features' in MobileNetV2 "
+            "matches it; 'features' has: 0, 1, 2",
         ),
         (
             {'layers.1*': 1},
-            "names 'layers', which is no module of MobileNetV2; it has: features, cl",
+            "names 'layers', which is not a module of MobileNetV2; it has: features, ",
         ),
         ({'features.1[0-1]': 3}, "3 units in 'features.1.0-1.' of MobileNetV2, which "
                                  'has 2 blocks'),
         (
             {'features.1[0-3]': (3,), 'features.1[3-5]': (0,)},
-            r'two units behind features\.13',
+            r'two units after features\.13',
         ),
     ],
 )  # fmt: skip
@@ -579,22 +579,22 @@ def test_sync_bn_in_units_reverts_with_the_rest():
         ({}, 'placement must say where units go'),
         ([], 'placement must say where units go'),
         ('layer3', "placement must say where units go.*got 'layer3'"),
-        (dict(layer9=1), "'layer9', which is no module of ResNet; it has: conv1, bn1, "
-                         'relu, maxpool, layer1, layer2, layer3, layer4, avgpool, fc$'),
-        (['layer3.7'], "'layer3.7', which is no module of ResNet; layer3 has: 0, 1$"),
+        (dict(layer9=1), "'layer9', which is not a module of ResNet; it has: conv1, "
+                         'bn1, relu, maxpool, layer1, layer2, layer3, layer4, avgpoo'),
+        (['layer3.7'], "'layer3.7', which is not a module of ResNet; layer3 has: 0, 1"),
         (dict(conv1=1), "'conv1', which holds no blocks in ResNet: Conv2d has no chil"),
         ({'layer3.0': 1}, "'layer3.0', which holds no blocks in ResNet: BasicBlock has "
                           r"conv1, .* or the module itself: placement=\['layer3.0'\]"),
         (dict(layer3=3), "3 units in 'layer3' of ResNet, which has 2 blocks: 0 to 2"),
         (dict(layer3=-1), '-1 units'),
         (dict(layer3=(2,)), "block 2 of 'layer3' of ResNet, whose blocks are 0 to 1"),
-        (dict(layer3=(0, 0)), 'two units behind layer3.0'),
-        (['layer3.0', 'layer3.0'], 'two units behind layer3.0'),
+        (dict(layer3=(0, 0)), 'two units after layer3.0'),
+        (['layer3.0', 'layer3.0'], 'two units after layer3.0'),
         (dict(layer1=('input', 'input')), 'two units at the input of layer1.0'),
         (dict(layer1='input'), r"such as \(0, 2\) or \('input',\); got 'input'"),
         (dict(layer1=('stem',)), r"or 'input', .* got \('stem',\)"),
         (dict(layer3='all'), "a number of units or a sequence of blocks.* got 'all'"),
-        (['maxpool'], r'behind maxpool \(MaxPool2d\) cannot be told.*in_channels='),
+        (['maxpool'], r'after maxpool \(MaxPool2d\) is unknown.*in_channels='),
     ],
 )  # fmt: skip
 def test_wrong_placements(placement, message):
@@ -616,15 +616,15 @@ class Pair(nn.Conv2d):
 @pytest.mark.parametrize(
     ('blocks', 'options', 'message'),
     [
-        ([Pair(8, 8, 1)], {}, 'behind 0 is no single tensor, but tuple of Tensor, Te'),
+        ([Pair(8, 8, 1)], {}, 'output of 0 is not a single tensor, but tuple of Tens'),
         ([nn.Conv2d(8, 8, 1)], dict(unit=dict(in_channels=4, num_nodes=1)),
-         r'0 gives \(1, 8, 9, 9\); its unit was made for 4 channels .*in_channels='),
+         r'0 gives \(1, 8, 9, 9\); its unit expects 4 channels .*in_channels='),
         ([nn.Conv2d(8, 8, 1)], dict(layout='NHWC'), '8 channels in the layout NHWC'),
         ([nn.Conv2d(8, 8, 1)], dict(layout='HWC'), "must be one of NCL, .* got 'HWC'"),
         ([nn.Conv2d(8, 8, 1)], dict(layout='NCTHW'), r'gives \(1, 8, 9, 9\).*layo'),
-        ([nn.Conv2d(8, 8, 1)], dict(num_prefix_tokens=-1), 'from 0 on; got -1'),
+        ([nn.Conv2d(8, 8, 1)], dict(num_prefix_tokens=-1), 'at least 0; got -1'),
         ([nn.Flatten(), nn.Linear(648, 9)], dict(unit=dict(in_channels=648)),
-         r'0 gives \(1, 648\); its unit was made for 648 channels'),
+         r'0 gives \(1, 648\); its unit expects 648 channels'),
         ([nn.ModuleList([nn.Conv2d(8, 8, 1)])], {}, r'0 \(ModuleList\) is a container'),
         ([torch.jit.script(nn.Conv2d(8, 8, 1))], {}, '0 is scripted or traced'),
     ],
@@ -648,7 +648,7 @@ def test_blocks_of_torch_that_take_no_unit():
     decoder = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
     net = nn.ModuleList([decoder])
     glore_mm.insert_glore(net, {'[0]': ('input',)})
-    with pytest.raises(TypeError, match='at the input of 0 is no single tensor'):
+    with pytest.raises(TypeError, match='the input of 0 is not a single tensor'):
         net[0](tgt=torch.randn(2, 9, 16), memory=torch.randn(2, 4, 16))
 
 
@@ -730,7 +730,7 @@ def test_a_backbone_by_config_is_plain_again():
 
 def test_a_scripted_network_takes_no_unit():
     net = torch.jit.script(nn.Sequential(nn.Conv2d(8, 8, 1)))
-    with pytest.raises(TypeError, match='a scripted or traced module takes no unit'):
+    with pytest.raises(TypeError, match='a unit into a scripted or traced module'):
         glore_mm.insert_glore(net, ['0'])
 
 
@@ -753,7 +753,7 @@ def test_a_second_insertion_adds():
     glore_mm.insert_glore(net, dict(layer3=(1,)))
     assert len(units(net)) == 2
     assert net.layer3[0].glore is first
-    with pytest.raises(ValueError, match=r'a second unit behind layer3\.0'):
+    with pytest.raises(ValueError, match=r'a second unit after layer3\.0'):
         glore_mm.insert_glore(net, dict(layer3=(0,)))
     glore_mm.insert_glore(net, dict(layer1=('input',)))
     with pytest.raises(ValueError, match=r'a second unit at the input of layer1\.0'):

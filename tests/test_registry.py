@@ -51,7 +51,7 @@ def test_norm_and_conv_types():
     [
         ('GloRe2d', dict(norm_cfg='BN'), "norm_cfg must be a dict .* got 'BN'"),
         ('GloRe2d', dict(norm_cfg=dict(type='BN3d')), "use type='BN'"),
-        ('GloRe2d', dict(norm_cfg=dict(type=None)), 'the type in norm_cfg=.*no layer'),
+        ('GloRe2d', dict(norm_cfg=dict(type=None)), 'type in norm_cfg=.*not a layer'),
         ('GloRe3d', dict(conv_cfg=dict(type='Conv2d')), "use type='Conv'"),
     ],
 )
