@@ -1,4 +1,4 @@
-"""Video with mmaction2: the released 3D network, clips, evaluation."""
+"""Video classification with mmaction2: 3D backbone, clips, evaluation."""
 
 from glore_mm.models.last_frame_head import LastFrameHead
 from glore_mm.models.non_local3d import NonLocal3d

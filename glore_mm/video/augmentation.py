@@ -1,9 +1,8 @@
-"""What the GloRe release does to the clips that it trains on.
+"""Data augmentation of the GloRe release for training clips.
 
-The facts are from its `data/image_transforms.py`
-(https://github.com/facebookresearch/GloRe). Cropping and flipping, which come between
-rescaling and the changes of colour, are mmaction2's RandomCrop and Flip. All draw from
-NumPy's global random state, as mmaction2 does.
+Source: `data/image_transforms.py` of https://github.com/facebookresearch/GloRe. For
+cropping and flipping, between rescaling and colour changes, use mmaction2's RandomCrop
+and Flip. All transforms draw from NumPy's global random state, as in mmaction2.
 """
 
 import math
@@ -20,18 +19,18 @@ from mmcv.transforms import BaseTransform
 class RandomScaleAspect(BaseTransform):
     """Rescale a clip to a random size and aspect ratio.
 
-    The width is multiplied and the height divided by the mean of two uniform draws from
-    `aspect`, or by its inverse, each as often; then both are scaled so that the shorter
-    side has a uniformly drawn length.
+    A factor is the mean of two uniform draws from `aspect` or, with probability 0.5,
+    the inverse of this mean. The width is multiplied and the height divided by it. Then
+    both are scaled so that the shorter side has a uniformly drawn length.
 
     Required keys: imgs, img_shape.
     Modified keys: imgs, img_shape, scale_factor.
     Added keys: keep_ratio.
 
     Args:
-        short_side (tuple[float, float]): Limits of the shorter side, in pixels.
+        short_side (tuple[float, float]): Range of the shorter side, in pixels.
             Default: (224, 340).
-        aspect (tuple[float, float]): Limits of the factor. Default: (0.8, 1.25).
+        aspect (tuple[float, float]): Range of the factor. Default: (0.8, 1.25).
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class RandomScaleAspect(BaseTransform):
             factor = 1 / factor
         scale = np.random.uniform(*self.short_side)
         scale /= min(width * factor, height / factor)
-        # up, so that a crop of the smallest size fits
+        # rounded up, so that a crop of the smallest size fits
         new_width = math.ceil(width * factor * scale)
         new_height = math.ceil(height / factor * scale)
         results['imgs'] = [
@@ -76,9 +75,9 @@ class HLSJitter(BaseTransform):
     Required and modified keys: imgs, uint8, RGB.
 
     Args:
-        hue (float): The largest shift, in OpenCV's unit of 2°. Default: 15.
-        lightness (float): The largest shift, of 255. Default: 35.
-        saturation (float): The largest shift, of 255. Default: 25.
+        hue (float): Largest shift, in OpenCV's unit of 2°. Default: 15.
+        lightness (float): Largest shift, on a scale of 0 to 255. Default: 35.
+        saturation (float): Largest shift, on a scale of 0 to 255. Default: 25.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class HLSJitter(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Shift the colours of `imgs`."""
-        # whole numbers; fractions are cut off
+        # integers, truncated towards zero
         shift = np.random.uniform(-self.largest, self.largest).astype(np.int16)
         results['imgs'] = [self._shifted(image, shift) for image in results['imgs']]
         return results
@@ -109,15 +108,16 @@ class HLSJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PixelNoise(BaseTransform):
-    """Add noise to every pixel and channel of every frame, not clamped.
+    """Add uniform noise to every pixel and channel of every frame, without clamping.
 
-    It is uniform between two limits, drawn uniformly from [low, 0] and [0, high].
+    For each clip, the lower limit of the noise is drawn uniformly from [low, 0] and the
+    upper limit from [0, high].
 
     Required and modified keys: imgs, which become float32.
 
     Args:
-        low (float): Of 255. Default: -20.
-        high (float): Of 255. Default: 20.
+        low (float): Smallest lower limit, on a scale of 0 to 255. Default: -20.
+        high (float): Largest upper limit, on a scale of 0 to 255. Default: 20.
     """
 
     def __init__(self, low: float = -20, high: float = 20) -> None:

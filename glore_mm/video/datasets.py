@@ -1,4 +1,4 @@
-"""Lists of clips, checked before training."""
+"""Data sets of listed clips, checked before training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,20 +13,21 @@ from glore_mm.utils.kinetics import kinetics400_classes
 
 
 class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
-    """Clips that a text file lists: a path, which may hold spaces, and numbers.
+    """Clips listed in a text file: in each line a path and one or more integers.
 
-    Clips that cannot be used are handled as in SkipCorruptMixin.
+    A path may contain spaces. Clips that cannot be read are handled as in
+    SkipCorruptMixin.
 
     Args:
         ann_file (str): The list.
         pipeline (list): The transforms.
-        classes (str | Sequence[str]): 'kinetics400', the names, or a text file with one
-            a line, relative to `data_root`. Default: 'kinetics400'.
-        data_root (str): What `ann_file`, `classes` and `data_prefix` are relative to.
-        data_prefix (dict, optional): `video`, or `img` for folders of images: what the
-            paths are relative to. Default: `data_root`.
-        outside_root (bool): Whether the list may name files outside `data_root`, by
-            absolute paths or `..`. Default: False.
+        classes (str | Sequence[str]): 'kinetics400', the class names, or a text file
+            with one name per line, relative to `data_root`. Default: 'kinetics400'.
+        data_root (str): Base folder of `ann_file`, `classes` and `data_prefix`.
+        data_prefix (dict, optional): Base folder of the listed paths, with the key
+            `video`, or `img` for folders of images. Default: `data_root`.
+        outside_root (bool): Whether the list may contain files outside `data_root`,
+            with absolute paths or `..`. Default: False.
         kwargs: As for mmaction2's BaseActionDataset.
 
     Raises:
@@ -35,8 +36,8 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
 
     what = 'clips'
     place = 'the list'
-    prefix_key: str  # of data_prefix
-    numbers: tuple[str, ...]  # that follow the path
+    prefix_key: str  # key of data_prefix
+    numbers: tuple[str, ...]  # names of the integers that follow the path
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The clips in the order of the list.
+        """Return the clips in the order of the list.
 
         Raises:
             UserError: The list is missing or empty, or a line is wrong.
@@ -84,7 +85,7 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
 
 @DATASETS.register_module()
 class KineticsVideos(CheckedVideoDataset):
-    """Video files, listed as `path label`; arguments as for CheckedVideoDataset."""
+    """Video files, listed as `path label`; takes CheckedVideoDataset's arguments."""
 
     prefix_key = 'video'
     path_key = 'filename'
@@ -96,7 +97,7 @@ class KineticsFrames(CheckedVideoDataset):
     """Folders of images, listed as `path total_frames label`.
 
     Args:
-        filename_tmpl (str): Name of an image. Default: 'img_{:05}.jpg'.
+        filename_tmpl (str): Template of the image names. Default: 'img_{:05}.jpg'.
         start_index (int): Number of the first image. Default: 1.
         args, kwargs: As for CheckedVideoDataset.
     """
@@ -116,5 +117,5 @@ class KineticsFrames(CheckedVideoDataset):
         super().__init__(*args, start_index=start_index, **kwargs)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """What the pipeline gets for a clip."""
+        """Return the pipeline's input for a clip."""
         return dict(super().get_data_info(idx), filename_tmpl=self.filename_tmpl)

@@ -1,4 +1,4 @@
-"""Video classification in the tools."""
+"""The video classification task, as the tools use it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class VideoTask(Task):
     def predictor(
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
-        """A network that classifies videos and folders of frames."""
+        """Return a predictor that classifies videos and folders of frames."""
         pipeline = Compose(_file_pipeline(cfg))
 
         def predict(path: str) -> ActionDataSample:
@@ -53,24 +53,24 @@ class VideoTask(Task):
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
-        """A clip of the size that a config tests on."""
+        """Return one clip of the size that the config tests on."""
         steps = test_pipeline(cfg)
         frames = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
         size = find_test_size(cfg, keep_ratio=True)
         return dict(inputs=torch.zeros(1, 1, 3, frames, *size), stage='head')
 
     def logits(self, model: BaseRecognizer, x: torch.Tensor) -> torch.Tensor:
-        """(N, classes) for clips (N, 3, T, H, W)."""
-        return model(x[:, None], stage='head')  # one clip a sample
+        """Return logits (N, classes) of clips (N, 3, T, H, W)."""
+        return model(x[:, None], stage='head')  # one clip per sample
 
     def output_names(self, path: Path) -> list[str]:
-        """The video with a caption: `<name>.mp4`, `<name>.avi.mp4` of an AVI."""
+        """Name the video with caption: `<name>.mp4`; `<name>.avi.mp4` for an AVI."""
         return [path.name if path.suffix.lower() == '.mp4' else f'{path.name}.mp4']
 
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
     ) -> list[dict[str, Any]]:
-        """Classify a video, write it with the most likely class in each frame."""
+        """Classify a video and write it with the most likely class as a caption."""
         classes = predictor.topk(predictor.predict(path), top_k)
         best = classes[0]
         for output in outputs:
@@ -78,24 +78,24 @@ class VideoTask(Task):
         return classes
 
     def set_views(self, cfg: Config, clips: int, crops: int) -> None:
-        """Let a test average over several clips of a video and crops of a clip.
+        """Average test scores over several clips of a video and crops of a clip.
 
-        Clips are spread evenly over the video. Crops: 1 is the centre; 3 are squares of
-        the frame's shorter side, at both ends and in the middle; 5 are those of
-        `CenterAndRandomCrops`.
+        The clips are spread evenly over the video. 1 crop is at the centre. 3 crops are
+        squares of the frame's shorter side, at both ends and in the middle. 5 crops are
+        those of `CenterAndRandomCrops`.
 
         Args:
             cfg (Config): From `load_config`; its test pipeline is changed.
-            clips (int): How many clips, at least 1.
+            clips (int): Number of clips, at least 1.
             crops (int): 1, 3 or 5.
 
         Raises:
-            UserError: The numbers are none of these, or the pipeline is not as in our
-                configs.
+            UserError: The numbers are not allowed, or the pipeline lacks a transform
+                that this changes.
         """
         if clips < 1 or crops not in (1, 3, 5):
             raise UserError(
-                f'--views {clips}x{crops}: expected at least 1 clip, 1, 3 or 5 crops'
+                f'--views {clips}x{crops}: expected at least 1 clip and 1, 3 or 5 crops'
             )
         for key, dataset in leaf_datasets(cfg, 'test'):
             steps = {type_name(step): step for step in dataset['pipeline']}
@@ -118,16 +118,16 @@ class VideoTask(Task):
             elif crops == 5:
                 steps['CenterCrop'].update(type='CenterAndRandomCrops', num_crops=crops)
         if clips * crops > 1:
-            # 10 at a time fit where the 8 of a training batch do
+            # 10 views at a time fit into the memory of a training batch of 8
             cfg.test_dataloader.batch_size = 1
             cfg.model.test_cfg = dict(max_testing_views=10)
 
 
 def _file_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The test pipeline, reading single videos or folders of frames.
+    """Return the test pipeline, changed to read single videos or folders of frames.
 
     Raises:
-        UserError: The pipeline of the config reads neither.
+        UserError: The pipeline does not decode videos or frames.
     """
     steps = [dict(type='VideoInit')]
     for step in test_pipeline(cfg):
@@ -135,7 +135,7 @@ def _file_pipeline(cfg: Config) -> list[dict[str, Any]]:
         if kind.endswith('Decode'):  # DecordDecode, PyAVDecode, RawFrameDecode, …
             step = dict(type='VideoDecode')
         elif kind == 'StrictSampleFrames':
-            # one clip is no comparison: one that is too short begins anew
+            # no benchmark here, so a video that is too short is repeated
             step = dict(step, out_of_bound_opt='loop')
         if kind not in ('VideoInit', 'DecordInit', 'PyAVInit', 'OpenCVInit'):
             steps.append(step)

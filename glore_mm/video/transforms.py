@@ -1,8 +1,8 @@
-"""Clips from video files and from folders of frames.
+"""Transforms that read clips from video files and from folders of frames.
 
-mmaction2's own transforms put other frames in the place of those that they cannot read,
-and repeat videos that are too short. Those here return the frames that were asked for,
-or raise an error that says why they cannot.
+mmaction2's own transforms replace frames that they cannot read by other frames, and
+repeat videos that are too short. The transforms here return the requested frames or
+raise an error with the reason.
 """
 
 import zlib
@@ -24,16 +24,16 @@ from glore_mm.utils.videos import open_video, read_frames
 class VideoInit(BaseTransform):
     """Open a video file with PyAV.
 
-    Required keys: filename; or video_reader, as mmaction2's inferencer has opened it.
+    Required keys: filename; or video_reader, opened by mmaction2's inferencer.
     Added keys: video_reader, total_frames, avg_fps.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the reader, the number of frames and the rate to `results`.
+        """Add the reader, the number of frames and the frame rate to `results`.
 
         Raises:
-            UnreadableSampleError: The file is missing, empty or truncated, or holds no
-                video that PyAV can decode.
+            UnreadableSampleError: The file is missing, empty or truncated, or PyAV
+                cannot decode it.
         """
         if 'video_reader' in results:
             return results
@@ -49,10 +49,10 @@ class VideoInit(BaseTransform):
 
 @TRANSFORMS.register_module()
 class VideoDecode(BaseTransform):
-    """Decode the frames of a clip, upright.
+    """Decode the frames of a clip and rotate them upright.
 
     Required keys: filename, video_reader, frame_inds.
-    Modified keys: video_reader, which becomes None.
+    Modified keys: video_reader, set to None.
     Added keys: imgs, a list of uint8 (H, W, 3), RGB; original_shape, img_shape.
     """
 
@@ -63,7 +63,8 @@ class VideoDecode(BaseTransform):
             UnreadableSampleError: A frame cannot be read, or differs in size.
         """
         path, video = results['filename'], results['video_reader']
-        results['video_reader'] = None  # keeps the file open and cannot be pickled
+        # a reader keeps the file open and cannot be pickled
+        results['video_reader'] = None
         wanted = np.unique(results['frame_inds']).tolist()
         return _with_frames(results, read_frames(video, path, wanted), path)
 
@@ -86,25 +87,26 @@ class RawFramesDecode(BaseTransform):
         for index in np.unique(results['frame_inds']).tolist():
             name = results['filename_tmpl'].format(index)
             path = osp.join(results['frame_dir'], name)
-            try:  # pillow refuses more damaged images than OpenCV
+            try:  # Pillow rejects more damaged images than OpenCV
                 frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
-            except Exception as error:  # each format has its own
+            except Exception as error:  # each format raises its own type
                 raise unreadable_image(path, error) from error
         return _with_frames(results, frames, results['frame_dir'])
 
 
 @TRANSFORMS.register_module()
 class StrictSampleFrames(SampleFrames):
-    """mmaction2's SampleFrames, which refuses a video that is too short.
+    """mmaction2's SampleFrames that rejects a video that is too short.
 
     Args:
-        clip_len (int): Frames of a clip.
-        frame_interval (int): From one of them to the next, in frames. Default: 1.
-        out_of_bound_opt (str): What to do where the video is shorter than a clip:
-            'refuse'; 'release', as the GloRe release does in testing: take the first
-            `clip_len` frames, one after the other, from the beginning again where
-            there are fewer; 'loop' and 'repeat_last' fill the clip up as in mmaction2.
-            Default: 'refuse'.
+        clip_len (int): Number of frames in a clip.
+        frame_interval (int): Step between two frames of a clip, in frames of the video.
+            Default: 1.
+        out_of_bound_opt (str): What to do with a video that is shorter than a clip.
+            'refuse' raises an error. 'release' takes the first `clip_len` frames
+            without a step and repeats from the first frame if there are fewer, as the
+            GloRe release does in tests. 'loop' and 'repeat_last' fill up the clip as in
+            mmaction2. Default: 'refuse'.
         kwargs: As for SampleFrames.
     """
 
@@ -123,13 +125,13 @@ class StrictSampleFrames(SampleFrames):
         )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the indices of the frames to `results`.
+        """Add the frame indices to `results`.
 
         Raises:
             UnreadableSampleError: The video is too short.
         """
         needed = (self.clip_len - 1) * self.frame_interval + 1
-        if self.temporal_jitter:  # moves each frame by less than the interval
+        if self.temporal_jitter:  # shifts each frame by less than the interval
             needed += self.frame_interval - 1
         if self.target_fps and results.get('avg_fps'):
             ratio = results['avg_fps'] / self.target_fps
@@ -160,7 +162,7 @@ def _with_frames(
             sizes = f'{first[1]}×{first[0]} to {width}×{height}'
             problem = f'the size changes from {sizes} at frame {index}'
             raise UnreadableSampleError.of(path, problem, 'Re-encode it')
-    # copies, as mmaction2 flips in place and a frame may have been asked for twice
+    # copies: mmaction2 flips in place, and an index may occur twice
     images = [frames[index].copy() for index in np.ravel(results['frame_inds'])]
     results.update(imgs=images, original_shape=first, img_shape=first)
     return results
@@ -168,17 +170,19 @@ def _with_frames(
 
 @TRANSFORMS.register_module()
 class CenterAndRandomCrops(BaseTransform):
-    """Several crops of every clip: of the first clip the centre, the rest at random.
+    """Take several crops of every clip, at random positions.
 
-    This is how the authors of the GloRe release advise to test with 10 clips and 5
-    crops (https://github.com/facebookresearch/GloRe/issues/4). The places are drawn
-    from the file's name: a test repeats.
+    The first crop of the first clip is at the centre. The authors of the GloRe release
+    recommend this for tests with 10 clips and 5 crops
+    (https://github.com/facebookresearch/GloRe/issues/4). The random positions are
+    seeded with the file name, so that tests are reproducible.
 
-    Changes `imgs`, which become num_crops times as many, and `img_shape`.
+    Required keys: imgs, num_clips, clip_len, filename or frame_dir.
+    Modified keys: imgs, whose number is multiplied by num_crops; img_shape.
 
     Args:
-        crop_size (int): Side of the crops, pixels.
-        num_crops (int): Crops of each clip.
+        crop_size (int): Side of the crops, in pixels.
+        num_crops (int): Crops per clip.
     """
 
     def __init__(self, crop_size: int, num_crops: int) -> None:
@@ -186,7 +190,7 @@ class CenterAndRandomCrops(BaseTransform):
         self.num_crops = num_crops
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Crop; all frames of a clip at one place."""
+        """Crop all frames of a clip at the same position."""
         images, size = results['imgs'], self.crop_size
         free = np.array(images[0].shape[:2]) - size
         name = results.get('filename') or results['frame_dir']

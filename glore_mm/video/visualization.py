@@ -1,4 +1,4 @@
-"""Pictures of clips: captions drawn into a video, frames side by side in a strip."""
+"""Images of clips: videos with captions, strips of frames."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,11 +18,11 @@ from glore_mm.visualization.drawing import (
 
 
 def write_captioned(source: str, target: str, text: str) -> None:
-    """Copy a video, less its sound, with a caption drawn into every frame.
+    """Copy a video without its sound and draw a caption into every frame.
 
     Args:
         source (str): The video.
-        target (str): The copy, H.264 in MP4; it appears when it is complete.
+        target (str): The copy, H.264 in MP4, written atomically.
         text (str): The caption.
 
     Raises:
@@ -40,12 +40,12 @@ def write_captioned(source: str, target: str, text: str) -> None:
 def draw_frame_strip(
     frames: Sequence[np.ndarray], text: str, height: int = 96
 ) -> Image.Image:
-    """Set frames of a clip side by side under a line of text.
+    """Place frames of a clip side by side below a line of text.
 
     Args:
         frames (Sequence[np.ndarray]): uint8 (H, W, 3), RGB, all of one size.
-        text (str): What is written above them.
-        height (int): Of the frames in the picture, pixels.
+        text (str): Text above the frames.
+        height (int): Height of the frames in the strip, in pixels.
 
     Returns:
         Image.Image: RGB.
@@ -63,17 +63,17 @@ def draw_frame_strip(
 
 @HOOKS.register_module()
 class VideoPredictionHook(PredictionHook):
-    """While testing, write the frames that the network sees, with prediction and truth.
+    """Write the preprocessed frames of test clips with prediction and ground truth.
 
     Args:
-        folder (str): Where to write: a PNG for each clip, in the folders that the data
-            set has.
+        folder (str): Where to write one PNG per clip, with the subfolders of the data
+            set.
     """
 
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """A strip of the frames of the first view."""
+        """Return a strip of the frames of the first view."""
         frames = data_batch['inputs'][index][0].permute(1, 2, 3, 0)  # (T, H, W, 3)
         frames = frames.clamp(0, 255).byte().cpu().numpy()
         text = prediction_text(sample, dataset.metainfo['classes'])

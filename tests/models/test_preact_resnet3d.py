@@ -207,7 +207,7 @@ def test_views_are_averaged():
 
 def test_wrong_views():
     cfg = read('glore_r50_8x8_kinetics400')
-    with pytest.raises(UserError, match='expected at least 1 clip, 1, 3 or 5 crops'):
+    with pytest.raises(UserError, match='expected at least 1 clip and 1, 3 or 5 crop'):
         TASK.set_views(cfg, 10, 4)
     cfg.test_dataloader.dataset.pipeline.pop(3)
     with pytest.raises(UserError, match='there is no Resize in it'):
