@@ -1,1 +1,1 @@
-"""Networks and heads; each module needs the library of its task."""
+"""Networks and heads. Each module needs the OpenMMLab library of its task."""

@@ -17,21 +17,22 @@ from glore_mm.registry import GloRe2d
 
 @MODELS.register_module()
 class GloReHead(FCNHead):
-    """FCN head with global reasoning between its two convolutions.
+    """FCN head with GloRe units between its two convolutions.
 
-    Conv 3×3, unit, conv 3×3, dropout, classifier. The defaults are those of the
-    released networks.
+    Its layers are: 3×3 convolution, units, 3×3 convolution, dropout, classifier. The
+    defaults are those of the released networks.
 
     Args:
-        num_units (int): Units, one after the other. Default: 1.
+        num_units (int): Number of units, one after the other. Default: 1.
         num_states (int): Length of a node's state. Default: 128.
-        num_nodes (int): Nodes of a unit. Default: 64.
-        normalize (bool): Divide what a node gathers by the number of positions, as test
-            images are larger than training crops. Default: True.
-        concat_input (bool): Also give the head's input to the classifier, as FCNHead
-            does by default. Default: False.
-        num_convs (int): 2; taken so that a config of FCNHead fits. Default: 2.
-        kwargs: As for FCNHead.
+        num_nodes (int): Number of nodes of a unit. Default: 64.
+        normalize (bool): Divide the states of the nodes by the number of positions,
+            because test images are larger than training crops. Default: True.
+        concat_input (bool): Also pass the input of the head to the classifier, as
+            FCNHead does by default. Default: False.
+        num_convs (int): Must be 2; accepted because configs of FCNHead set it.
+            Default: 2.
+        kwargs: Other arguments of FCNHead.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class GloReHead(FCNHead):
                 f'GloReHead has its units between 2 convolutions, got {num_convs=}'
             )
         super().__init__(num_convs=num_convs, concat_input=concat_input, **kwargs)
-        # mmengine's list: torch's own would hide the units from init_weights
+        # mmengine's ModuleList: with torch's, init_weights would not reach the units
         self.units = ModuleList(
             GloRe2d(
                 self.channels,
@@ -63,7 +64,7 @@ class GloReHead(FCNHead):
         )
 
     def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
-        """The map (N, channels, H, W) that the classifier sees."""
+        """Return the input of the classifier, (N, channels, H, W)."""
         x = self._transform_inputs(inputs)
         feats = self.convs[0](x)
         for unit in self.units:

@@ -1,4 +1,4 @@
-"""A classifier of the end of a clip, for tasks that ask for what came long before."""
+"""A classifier of the last frame, for tasks that depend on much earlier frames."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @MODELS.register_module()
 class LastFrameHead(I3DHead):
-    """A classifier of the end of a clip: of the last of the maps along time.
+    """A classifier of the last feature map along time.
 
-    I3DHead takes the mean over all of them, and sees what was long ago by that alone.
-    The arguments are those of I3DHead.
+    I3DHead averages over time, and so has access to early frames without a context
+    module. The arguments are those of I3DHead.
     """
 
     def forward(self, x: Tensor, **kwargs: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""mmcv's Non-local block for video, where configs can name it.
+"""mmcv's non-local block for video, registered for configs.
 
 Wang, Girshick, Gupta, He: Non-local Neural Networks. CVPR 2018,
 https://arxiv.org/abs/1711.07971.
@@ -12,15 +12,14 @@ from torch import nn
 
 @MODELS.register_module()
 class NonLocal3d(non_local.NonLocal3d):
-    """mmcv's NonLocal3d, which can be initialised a second time, as a Runner does.
+    """mmcv's NonLocal3d with an `init_weights` that a Runner can call.
 
-    mmcv's own `init_weights` fails once `sub_sample` has put pooling behind its
-    convolutions, and mmcv leaves the class out of its registry. The arguments are
-    mmcv's.
+    `init_weights` of mmcv fails after `sub_sample` has added pooling to the
+    convolutions, and mmcv does not register the class. The arguments are those of mmcv.
     """
 
     def init_weights(self, std: float = 0.01, zeros_init: bool = True) -> None:
-        """Initialise as mmcv does: with `zeros_init` the block is the identity."""
+        """Initialise as mmcv does; with `zeros_init` the block is the identity."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv3d):
                 normal_init(layer, std=std)

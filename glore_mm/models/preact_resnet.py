@@ -1,10 +1,10 @@
-"""Pre-activation ResNets as the GloRe release has them.
+"""Pre-activation ResNets of the GloRe release.
 
 He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks. ECCV 2016,
 https://arxiv.org/abs/1603.05027. Blocks, "lite" stem, tail and their names follow the
-3D networks of the code released with GloRe (https://github.com/facebookresearch/GloRe),
-less the units, which `WithGloRe` puts in; the 2D networks are these blocks, flat, in
-the usual sizes.
+3D networks of the released code (https://github.com/facebookresearch/GloRe), without
+the units, which `WithGloRe` inserts. The 2D networks have the same blocks with 2D
+convolutions, in the usual sizes.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-_KAIMING = (  # as mmpretrain's ResNets start; a tuple, for it is never written
+_KAIMING = (  # as in mmpretrain's ResNets; a tuple, because it is a default argument
     dict(type='Kaiming', layer='Conv2d'),
     dict(type='Constant', layer=['_BatchNorm', 'GroupNorm'], val=1),
 )
@@ -34,15 +34,15 @@ def _norm_act_conv(
     dilation: int = 1,
     groups: int = 1,
 ) -> ConvModule:
-    # one along dimensions in which the kernel does not reach, time for one
-    spread = tuple(dilation if size > 1 else 1 for size in kernel)
+    # no dilation along dimensions in which the kernel has size 1, such as time
+    dilations = tuple(dilation if size > 1 else 1 for size in kernel)
     return ConvModule(
         inputs,
         outputs,
         kernel,
         stride=stride,
-        padding=tuple(d * (k // 2) for d, k in zip(spread, kernel, strict=True)),
-        dilation=spread,
+        padding=tuple(d * (k // 2) for d, k in zip(dilations, kernel, strict=True)),
+        dilation=dilations,
         groups=groups,
         conv_cfg=dict(type=f'Conv{len(kernel)}d'),
         norm_cfg=norm_cfg,
@@ -55,14 +55,14 @@ class PreActBlock(BaseModule):
 
     Args:
         in_channels (int): Channels of the input.
-        convs (Sequence[dict]): The convolutions of the residual in their order:
-            outputs, kernel (whose length is the number of dimensions) and, if not 1,
+        convs (Sequence[dict]): The convolutions of the residual branch, in order. Each
+            has outputs, kernel (its length is the number of dimensions) and, if not 1,
             stride, dilation, groups.
         stride (int | tuple[int, ...] | None): Stride of the projection shortcut. None:
-            the input itself is added.
-        norm_cfg (dict): The norms, as in mmcv.
-        se_ratio (int, optional): By how much squeeze-and-excitation, which then weighs
-            the channels of the residual, narrows them.
+            an identity shortcut.
+        norm_cfg (dict): Config of the norms, as in mmcv.
+        se_ratio (int, optional): Reduction ratio of squeeze-and-excitation on the
+            residual branch. Default: None, no squeeze-and-excitation.
     """
 
     def __init__(
@@ -108,28 +108,29 @@ class PreActBackbone(BaseModule):
     Args:
         in_channels (int): Channels of the input.
         stem_channels (int): Channels of the stem.
-        stem_kernel (tuple[int, ...]): Of its convolution; its length is the number of
-            dimensions. The stem makes the last two of them four times smaller.
-        stage_blocks (Sequence[int]): Blocks of the four stages.
-        strides (Sequence[int | tuple[int, ...]]): Of the four stages.
-        residual (Callable): Gives the `convs` of a block; called with the stage and the
-            block, both from 0, and the block's stride.
-        se_ratio (int, optional): As for PreActBlock.
-        out_indices (Sequence[int]): Stages, from 0, whose outputs are returned.
-        frozen_stages (int): How many stages, and the stem with them, are not trained;
-            −1: the stem is, too.
-        norm_cfg (dict): The norms, as in mmcv.
-        norm_eval (bool): Whether norms keep their running statistics while training.
-        with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time. Norms then count every batch twice in their
-            running statistics.
+        stem_kernel (tuple[int, ...]): Kernel of the convolution of the stem; its length
+            is the number of dimensions. The stem reduces the last two dimensions by 4.
+        stage_blocks (Sequence[int]): Number of blocks of each of the four stages.
+        strides (Sequence[int | tuple[int, ...]]): Stride of each of the four stages.
+        residual (Callable): Returns the `convs` of a block. Called with the index of
+            the stage, the index of the block, both from 0, and the stride of the block.
+        se_ratio (int, optional): See PreActBlock.
+        out_indices (Sequence[int]): Indices, from 0, of the stages whose outputs are
+            returned.
+        frozen_stages (int): Number of frozen stages; the stem is frozen with them. 0
+            freezes the stem alone, −1 nothing.
+        norm_cfg (dict): Config of the norms, as in mmcv.
+        norm_eval (bool): Keep the running statistics of norms fixed in training.
+        with_cp (bool): Recompute blocks in the backward pass, which takes less memory
+            and more time. Norms then count every batch twice in their running
+            statistics.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
         ValueError: An argument is not as described.
     """
 
-    blocks: dict[int, tuple[int, int, int, int]]  # of the four stages, by depth
+    blocks: dict[int, tuple[int, int, int, int]]  # depth → blocks of the four stages
 
     def __init__(
         self,
@@ -160,7 +161,8 @@ class PreActBackbone(BaseModule):
             )
         if len(strides) != 4:
             raise ValueError(
-                f'{name}: strides must be those of four stages, got {strides!r}'
+                f'{name}: strides must have a value for each of the four stages, got '
+                f'{strides!r}'
             )
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
@@ -168,7 +170,7 @@ class PreActBackbone(BaseModule):
         self.with_cp = with_cp
 
         channels, still = stem_channels, (1,) * (len(stem_kernel) - 2)
-        # no ConvModule: it would put its own initialisation in place of init_cfg
+        # not a ConvModule: that would replace init_cfg by its own initialisation
         conv: Any = nn.Conv3d if still else nn.Conv2d
         pool = nn.MaxPool3d if still else nn.MaxPool2d
         self.conv1 = nn.Sequential(
@@ -214,16 +216,22 @@ class PreActBackbone(BaseModule):
     def numbers_of_blocks(
         cls, depth: int, stage_blocks: Sequence[int] | None
     ) -> tuple[int, ...]:
-        """The blocks of the four stages: as given, else those of a depth.
+        """Return the numbers of blocks of the four stages.
+
+        Args:
+            depth (int): The depth of the network.
+            stage_blocks (Sequence[int], optional): The numbers to use instead of those
+                of the depth.
 
         Raises:
-            ValueError: There is no such network.
+            ValueError: The depth is unknown, or `stage_blocks` are not four numbers of
+                at least 1.
         """
         if depth not in cls.blocks:
             raise ValueError(
                 f'{cls.__name__}: depth must be one of '
                 f'{", ".join(map(str, cls.blocks))}, got {depth!r}; for another number '
-                'of blocks give stage_blocks, too'
+                'of blocks also give stage_blocks'
             )
         numbers = cls.blocks[depth] if stage_blocks is None else tuple(stage_blocks)
         if len(numbers) != 4 or min(numbers) < 1:
@@ -234,11 +242,14 @@ class PreActBackbone(BaseModule):
         return numbers
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Outputs of the stages in `out_indices`; the last stage's is normalised."""
+        """Return the outputs of the stages in `out_indices`.
+
+        The output of the last stage has passed the tail, norm and ReLU.
+        """
         x = self.conv1(x)
         outputs = []
         for index, stage in enumerate(self._stages()):
-            for block in stage:  # a unit among them is a block like any other
+            for block in stage:
                 if self.with_cp and torch.is_grad_enabled():
                     x = checkpoint(block, x, use_reentrant=False)
                 else:
@@ -248,7 +259,7 @@ class PreActBackbone(BaseModule):
         return tuple(outputs)
 
     def train(self, mode: bool = True) -> 'PreActBackbone':
-        """Switch mode; what is frozen, and norms with `norm_eval`, stay as they are."""
+        """Set the mode; frozen parts, and norms with `norm_eval`, stay in eval mode."""
         super().train(mode)
         self._freeze()
         if mode and self.norm_eval:
@@ -269,34 +280,40 @@ class PreActBackbone(BaseModule):
 class PreActResNet(PreActBackbone):
     """Pre-activation ResNet, SE-ResNet or ResNeXt, its stride on the 3×3 convolutions.
 
-    Registered in mmengine's root: any OpenMMLab library finds it. Its "lite" form is
-    the flat twin of PreActResNet3d, which starts from its weights.
+    It is registered in mmengine's root registry, so all OpenMMLab libraries find it.
+    With the "lite" stem it is the 2D counterpart of PreActResNet3d, whose weights can
+    be inflated from it.
 
     Args:
-        depth (int): 18, 34 (two 3×3 convolutions a block), 50, 101, 152 or 200
+        depth (int): 18, 34 (two 3×3 convolutions per block), 50, 101, 152 or 200
             (bottlenecks).
         in_channels (int): Channels of the image. Default: 3.
         base_channels (int): Width of the first stage, and of the 7×7 stem. Default: 64.
-        stage_blocks (Sequence[int], optional): Blocks of the four stages, in place of
-            those of `depth`.
-        stem (str): '7x7', or 'lite': 5×5 and half as wide. Default: '7x7'.
-        groups (int): Groups of the 3×3 convolutions, ResNeXt's cardinality. Default: 1.
-        width_per_group (int): Channels of such a group in the first stage. Default: 4.
-        se_ratio (int, optional): Squeeze-and-excitation in every block, narrowing this
-            many times, 16 in SE-ResNet. Default: None.
-        strides (Sequence[int]): Of the four stages. Default: (1, 2, 2, 2).
-        dilations (Sequence[int]): Of the 3×3 convolutions of the four stages; (1, 1, 2,
-            4) with strides (1, 2, 1, 1) is output stride 8. Default: (1, 1, 1, 1).
-        out_indices (Sequence[int]): Stages, from 0, whose outputs are returned. The
-            last one has passed norm and ReLU, the others are sums. Default: (3,).
-        frozen_stages (int): How many stages, and the stem with them, are not trained;
-            −1: the stem is, too. Default: −1.
-        norm_cfg (dict): The norms, as in mmcv. Default: batch norm with the eps of the
-            release.
-        norm_eval (bool): Whether norms keep their running statistics while training.
-        with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time. Norms then count every batch twice in their
-            running statistics.
+        stage_blocks (Sequence[int], optional): Number of blocks of each of the four
+            stages, instead of those of `depth`.
+        stem (str): '7x7', or 'lite': 5×5 with half the width. Default: '7x7'.
+        groups (int): Groups of the 3×3 convolutions, the cardinality of ResNeXt.
+            Default: 1.
+        width_per_group (int): Channels of a group in the first stage. Default: 4.
+        se_ratio (int, optional): Reduction ratio of squeeze-and-excitation in every
+            block, 16 in SE-ResNet. Default: None, no squeeze-and-excitation.
+        strides (Sequence[int]): Stride of each of the four stages. Default: (1, 2, 2,
+            2).
+        dilations (Sequence[int]): Dilation of the 3×3 convolutions in each of the four
+            stages; (1, 1, 2, 4) with strides (1, 2, 1, 1) is output stride 8. Default:
+            (1, 1, 1, 1).
+        out_indices (Sequence[int]): Indices, from 0, of the stages whose outputs are
+            returned. Only the output of the last stage has passed norm and ReLU.
+            Default: (3,).
+        frozen_stages (int): Number of frozen stages; the stem is frozen with them. 0
+            freezes the stem alone, −1 nothing. Default: −1.
+        norm_cfg (dict): Config of the norms, as in mmcv. Default: batch norm with the
+            eps of the release.
+        norm_eval (bool): Keep the running statistics of norms fixed in training.
+            Default: False.
+        with_cp (bool): Recompute blocks in the backward pass, which takes less memory
+            and more time. Norms then count every batch twice in their running
+            statistics. Default: False.
         init_cfg: Initialisation, as in mmengine. Default: Kaiming-normal convolutions.
 
     Raises:
@@ -343,8 +360,8 @@ class PreActResNet(PreActBackbone):
             )
         if len(dilations) != 4:
             raise ValueError(
-                'PreActResNet: dilations must be those of four stages, got '
-                f'{dilations!r}'
+                'PreActResNet: dilations must have a value for each of the four '
+                f'stages, got {dilations!r}'
             )
         if groups > 1 and depth < 50:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The 3D ResNet of the GloRe release: pre-activation, factorised, "lite"."""
+"""The 3D ResNet of the GloRe release: pre-activation, factorised kernels, lite stem."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from glore_mm.models.preact_resnet import PreActBackbone
 
-_XAVIER = (  # a tuple, for it is never written
+_XAVIER = (  # a tuple, because it is a default argument
     dict(type='Xavier', layer='Conv3d', distribution='uniform'),
     dict(type='Constant', layer='_BatchNorm', val=1),
 )
@@ -18,27 +18,29 @@ _XAVIER = (  # a tuple, for it is never written
 class PreActResNet3d(PreActBackbone):
     """The 3D pre-activation ResNet that the GloRe release trains on Kinetics.
 
-    Its names are those of the release, but for layer1 … layer4 (conv2 … conv5), whose
-    blocks are numbered from 0 (B01 is 0): `glore_mm.checkpoints` translates.
+    Parameter names are those of the release, except that conv2 … conv5 are layer1 …
+    layer4 and their blocks count from 0 (B01 is 0): `glore_mm.checkpoints` converts
+    them.
 
-    Source of its structure: the code released with GloRe
-    (https://github.com/facebookresearch/GloRe, network/resnet50_3d_gcn_x5.py), less the
-    units, which `WithGloRe` puts in.
+    The structure follows the released code
+    (https://github.com/facebookresearch/GloRe, network/resnet50_3d_gcn_x5.py), without
+    the units, which `WithGloRe` inserts.
 
     Args:
         depth (int): 50 or 101.
         in_channels (int): Channels of the clip. Default: 3.
-        base_channels (int): Width of the bottlenecks of layer1, and twice that of the
-            stem. Default: 64, that of the release.
-        stage_blocks (Sequence[int], optional): Blocks of the four stages, in place of
-            those of `depth`.
-        norm_cfg (dict): The norms, as in mmcv. Default: batch norm with the release's
-            eps.
-        norm_eval (bool): Whether norms keep their running statistics while training.
-        with_cp (bool): Whether blocks are recomputed in the backward pass, which takes
-            less memory and more time. Norms then count every batch twice in their
-            running statistics.
-        init_cfg: Initialisation, as in mmengine. Default: the release's.
+        base_channels (int): Width of the bottlenecks of layer1; the stem has half of
+            it. Default: 64, as in the release.
+        stage_blocks (Sequence[int], optional): Number of blocks of each of the four
+            stages, instead of those of `depth`.
+        norm_cfg (dict): Config of the norms, as in mmcv. Default: batch norm with the
+            eps of the release.
+        norm_eval (bool): Keep the running statistics of norms fixed in training.
+            Default: False.
+        with_cp (bool): Recompute blocks in the backward pass, which takes less memory
+            and more time. Norms then count every batch twice in their running
+            statistics. Default: False.
+        init_cfg: Initialisation, as in mmengine. Default: as in the release.
 
     Raises:
         ValueError: `depth` or `stage_blocks` is not as described.
@@ -85,7 +87,7 @@ class PreActResNet3d(PreActBackbone):
             init_cfg,
         )
 
-    # a single map, as mmaction2's heads take it
+    # heads of mmaction2 take a single map
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, 3, T, H, W) → (N, 2048, ⌈T / 2⌉, ⌈H / 32⌉, ⌈W / 32⌉)."""
         return super().forward(x)[-1]

@@ -178,8 +178,8 @@ def test_recomputing_blocks_changes_nothing():
         (dict(depth=18, groups=32), 'groups=32 needs bottlenecks'),
         (dict(out_indices=(4,)), r'some of the stages 0 to 3, got \(4,\)'),
         (dict(frozen_stages=-2), 'frozen_stages must be from -1 to 4, got -2'),
-        (dict(strides=(1, 2)), r'strides must be those of four stages, got \(1, 2\)'),
-        (dict(dilations=(2,)), r'dilations must be those of four stages, got \(2,\)'),
+        (dict(strides=(1, 2)), r'strides must have .* four stages, got \(1, 2\)'),
+        (dict(dilations=(2,)), r'dilations must have .* four stages, got \(2,\)'),
     ],
 )
 def test_wrong_arguments(arguments, message):
