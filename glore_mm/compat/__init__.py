@@ -1,8 +1,8 @@
-"""Patches for what keeps stock OpenMMLab releases from working on current PyTorch.
+"""Patches that let released OpenMMLab packages work with current PyTorch and NumPy.
 
-One module for each package that is patched. Each function there fixes one fault, which
-its comment describes, and changes nothing where the fault is absent: with a full mmcv,
-a repaired mmaction2, an older PyTorch, a GPU.
+There is one module for each patched package. Each function fixes one fault, which the
+comment above it describes. It changes nothing where the fault does not occur: with a
+full mmcv, a fixed mmaction2, an older PyTorch or a GPU.
 """
 
 from glore_mm.compat import mmaction, mmcv, mmengine, mmseg, numpy  # noqa: F401

@@ -1,4 +1,4 @@
-"""Patches of mmaction2 1.2.0, whose lines the comments give."""
+"""Patches of mmaction2 1.2.0. The comments give the line of each fault."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from glore_mm.compat.mmengine import is_distributed
 
 
 # mmaction/models/localizers/__init__.py:4 imports the package drn, which the released
-# wheel lacks (mmaction2 #2714). Needed until a release contains it.
+# wheel lacks (mmaction2 #2714). Needed until a release contains the package.
 @after_import('mmaction')
 def fix_missing_drn_localizer(mmaction: Any) -> None:
-    """Lets mmaction.models be imported; the DRN in it says what is wrong when built."""
+    """Lets mmaction.models be imported; its DRN raises an error that says why."""
     localizers = os.path.join(os.path.dirname(mmaction.__file__), 'models/localizers')
     if os.path.exists(os.path.join(localizers, 'drn')):
         return
@@ -31,12 +31,11 @@ def fix_missing_drn_localizer(mmaction: Any) -> None:
     add_module('mmaction.models.localizers.drn.drn', DRN=DRN)
 
 
-# mmaction/__init__.py:16 refuses mmcv from 2.2 on, and OneDL, whose mmcv is 2.3 and has
-# what mmaction2 asks of one, has no mmaction2 to go with it. Needed until a release
-# takes it.
+# mmaction/__init__.py:16 refuses mmcv 2.2 and later. OneDL's mmcv is 2.3 and has all
+# that mmaction2 uses, but OneDL has no mmaction2. Needed until a release accepts it.
 @during_import('mmaction')
 def fix_mmcv_version_check() -> Iterator[None]:
-    """Shows mmaction2 the version of mmcv that the one of OneDL can stand in for."""
+    """Shows mmaction2 a version of mmcv that it accepts, in place of OneDL's."""
     import mmcv
 
     version = mmcv.__version__
@@ -48,9 +47,9 @@ def fix_mmcv_version_check() -> Iterator[None]:
         mmcv.__version__ = version
 
 
-# mmaction/datasets/transforms/processing.py:979 adds a shift to bytes. numpy 2 refuses
-# a negative one, and with any numpy sums wrap around at 256 before they wrap around at
-# 180, the end of the scale. Needed until mmaction2 computes it in integers.
+# mmaction/datasets/transforms/processing.py:979 adds a shift to uint8 values. numpy 2
+# refuses a negative shift. With any numpy the sum wraps around at 256, not at 180, the
+# end of the hue scale. Needed until mmaction2 computes it in a wider integer type.
 @after_import('mmaction.datasets.transforms.processing')
 def fix_color_jitter_overflow(processing: Any) -> None:
     """Lets ColorJitter shift the hue around the circle, in either direction."""
@@ -71,11 +70,11 @@ def fix_color_jitter_overflow(processing: Any) -> None:
     processing.ColorJitter.adjust_hue = staticmethod(adjust_hue)
 
 
-# mmaction/models/heads/base.py:129 turns the scores of a training batch into NumPy's,
-# which has no bfloat16. Needed until mmaction2 converts them first.
+# mmaction/models/heads/base.py:129 converts the scores of a training batch to NumPy,
+# which has no bfloat16. Needed until mmaction2 converts them to float32 first.
 @after_import('mmaction.models.heads.base')
 def fix_bfloat16_accuracy(base: Any) -> None:
-    """Lets heads train under autocast to bfloat16; their loss is in float32 then."""
+    """Lets heads train under bfloat16 autocast; computes their loss in float32."""
     import torch
 
     loss_by_feat = base.BaseHead.loss_by_feat
@@ -89,8 +88,8 @@ def fix_bfloat16_accuracy(base: Any) -> None:
     base.BaseHead.loss_by_feat = wrapper
 
 
-# mmaction/evaluation/functional/multisports_utils.py:67 makes an int of an array of one
-# number, which numpy 2.4 refuses. Needed until mmaction2 takes the number out of it.
+# mmaction/evaluation/functional/multisports_utils.py:67 calls int() on an array of one
+# element, which numpy 2.4 refuses. Needed until mmaction2 extracts the element.
 @after_import('mmaction.evaluation.functional.multisports_utils')
 def fix_int_of_array(multisports_utils: Any) -> None:
     """Lets MultiSportsMetric find the frames that two tubes share."""
@@ -99,12 +98,12 @@ def fix_int_of_array(multisports_utils: Any) -> None:
     multisports_utils.int = lambda value: int(np.reshape(value, ()))
 
 
-# mmaction/datasets/transforms/wrappers.py:209 replaces numpy.bool by Python's, in the
-# whole process, for imgaug; numpy 2 has a numpy.bool, and calls it. Needed until
-# mmaction2 does so for older versions only.
+# mmaction/datasets/transforms/wrappers.py:209 sets numpy.bool to Python's bool for
+# imgaug, in the whole process. numpy 2 uses its own numpy.bool. Needed until mmaction2
+# does so for older versions only.
 @after_import('mmaction.datasets.transforms.wrappers')
 def fix_replaced_numpy_bool(wrappers: Any) -> None:
-    """Leaves numpy its own bool where it has one."""
+    """Restores numpy.bool after ImgAug has replaced it."""
     np = wrappers.np
     if not hasattr(np, 'bool'):
         return

@@ -1,4 +1,4 @@
-"""Patches of mmcv and mmcv-lite 2.1.0, whose lines the comments give."""
+"""Patches of mmcv and mmcv-lite 2.1.0. The comments give the line of each fault."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, NoReturn
 from glore_mm.compat.import_hook import after_import
 
 
-# mmcv-lite ships mmcv.ops, which asks for the compiled mmcv._ext as soon as it is
-# imported (mmcv/utils/ext_loader.py:13), and mmseg.models imports mmcv.ops unguarded
+# mmcv-lite contains mmcv.ops, which imports the compiled mmcv._ext
+# (mmcv/utils/ext_loader.py:13). mmseg.models imports mmcv.ops unconditionally
 # (mmseg/utils/mask_classification.py:5). Needed until mmseg guards its imports.
 @after_import('mmcv.utils.ext_loader')
 def fix_missing_mmcv_ops(ext_loader: Any) -> None:
-    """Lets mmcv.ops be imported; a compiled operator says what is wrong when called."""
+    """Lets mmcv.ops be imported; calling a compiled operator raises an error."""
     if find_spec('mmcv._ext'):
         return
 
     def missing(operator: str) -> Callable[..., NoReturn]:
         def call(*args: Any, **kwargs: Any) -> NoReturn:
             raise RuntimeError(
-                f"'{operator}' is one of mmcv's compiled operators, and mmcv-lite has "
-                'none of them. To use it, replace mmcv-lite by mmcv: '
+                f"'{operator}' is one of mmcv's compiled operators, which mmcv-lite "
+                'does not have. To use it, replace mmcv-lite by mmcv: '
                 'https://mmcv.readthedocs.io/en/latest/get_started/installation.html'
             )
 
@@ -33,18 +33,18 @@ def fix_missing_mmcv_ops(ext_loader: Any) -> None:
     def load_ext(name: str, funcs: list[str]) -> SimpleNamespace:
         operators: dict[str, Callable[..., str]] = {f: missing(f) for f in funcs}
         for version in ('get_compiler_version', 'get_compiling_cuda_version'):
-            if version in operators:  # mmcv.utils.collect_env prints these two
+            if version in operators:  # mmcv.utils.collect_env prints both
                 operators[version] = lambda: 'n/a'
         return SimpleNamespace(**operators)
 
     ext_loader.load_ext = load_ext
 
 
-# mmcv/image/photometric.py:546,559 makes a byte of a shift that is negative as often as
-# not, which numpy 2 refuses. Needed until mmcv computes it modulo 256.
+# mmcv/image/photometric.py:546,559 converts a shift to uint8, which numpy 2 refuses if
+# the shift is negative. Needed until mmcv computes it modulo 256.
 @after_import('mmcv.image.photometric', 'mmcv.image', 'mmcv')
 def fix_adjust_hue_overflow(module: Any) -> None:
-    """Lets adjust_hue take a negative factor, in each module that imported it."""
+    """Lets adjust_hue take a negative factor, in each module that has it."""
     import numpy as np
 
     adjust_hue = module.adjust_hue

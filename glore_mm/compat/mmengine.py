@@ -1,4 +1,4 @@
-"""Patches of mmengine 0.10.7, whose lines the comments give."""
+"""Patches of mmengine 0.10.7. The comments give the line of each fault."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
-# mmengine/utils/dl_utils/collect_env.py:54 takes an exception from distutils, which is
-# gone from Python 3.12 on; where there is setuptools, that brings its own copy. Wanted
-# until mmengine does without.
+# mmengine/utils/dl_utils/collect_env.py:54 imports an exception from distutils, which
+# Python 3.12 removed; setuptools has a copy of it, but need not be installed. Needed
+# until mmengine does not use distutils.
 @after_import('mmengine.utils.dl_utils.collect_env')
 def fix_missing_distutils(collect_env: Any) -> None:
-    """Lets the Runner log the environment where there is no distutils."""
+    """Lets the Runner log the environment without distutils."""
     if PathFinder.find_spec('distutils') or '_distutils_hack' in sys.modules:
         return
     error = type('DistutilsPlatformError', (Exception,), {})
     add_module('distutils', errors=SimpleNamespace(DistutilsPlatformError=error))
 
 
-# mmengine/utils/package_utils.py:17,48 uses pkg_resources, which left setuptools in 82.
+# mmengine/utils/package_utils.py:17,48 uses pkg_resources, which setuptools 82 removed.
 # Without it `_base_ = 'mmseg::...'`, mmengine.hub and an absolute `read_base()` fail.
 # Needed until mmengine uses importlib.metadata.
 @after_import(
@@ -45,7 +45,7 @@ def fix_missing_distutils(collect_env: Any) -> None:
     'mmengine.hub.hub',
 )
 def fix_missing_pkg_resources(module: Any) -> None:
-    """Replaces the two look-ups in each module that imported them by name."""
+    """Replaces is_installed and get_installed_path in each module that has them."""
     if find_spec('pkg_resources'):
         return
     for function in (is_installed, get_installed_path):
@@ -54,10 +54,10 @@ def fix_missing_pkg_resources(module: Any) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Tells whether a package is installed, or can at least be imported.
+    """Returns whether a package is installed, or can at least be imported.
 
     Args:
-        package: Its name as pip or as Python's import knows it.
+        package: The name of the package for pip or for `import`.
     """
     if is_distributed(package):
         return True
@@ -66,7 +66,7 @@ def is_installed(package: str) -> bool:
 
 
 def is_distributed(package: str) -> bool:
-    """Tells whether pip knows a package by this name."""
+    """Returns whether a package is installed under this name, as pip lists it."""
     try:
         metadata.distribution(package)
     except metadata.PackageNotFoundError:
@@ -78,12 +78,12 @@ def get_installed_path(package: str) -> str:
     """Finds the folder that a package is imported from, without importing it.
 
     Args:
-        package: Its name as pip or as Python's import knows it.
+        package: The name of the package for pip or for `import`.
 
     Raises:
-        importlib.metadata.PackageNotFoundError: It is not installed.
-        RuntimeError: It is a namespace package, which has more folders than one.
-        ValueError: It is installed, and how to import it is not known.
+        importlib.metadata.PackageNotFoundError: The package is not installed.
+        RuntimeError: It is a namespace package, which can have several folders.
+        ValueError: It is installed, but the name to import is unknown.
     """
     try:
         distribution = metadata.distribution(package)
@@ -99,19 +99,19 @@ def get_installed_path(package: str) -> str:
         folder = str(distribution.locate_file(name))
         if os.path.isdir(folder):
             return folder
-    for name in top_level or [package]:  # which, being editable, are kept elsewhere
+    for name in top_level or [package]:  # an editable install is in another folder
         spec = find_spec(name)
         if spec is not None and spec.origin is not None:
             return os.path.dirname(spec.origin)
-    raise ValueError(f'{package} is installed, but under what name to import it?')
+    raise ValueError(f'{package} is installed, but the name to import it is unknown')
 
 
-# No fault, but an addition: mmengine/config/utils.py:17 lists OpenMMLab's own packages
-# only, and gives all that comes from another package the scope of that package's
-# registries. Ours has none: its configs are written in the scope of their task.
+# This is an addition, not a fix. mmengine/config/utils.py:17 lists the packages of
+# OpenMMLab only, and a base config gets the scope of its package. This package has no
+# scope: its configs have the scope of their task.
 @after_import('mmengine.config')
 def register_config_package(config: Any) -> None:
-    """Lets `_base_ = 'glore_mm::seg/...'` name the configs of this package."""
+    """Lets `_base_ = 'glore_mm::seg/...'` load the configs of this package."""
     config.utils.MODULE2PACKAGE.setdefault('glore_mm', 'glore_mm')
     get_cfg_path = config.Config._get_cfg_path
 
@@ -123,12 +123,12 @@ def register_config_package(config: Any) -> None:
     config.Config._get_cfg_path = staticmethod(without_scope)
 
 
-# mmengine/config/utils.py:159 knows the modules of Python by their folder, which those
-# that are frozen since Python 3.11, os among them, do not name; a lazy config cannot
-# call what it imports from them. Needed until mmengine asks sys for the names.
+# mmengine/config/utils.py:159 recognises the modules of Python by their folder. Since
+# Python 3.11 some modules, such as os, are frozen and have none, and a lazy config
+# cannot call their functions. Needed until mmengine uses sys.stdlib_module_names.
 @after_import('mmengine.config.utils', 'mmengine.config.config')
 def fix_frozen_modules_in_lazy_configs(utils: Any) -> None:
-    """Lets lazy configs call os.path.join and the like."""
+    """Lets lazy configs call functions of frozen modules, such as os.path.join."""
     is_builtin = utils._is_builtin_module
 
     @functools.wraps(is_builtin)
@@ -139,28 +139,28 @@ def fix_frozen_modules_in_lazy_configs(utils: Any) -> None:
     utils._is_builtin_module = wrapper
 
 
-# mmengine/config/lazy.py:103,205 raises an empty RuntimeError. Needed until mmengine
-# says why.
+# mmengine/config/lazy.py:103,205 raises a RuntimeError without a message. Needed until
+# mmengine adds one.
 @after_import('mmengine.config.lazy')
 def fix_unexplained_calls_in_lazy_configs(lazy: Any) -> None:
-    """Says what a lazy config has called, and where, that it cannot."""
+    """Names the call that a lazy config cannot make, and where it is."""
 
     def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
         raise RuntimeError(
-            f"{self.location or 'A config'} calls '{self}' of '{self.module}', and one "
-            'with lazy imports can call nothing but what Python itself comes with. '
-            f'Write dict(type={self}, ...) where an object is to be built.'
+            f"{self.location or 'A config'} calls '{self}' of '{self.module}', but a "
+            'config with lazy imports can only call functions of the standard library. '
+            f'To build an object, write dict(type={self}, ...).'
         )
 
     lazy.LazyObject.__call__ = lazy.LazyAttr.__call__ = refuse
 
 
-# A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8),
-# which torch.load refuses where it is weights_only, its default since torch 2.6. Wanted
+# A checkpoint holds the log as HistoryBuffers (mmengine/logging/history_buffer.py:8).
+# torch.load refuses them with weights_only=True, the default since torch 2.6. Needed
 # until mmengine saves plain numbers.
 @after_import('mmengine.runner.checkpoint')
 def fix_weights_only_resume(checkpoint: Any) -> None:
-    """Allows the smallest set of globals that training can be resumed with."""
+    """Allows the globals that resuming needs, and no others."""
     import _codecs
 
     import numpy as np
@@ -172,16 +172,16 @@ def fix_weights_only_resume(checkpoint: Any) -> None:
             return getattr(owner, name)
         raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
 
-    # NumPy's own ndarray and dtype would make arrays of objects from the bytes in a
-    # file, which are then taken for pointers.
+    # numpy.ndarray and numpy.dtype themselves could build arrays of objects, and use
+    # bytes in the file as pointers.
     class Numbers(np.ndarray):
         def __new__(cls, *args: Any, **kwargs: Any) -> Numbers:
-            raise UnpicklingError('The checkpoint asks for an array of anything.')
+            raise UnpicklingError('The checkpoint calls numpy.ndarray.')
 
         def __setstate__(self, state: Any) -> None:
             version, shape, kind, by_columns, data = state
             if not (isinstance(kind, NumberType) and isinstance(data, bytes)):
-                raise UnpicklingError('The checkpoint asks for an array of no numbers.')
+                raise UnpicklingError('The checkpoint has an array without numbers.')
             super().__setstate__((version, shape, kind.dtype, by_columns, data))
 
         def __reduce_ex__(self, protocol: Any) -> Any:
@@ -190,30 +190,30 @@ def fix_weights_only_resume(checkpoint: Any) -> None:
     class NumberType:
         def __init__(self, name: str, align: bool = False, copy: bool = True) -> None:
             if name not in ('i8', 'f4', 'f8'):
-                raise UnpicklingError(f'The checkpoint asks for numbers of {name!r}.')
+                raise UnpicklingError(f'The checkpoint has numbers of type {name!r}.')
             self.dtype = np.dtype(name)
 
         def __setstate__(self, state: Any) -> None:
             order = state[1]
             if state != (3, order, None, None, None, -1, -1, 0) or order not in '<>':
-                raise UnpicklingError(f'The checkpoint asks for numbers of {state}.')
+                raise UnpicklingError(f'The checkpoint has numbers of type {state}.')
             self.dtype = self.dtype.newbyteorder(order)
 
     def of_bytes(data: object) -> bytearray:
         if not isinstance(data, bytes):
-            raise UnpicklingError('The checkpoint asks for a bytearray of any size.')
+            raise UnpicklingError('The checkpoint calls bytearray without bytes.')
         return bytearray(data)
 
-    # a number in the file would be enough to fill the memory
+    # bytearray(n) of a number in the file could fill the memory
     _weights_only_unpickler._get_allowed_globals()['builtins.bytearray'] = of_bytes
-    # Its methods are pickled as getattr(HistoryBuffer, 'mean') and so on. The real
-    # getattr would open the way to everything.
+    # Methods of HistoryBuffer are pickled as getattr(HistoryBuffer, 'mean'). The real
+    # getattr would give access to any attribute.
     _allow('builtins.getattr', get_statistic)
     _allow('mmengine.logging.history_buffer.HistoryBuffer', HistoryBuffer)
     _allow('numpy.ndarray', Numbers)
     _allow('numpy.dtype', NumberType)
-    _allow('_codecs.encode', _codecs.encode)  # of bytes; torch allows it since 2.5
-    # numpy 2 renamed numpy.core, and either writes checkpoints for the other
+    _allow('_codecs.encode', _codecs.encode)  # for bytes; torch allows it since 2.5
+    # numpy 2 renamed numpy.core; checkpoints have either name
     for core in ('numpy.core', 'numpy._core'):
         _allow(
             f'{core}.multiarray._reconstruct',
@@ -226,12 +226,12 @@ def fix_weights_only_resume(checkpoint: Any) -> None:
 
 
 def _allow(name: str, value: Any) -> None:
-    """Lets weights_only take a value for what a checkpoint calls by this name."""
+    """Lets torch.load(weights_only=True) use a value for a global of this name."""
     import torch
 
     if name in torch._weights_only_unpickler._get_allowed_globals():
         return
-    # torch takes such pairs since 2.6; before, it asks the value for its name
+    # torch accepts (value, name) since 2.6; before, it reads the name off the value
     if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
         torch.serialization.add_safe_globals([(value, name)])
         return
@@ -242,26 +242,25 @@ def _allow(name: str, value: Any) -> None:
 
 
 # mmengine/runner/checkpoint.py:37 of onedl-mmengine 0.10.12 allows the real getattr and
-# NumPy's own arrays, each time that it loads. Needed until it allows what is in its own
-# checkpoints, and no more.
+# numpy.ndarray for each load. Needed until it allows only what its checkpoints contain.
 @after_import('mmengine.runner.checkpoint')
 def fix_onedl_safe_globals(checkpoint: Any) -> None:
-    """Leaves the globals above to be all that onedl-mmengine allows."""
+    """Lets onedl-mmengine allow no globals beyond those above."""
     if hasattr(checkpoint, 'get_torch_safe_globals'):
         checkpoint.get_torch_safe_globals = list
 
 
-_ddp_models: WeakSet[Any] = WeakSet()  # that hold the process group
+_ddp_models: WeakSet[Any] = WeakSet()  # models that reference the process group
 
 
-# mmengine/dist/utils.py:130,164,221 sets a CUDA device whatever the backend is, and the
-# default one, nccl, wants GPUs. Needed until mmengine takes gloo on a CPU. Nor does it
-# end the group. A thread of gloo's that is to free a tensor when the interpreter has
-# gone aborts the program (exit code -6; pytorch/pytorch#179291). The threads end with
-# the last reference to the group. Needed until torch ends them.
+# mmengine/dist/utils.py:130,164,221 sets a CUDA device for any backend, and the default
+# backend, nccl, needs GPUs. Needed until mmengine uses gloo on a CPU. mmengine does not
+# destroy the group either. A gloo thread that frees a tensor after the interpreter has
+# finalized aborts the program (exit code -6; pytorch/pytorch#179291). The threads end
+# with the last reference to the group. Needed until torch ends them.
 @after_import('mmengine.dist.utils')
 def fix_process_group_on_cpu(utils: Any) -> None:
-    """Initialises the process group with gloo on a CPU; ends its threads at exit."""
+    """Uses gloo for the process group on a CPU; ends its threads at exit."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
@@ -274,7 +273,7 @@ def fix_process_group_on_cpu(utils: Any) -> None:
         utils.torch_dist.destroy_process_group()
         for model in _ddp_models:
             del model.reducer, model.logger, model.process_group
-        del group  # the last one: waits for the threads, which may need the GIL
+        del group  # the last reference: waits for the threads, which may need the GIL
 
     def on_cpu(init: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(init)
@@ -294,12 +293,12 @@ def fix_process_group_on_cpu(utils: Any) -> None:
         setattr(utils, name, on_cpu(getattr(utils, name)))
 
 
-# mmengine/runner/runner.py:900,911 gives the local rank as device_ids, which torch's
-# DistributedDataParallel refuses for a model on a CPU, and its SyncBatchNorm refuses to
-# train on one at all. Needed until mmengine asks for the device, and torch does both.
+# mmengine/runner/runner.py:900,911 passes the local rank as device_ids, which torch's
+# DistributedDataParallel refuses for a model on a CPU. torch's SyncBatchNorm cannot
+# train on a CPU. Needed until mmengine checks the device, and torch supports SyncBN.
 @after_import('mmengine.model.wrappers.distributed')
 def fix_ddp_on_cpu(distributed: Any) -> None:
-    """Wraps a model on a CPU without device_ids, and with BN in the place of SyncBN."""
+    """Wraps a model on a CPU without device_ids, and with BN instead of SyncBN."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
@@ -324,7 +323,7 @@ def _without_sync_bn(model: Module) -> Module:
             'SyncBN needs a GPU. On this CPU the model falls back to BN: each process '
             'normalises with the statistics of its own samples.',
             logger='current',
-            level=logging.WARNING,  # which mmengine prints once, on rank 0
+            level=logging.WARNING,  # mmengine prints it once, on rank 0
         )
         model = revert_sync_batchnorm(model)
     return model

@@ -1,4 +1,4 @@
-"""Patches of mmsegmentation 1.2.2, whose lines the comments give."""
+"""Patches of mmsegmentation 1.2.2. The comments give the line of each fault."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# mmseg/models/segmentors/base.py:192 gives the predictions of a network with one output
-# channel the type of its scores. What is written, drawn or scored wants integers, as
-# those of argmax are. Needed until mmseg converts them.
+# mmseg/models/segmentors/base.py:192 keeps the predictions of networks with one output
+# channel in the type of the scores. Writing, drawing and metrics need integers, as from
+# argmax. Needed until mmseg converts them.
 @after_import('mmseg.models.segmentors.base')
 def fix_float_predictions(base: Any) -> None:
-    """Makes the predictions of one-channel networks integers."""
+    """Converts the predictions of one-channel networks to integers."""
     postprocess_result = base.BaseSegmentor.postprocess_result
 
     @functools.wraps(postprocess_result)
@@ -32,12 +32,12 @@ def fix_float_predictions(base: Any) -> None:
     base.BaseSegmentor.postprocess_result = wrapper
 
 
-# mmseg/models/decode_heads/decode_head.py:336 takes the highest of the channels, of one
-# channel always class 0: acc_seg is the share of background. Needed until mmseg applies
-# the threshold.
+# mmseg/models/decode_heads/decode_head.py:336 takes the argmax over the channels, which
+# is always class 0 for one channel: acc_seg is the share of background. Needed until
+# mmseg applies the threshold.
 @after_import('mmseg.models.decode_heads.decode_head')
 def fix_accuracy_of_one_channel(decode_head: Any) -> None:
-    """Makes the training accuracy of one-channel heads that of their predictions."""
+    """Computes the training accuracy of one-channel heads with their threshold."""
     import torch
 
     loss_by_feat = decode_head.BaseDecodeHead.loss_by_feat
@@ -67,8 +67,8 @@ def fix_accuracy_of_one_channel(decode_head: Any) -> None:
 
 
 # mmseg/models/segmentors/seg_tta.py:34 applies sigmoid to the scores of a one-channel
-# network, which base.py:190 has applied it to, so that each is above one half. Line 38
-# makes the predictions floats. Needed until mmseg averages the scores as they are.
+# network a second time, after base.py:190, so all are above 0.5. Line 38 makes the
+# predictions floats. Needed until mmseg averages the scores unchanged.
 @after_import('mmseg.models.segmentors.seg_tta')
 def fix_second_sigmoid(seg_tta: Any) -> None:
     """Lets test-time augmentation of one-channel networks average their scores."""
@@ -89,11 +89,11 @@ def fix_second_sigmoid(seg_tta: Any) -> None:
     seg_tta.SegTTAModel.merge_preds = wrapper
 
 
-# mmseg/models/segmentors/base.py:192 asks the decode head for its threshold, and in a
-# CascadeEncoderDecoder that is a list of heads. Needed until mmseg asks the last one.
+# mmseg/models/segmentors/base.py:192 reads the threshold of the decode head, which is a
+# list of heads in a CascadeEncoderDecoder. Needed until mmseg reads that of the last.
 @after_import('mmseg.models.segmentors.cascade_encoder_decoder')
 def fix_threshold_of_cascades(cascade_encoder_decoder: Any) -> None:
-    """Gives the heads of a cascade the threshold of the last one."""
+    """Sets the threshold of the last head on the list of heads of a cascade."""
     segmentor = cascade_encoder_decoder.CascadeEncoderDecoder
     init_decode_head = segmentor._init_decode_head
 
@@ -106,11 +106,11 @@ def fix_threshold_of_cascades(cascade_encoder_decoder: Any) -> None:
 
 
 # mmseg/models/losses/cross_entropy_loss.py:66 looks up a class weight for each pixel,
-# those with the ignored label included. Needed until mmseg leaves these out. (OneDL's
-# 1.4.2 does so where avg_non_ignore is not set.)
+# also for pixels with the ignored label. Needed until mmseg leaves these out. (OneDL's
+# 1.4.2 does so if avg_non_ignore is not set.)
 @after_import('mmseg.models.losses.cross_entropy_loss')
 def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
-    """Averages weighted losses over the pixels that are scored, as PyTorch does."""
+    """Averages weighted losses over the pixels not ignored, as PyTorch does."""
     cross_entropy = cross_entropy_loss.cross_entropy
 
     @functools.wraps(cross_entropy)
@@ -144,12 +144,12 @@ def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
     cross_entropy_loss.cross_entropy = wrapper
 
 
-# mmseg/models/losses/cross_entropy_loss.py:139 asks for the largest label, and there is
-# none where all pixels are ignored. Line 164 gives PyTorch the weights of classes as
-# those of columns of pixels. Needed until mmseg checks the one, and shapes the other.
+# mmseg/models/losses/cross_entropy_loss.py:139 takes the maximum of the labels, which
+# fails if all pixels are ignored. Line 164 passes class weights to PyTorch in a shape
+# that broadcasts over columns of pixels. Needed until mmseg fixes both.
 @after_import('mmseg.models.losses.cross_entropy_loss')
 def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
-    """Takes class weights, and labels that are all ignored.
+    """Lets binary cross-entropy take class weights, and labels that are all ignored.
 
     Networks with one output channel may have two weights, of background and foreground.
     """
@@ -190,12 +190,12 @@ def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
     cross_entropy_loss.binary_cross_entropy = wrapper
 
 
-# mmseg/models/losses/focal_loss.py:293 trains with one column of the one-hot labels,
-# which is empty, where it means all up to it. Needed until mmseg takes the columns. On
-# GPUs it calls an operator that mmcv-lite lacks.
+# mmseg/models/losses/focal_loss.py:293 uses one column of the one-hot labels, which is
+# empty, instead of all columns up to it. Needed until mmseg uses the columns. On a GPU
+# it calls an operator that mmcv-lite lacks.
 @after_import('mmseg.models.losses.focal_loss')
 def fix_focal_loss_without_operator(focal_loss: Any) -> None:
-    """Lets FocalLoss train on a CPU, and without compiled operators on a GPU."""
+    """Lets FocalLoss train on a CPU, and on a GPU without compiled operators."""
     compiled = find_spec('mmcv._ext') is not None
     forward = focal_loss.FocalLoss.forward
 
@@ -232,12 +232,12 @@ def fix_focal_loss_without_operator(focal_loss: Any) -> None:
         )
 
 
-# mmseg/models/losses/dice_loss.py:28 gives one-channel networks the background for
-# their label, and counts what is predicted where the label is ignored as wrong. Needed
-# until mmseg leaves ignored pixels out, and takes the second column of two.
+# mmseg/models/losses/dice_loss.py:28 trains one-channel networks to predict the
+# background, and counts predictions at ignored pixels as wrong. Needed until mmseg uses
+# the second of the two one-hot columns, and leaves ignored pixels out.
 @after_import('mmseg.models.losses.dice_loss')
 def fix_labels_of_dice_loss(dice_loss: Any) -> None:
-    """Scores the foreground of one-channel networks, and no ignored pixels."""
+    """Trains one-channel networks on the foreground, and leaves out ignored pixels."""
     forward = dice_loss.DiceLoss.forward
 
     @functools.wraps(forward)
@@ -263,12 +263,12 @@ def fix_labels_of_dice_loss(dice_loss: Any) -> None:
     dice_loss.DiceLoss.forward = wrapper
 
 
-# mmseg/models/losses/lovasz_loss.py:147 gives an empty tensor, whose mean is nan, where
-# all pixels are ignored, and line 55 drops a dimension where all but one are. Needed
-# until mmseg adds up the one, and keeps the other.
+# mmseg/models/losses/lovasz_loss.py:147 returns an empty tensor, whose mean is nan, if
+# all pixels are ignored. Line 55 drops a dimension if all but one are. Needed until
+# mmseg returns the sum of the empty tensor, and keeps the dimension.
 @after_import('mmseg.models.losses.lovasz_loss')
 def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
-    """Lets LovaszLoss score a single pixel, and none."""
+    """Lets LovaszLoss take labels with one pixel, or none, that is not ignored."""
     import torch
 
     flatten_probs = lovasz_loss.flatten_probs
@@ -289,13 +289,16 @@ def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
     lovasz_loss.lovasz_softmax_flat = by_class
 
 
-# mmseg/models/losses/ohem_cross_entropy_loss.py:85 gives a constant, which cannot be
-# trained with, where all pixels are ignored, and line 90 nan, the mean of none, where
-# all are equally hard. Line 45 does not take what decode heads give each loss. Needed
-# until mmseg gives a loss of 0 for either, and takes these arguments.
+# mmseg/models/losses/ohem_cross_entropy_loss.py:85 returns a constant, which has no
+# gradient, if all pixels are ignored. Line 90 returns nan, the mean of an empty tensor,
+# if all pixels are equally hard. Line 45 lacks arguments that decode heads pass to each
+# loss. Needed until mmseg returns 0 in both cases, and takes these arguments.
 @after_import('mmseg.models.losses.ohem_cross_entropy_loss')
 def fix_ohem_cross_entropy(ohem: Any) -> None:
-    """Makes the loss of no pixels 0, that of nan stays; lets any head use it."""
+    """Makes the loss 0 if no pixels are left, and lets any head use it.
+
+    The loss of scores that are nan stays nan.
+    """
     forward = ohem.OhemCrossEntropy.forward
 
     @functools.wraps(forward)
@@ -308,7 +311,7 @@ def fix_ohem_cross_entropy(ohem: Any) -> None:
     ) -> Tensor:
         if weight is not None:
             raise ValueError(
-                'OhemCrossEntropy chooses pixels itself: leave out sampler'
+                'OhemCrossEntropy selects the pixels itself: leave out sampler'
             )
         if ignore_index is not None:
             target = target.masked_fill(target == ignore_index, self.ignore_label)
@@ -318,12 +321,12 @@ def fix_ohem_cross_entropy(ohem: Any) -> None:
     ohem.OhemCrossEntropy.forward = wrapper
 
 
-# mmseg/structures/sampler/ohem_pixel_sampler.py:51 takes softmax of one channel, and
-# line 80 a loss of each class, as sigmoid ones are, for one of each pixel. Needed until
-# mmseg takes sigmoid of the one, and adds up the other.
+# mmseg/structures/sampler/ohem_pixel_sampler.py:51 applies softmax to one channel. Line
+# 80 expects one loss per pixel, but sigmoid losses have one per pixel and class. Needed
+# until mmseg applies sigmoid to one channel, and sums over the classes.
 @after_import('mmseg.structures.sampler.ohem_pixel_sampler')
 def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
-    """Lets OHEMPixelSampler choose among pixels with sigmoid losses."""
+    """Lets OHEMPixelSampler select pixels by sigmoid losses."""
     import torch
 
     sample = ohem_pixel_sampler.OHEMPixelSampler.sample
@@ -334,27 +337,27 @@ def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
             losses = self.context.loss_decode
             losses = losses if isinstance(losses, torch.nn.ModuleList) else [losses]
 
-            def of_pixels(*args: Any, **kwargs: Any) -> Tensor:
+            def pixel_losses(*args: Any, **kwargs: Any) -> Tensor:
                 found = [loss(*args, **kwargs) for loss in losses]
                 return sum(each.sum(1) if each.dim() > 3 else each for each in found)
 
             self = copy.copy(self)
             self.context = SimpleNamespace(
-                ignore_index=self.context.ignore_index, loss_decode=of_pixels
+                ignore_index=self.context.ignore_index, loss_decode=pixel_losses
             )
-        elif seg_logit.size(1) == 1:  # of background and foreground
+        elif seg_logit.size(1) == 1:  # to logits of background and foreground
             seg_logit = torch.cat([torch.zeros_like(seg_logit), seg_logit], 1)
         return sample(self, seg_logit, seg_label)
 
     ohem_pixel_sampler.OHEMPixelSampler.sample = wrapper
 
 
-# mmseg/models/losses/huasdorff_distance_loss.py:61 wants class weights of as many
-# dimensions as there are classes, and line 138 takes ignored pixels for background.
-# Needed until mmseg wants as many weights, and leaves ignored pixels out.
+# mmseg/models/losses/huasdorff_distance_loss.py:61 compares the number of dimensions of
+# the class weights, not their number, with the number of classes. Line 138 counts
+# ignored pixels as background. Needed until mmseg fixes both.
 @after_import('mmseg.models.losses.huasdorff_distance_loss')
 def fix_hausdorff_loss(hausdorff: Any) -> None:
-    """Lets HuasdorffDisstanceLoss weight classes, and not train with ignored pixels."""
+    """Lets HuasdorffDisstanceLoss take class weights, and leave out ignored pixels."""
     hd_loss = hausdorff.hd_loss
     forward = hausdorff.HuasdorffDisstanceLoss.forward
 
@@ -366,8 +369,8 @@ def fix_hausdorff_loss(hausdorff: Any) -> None:
         class_weight: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        if class_weight is not None:  # of squared distances
-            assert len(class_weight) == seg_dtm.size(1), 'not a weight of each class'
+        if class_weight is not None:  # weights of squared distances
+            assert len(class_weight) == seg_dtm.size(1), 'not one weight for each class'
             scale = class_weight.sqrt().view(-1, 1, 1)
             seg_dtm, gt_dtm = scale * seg_dtm, scale * gt_dtm
         return hd_loss(*args, seg_dtm=seg_dtm, gt_dtm=gt_dtm, **kwargs)
@@ -383,27 +386,27 @@ def fix_hausdorff_loss(hausdorff: Any) -> None:
     hausdorff.HuasdorffDisstanceLoss.forward = wrapper
 
 
-# mmseg/utils/io.py:30 prints that nibabel is missing, and fails at what it would have
-# imported. Needed until mmseg raises the error.
+# mmseg/utils/io.py:30 prints that nibabel is missing, and then uses it all the same.
+# Needed until mmseg raises the error.
 @after_import('mmseg.utils.io')
 def fix_missing_nibabel(io: Any) -> None:
-    """Says what reading NIfTI files takes."""
+    """Raises an error that names the package that reads NIfTI files."""
     datafrombytes = io.datafrombytes
 
     @functools.wraps(datafrombytes)
     def wrapper(content: bytes, backend: str = 'numpy') -> Any:
         if backend == 'nifti' and not find_spec('nibabel'):
-            raise ImportError('NIfTI files are read by nibabel: pip install nibabel')
+            raise ImportError('NIfTI files need nibabel: pip install nibabel')
         return datafrombytes(content, backend)
 
     io.datafrombytes = wrapper
 
 
-# mmseg/apis/mmseg_inferencer.py:369 puts its loader in the place of LoadImageFromFile,
-# and knows no other. Needed until mmseg takes others.
+# mmseg/apis/mmseg_inferencer.py:369 replaces LoadImageFromFile by its own loader, and
+# no other transform. Needed until mmseg replaces others.
 @after_import('mmseg.apis.mmseg_inferencer')
 def fix_inferencer_with_other_loaders(inferencer: Any) -> None:
-    """Lets MMSegInferencer take pipelines that begin with LoadImage."""
+    """Lets MMSegInferencer take pipelines that start with LoadImage."""
     find = inferencer.MMSegInferencer._get_transform_idx
 
     @functools.wraps(find)
@@ -416,19 +419,19 @@ def fix_inferencer_with_other_loaders(inferencer: Any) -> None:
     inferencer.MMSegInferencer._get_transform_idx = wrapper
 
 
-# mmseg/models/decode_heads/mask2former_head.py:13 and maskformer_head.py:12 go on where
-# there is no mmdet, and fail at the first argument. Needed until mmseg says why.
+# mmseg/models/decode_heads/mask2former_head.py:13 and maskformer_head.py:12 ignore that
+# mmdet is missing, and fail at the first argument. Needed until mmseg names the cause.
 @after_import(
     'mmseg.models.decode_heads.mask2former_head',
     'mmseg.models.decode_heads.maskformer_head',
 )
 def fix_missing_mmdet(module: Any) -> None:
-    """Says what the heads of MaskFormer and Mask2Former take."""
+    """Raises an error that names the package that these heads need."""
     if find_spec('mmdet'):
         return
 
     def init(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ImportError(f'{type(self).__name__} is built on mmdet: pip install mmdet')
+        raise ImportError(f'{type(self).__name__} needs mmdet: pip install mmdet')
 
     for name in ('Mask2FormerHead', 'MaskFormerHead'):
         if hasattr(module, name):
@@ -436,17 +439,17 @@ def fix_missing_mmdet(module: Any) -> None:
 
 
 def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """Turns labels into one-hot ones of the prediction's shape.
+    """Converts labels to one-hot labels of the shape of the prediction.
 
     Args:
         pred: Scores, of shape (N, C, ...).
-        label: Indices of classes, of shape (N, ...). With a single channel, which is
-            the foreground, 0 and 1.
-        ignored: The label of what is not scored.
+        label: Indices of classes, of shape (N, ...). With a single channel, that of the
+            foreground, 0 and 1.
+        ignored: The label of pixels to leave out.
 
     Returns:
-        tuple: One-hot labels, 0 where the label is ignored, and what is scored, of
-            shape (N, ...).
+        tuple: One-hot labels, of shape (N, C, ...), 0 at ignored pixels; and a mask of
+            the pixels that are not ignored, of shape (N, ...).
     """
     from torch.nn.functional import one_hot
 

@@ -22,7 +22,7 @@ def test_mmcv_lite_is_still_seen_as_lite(libraries):
 @needs_mmcv_lite
 def test_compiled_operator_says_what_it_needs(libraries):
     assert libraries['sampled'] == [1, 4, 3]  # needs no compiled operator
-    assert re.search("^'nms' .*mmcv-lite has none.*mmcv", libraries['nms'])
+    assert re.search("^'nms' .*mmcv-lite does not have.*mmcv", libraries['nms'])
     assert re.search("^'psamask_forward' ", libraries['psa'])
 
 

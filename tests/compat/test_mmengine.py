@@ -84,7 +84,7 @@ def test_package_is_found_where_it_is_edited(spelling, tmp_path, monkeypatch):
     write(info / 'METADATA', 'Metadata-Version: 2.1\nName: some-name\nVersion: 1.0\n')
     write(info / 'top_level.txt', 'somemodule\n')
     monkeypatch.syspath_prepend(tmp_path / 'site')
-    with pytest.raises(ValueError, match='under what name'):
+    with pytest.raises(ValueError, match='the name to import it is unknown'):
         mmengine_patches.get_installed_path(spelling)
     monkeypatch.syspath_prepend(tmp_path / 'source')
     assert mmengine_patches.is_installed(spelling)
