@@ -1,105 +1,115 @@
-# make demo · demo-cls · demo-video · check · test · test-slow · coverage · test-det · soak ·
-# fuzz · matrix · install-recipes · evidence · evidence-video · docs · lint: each sets up .venv by itself.
+# `make help` lists the targets. Those that need packages set up .venv first.
 
-# The first Python of 3.11 to 3.13 that is found; PYTHON=/path/to/python chooses another.
+# Given as PYTHON=/path/to/python, or the first of 3.11 to 3.13 that is found.
+GIVEN := $(PYTHON)
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: demo demo-cls demo-video check test test-slow coverage test-det soak fuzz matrix \
-	install-recipes evidence evidence-video docs lint clean
+# The demos run in an environment that is given as PYTHON= or active, if it has the
+# packages.
+HAS_ALL = import sys; from importlib.util import find_spec; \
+	sys.exit(not all(map(find_spec, ["av", "mmcv", "mmseg", "mmpretrain", "mmaction"])))
+EXISTING := $(shell p='$(or $(GIVEN),$(firstword $(filter-out $(CURDIR)/.venv,$(VIRTUAL_ENV) $(CONDA_PREFIX))))'; \
+	test -d "$$p" && p=$$p/bin/python; "$$p" -c '$(HAS_ALL)' 2>/dev/null && echo "$$p")
+DEMO = PYTHONPATH=. $(or $(EXISTING),$(BIN)/python) tools/demo.py
+DEMO_READY = $(if $(EXISTING),,$(READY))
 
-demo: $(READY)
-	$(BIN)/python tools/demo.py seg
+.PHONY: help demo demo-cls demo-video demo-seg check test test-slow coverage test-det soak \
+	fuzz matrix install-recipes evidence evidence-video docs lint clean
 
-demo-cls: $(READY)
-	$(BIN)/python tools/demo.py cls
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo-video: $(READY)
-	$(BIN)/python tools/demo.py video
+demo: $(DEMO_READY)  ## FCN and FCN + GloRe on a task that needs distant context, 3 minutes
+	$(DEMO) long_range
+
+demo-cls: $(DEMO_READY)  ## ResNet and ResNet + GloRe on generated photographs
+	$(DEMO) cls
+
+demo-video: $(DEMO_READY)  ## 3D ResNet and 3D ResNet + GloRe on generated clips
+	$(DEMO) video
+
+demo-seg: $(DEMO_READY)  ## FCN and FCN + GloRe on street scenes in the Cityscapes layout
+	$(DEMO) seg
 
 # Two processes of one thread each: faster than two threads on the many small networks.
 # The one that is done first takes tests from the other.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Lint and the fast tests of the plugin, in a minute and a half.
-check: $(READY)
+check: $(READY)  ## lint and the fast tests of the plugin, 90 seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) -q -m 'not slow' tests/test_architecture.py tests/test_unit.py tests/test_fused.py \
 		tests/test_registry.py tests/compat/test_import_hook.py
 
-test: $(READY)
+test: $(READY)  ## the tests, ten minutes
 	$(PYTEST) -m 'not slow'
 
-# The demos as they are, and whatever else takes a minute or so by itself.
-test-slow: $(READY)
+test-slow: $(READY)  ## the tests that take a minute or so each
 	$(PYTEST) -m slow
 
-# Which lines all of these tests run; at least 97 % of the package's.
-coverage: $(READY)
+coverage: $(READY)  ## all tests, and which lines of the package they run
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-fail-under=97
 
-# In a detector, with mmdetection beside the other packages: where it is installed
-# mmsegmentation imports all of it.
+# mmdetection is not in .venv: where it is installed, mmsegmentation imports all of it.
 DET = .venv/det
-test-det: $(READY)
+test-det: $(READY)  ## the tests with mmdetection
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps \
 		--upgrade --target $(DET) mmdet pycocotools shapely six terminaltables
 	PYTHONPATH=$(DET) $(BIN)/python -m pytest tests/test_det.py
 
-# Trainings that are killed 50 times at random moments, and resumed; a quarter of an hour.
-soak: $(READY)
+soak: $(READY)  ## trainings that are killed 50 times and resumed, 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak.py work_dirs/soak
 
-# Bad input, N times as many cases as the suite tries, others each time.
 N ?= 10
-fuzz: $(READY)
+fuzz: $(READY)  ## bad input, N times as many cases as in the tests
 	GLORE_FUZZ=$(N) $(PYTEST) tests/fuzz
 
-# Pythons, versions of torch and both stacks, an environment for each, those that
-# docs/compatibility/cells.json lacks. Pythons are those on the PATH; an hour.
-matrix: $(READY)
+# The cells that docs/compatibility/cells.json lacks, with the Pythons on the PATH.
+matrix: $(READY)  ## Pythons, versions of torch and of OpenMMLab, an hour
 	$(BIN)/python scripts/matrix.py docs/compatibility
 
-# What a new user sees of each way in, for docs/compatibility.md; a quarter of an hour.
-install-recipes: $(READY)
+install-recipes: $(READY)  ## each way to install it, for docs/compatibility.md, 15 minutes
 	$(BIN)/python scripts/transcribe.py docs/install_recipes/*.sh
 
-# The relational benchmark, and its form in time; interrupted, they go on where they stood.
-# With one thread, as docs/evidence.md was measured.
-evidence: $(READY)
+# With one thread, as docs/evidence.md was measured. Interrupted, they resume.
+evidence: $(READY)  ## the long-range benchmark of docs/evidence.md, an hour
 	$(BIN)/python -m glore_mm.synthetic.long_range_strips data/long_range_strips
 	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range.py --seeds 5
 
-evidence-video: $(READY)
+evidence-video: $(READY)  ## the long-range benchmark in time
 	$(BIN)/python -m glore_mm.synthetic.long_range_clips data/long_range_clips
 	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range_video.py --seeds 5
 
-# The pages of docs/ in docs/_build/html; a warning is an error.
-docs: $(READY)
+docs: $(READY)  ## docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-lint: $(READY)
+lint: $(READY)  ## ruff, mypy, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python .ci/audit.py
 
-clean:
+clean:  ## remove .venv and what the demos wrote
 	rm -rf .venv work_dirs docs/_build data/mini_cityscapes data/mini_imagenet data/mini_kinetics \
 		data/long_range_strips data/long_range_clips
 
+PACKAGES = --constraint constraints.txt --editable '.[all,dev]'
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11, 3.12 or 3.13 found;' \
 		'install one, or give it: make PYTHON=/path/to/python' >&2; exit 1; }
 	@$(PYTHON) -c '$(FITS)' || { echo 'error: $(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@echo 'Setting up .venv with $(PYTHON): 2 minutes on a fast connection, 5.5 GB of disk.'
+	@if command -v uv >/dev/null; then set -x; \
+		uv venv --clear --seed --python $(PYTHON) .venv && \
+		uv pip install --python $(BIN)/python $(PACKAGES); \
+	else set -x; \
+		$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip && \
+		$(BIN)/python -m pip install $(PACKAGES); fi
 	@$(BIN)/python -c 'import cv2' || { echo 'error: OpenCV lacks a system library;' \
 		'on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0' >&2; exit 1; }
 	touch $@

@@ -43,8 +43,9 @@ SHELL = '', 'bash', 'console'
 
 #: Commands that are not run here, and why not. They are checked as all others are.
 NOT_RUN = {
-    'make demo*': 'installs gigabytes; test_demo of each task runs the rest, shorter',
+    'make demo*': 'installs gigabytes; tests/demos runs the rest, shorter',
     'make check': 'what CI runs first',
+    'make help': 'lists the targets',
     'make evidence*': 'trains for an hour; test_long_range.py trains a part of it',
     'make docs': 'CI runs it',
     'make lint': 'CI runs it',

@@ -1,9 +1,11 @@
-"""Train and compare baseline and GloRe on a small generated data set.
+"""Train a network without and with a GloRe unit on generated data, and compare them.
 
-python tools/demo.py seg | cls | video
+python tools/demo.py long_range
+
+long_range: strips whose regions have the class of a distant cue. cls, video, seg: small
+data sets in the layouts of ImageNet, Kinetics and Cityscapes.
 """
 
-import importlib
 from pathlib import Path
 
 from glore_mm.utils.cli import add_cfg_options, cli_entry_point, make_parser
@@ -11,14 +13,19 @@ from glore_mm.utils.cli import add_cfg_options, cli_entry_point, make_parser
 
 @cli_entry_point
 def main() -> None:
-    """Parse, run the demo of the task."""
+    """Parse, run the demo."""
     parser = make_parser(__doc__)
-    parser.add_argument('task', choices=['seg', 'cls', 'video'])
+    parser.add_argument('demo', choices=['long_range', 'cls', 'video', 'seg'])
     add_cfg_options(parser)
     args = parser.parse_args()
 
-    demo = importlib.import_module(f'glore_mm.demos.{args.task}')
-    demo.run(str(Path(__file__).parent.parent / 'configs'), args.cfg_options)
+    from importlib import import_module
+
+    from glore_mm.demos.comparison import run_demo
+
+    demo = import_module(f'glore_mm.demos.{args.demo}').DEMO
+    configs = Path(__file__).parent.parent / 'configs'
+    run_demo(demo, args.demo, configs, args.cfg_options)
 
 
 if __name__ == '__main__':

@@ -1,23 +1,5 @@
-# Does a unit carry what convolutions cannot reach? The class of a region is told by a
-# cue at the other end of the strip.
-_base_ = [
-    '../_base_/models/fcn_narrow_r18.py',
-    '../_base_/datasets/long_range_strips.py',
-    '../_base_/seg_runtime.py',
-    '../_base_/schedules/sgd_80k.py',
-]
-
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=0.003, weight_decay=0.05)
-)
-param_scheduler = [
-    dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=450, by_epoch=False)
-]
-train_cfg = dict(max_iters=450, val_interval=450)
-val_cfg = None  # what training ends with is tested once, by the ablation
-default_hooks = dict(
-    checkpoint=dict(interval=450, save_best=None, save_optimizer=False)
-)
+# Which modules carry the class of a cue to a region at the other end of a strip?
+_base_ = '../seg/fcn_long_range.py'
 
 metric = 'acc'
 backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)

@@ -1,4 +1,4 @@
-# The baseline of `make demo`.
+# The plain network of `make demo-seg`.
 _base_ = [
     '../_base_/models/fcn_r18-d8.py',
     '../_base_/datasets/mini_cityscapes.py',

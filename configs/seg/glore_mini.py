@@ -1,4 +1,4 @@
-# GloRe on the generated street scenes of `make demo`.
+# One unit in the head.
 _base_ = './fcn_mini.py'
 
 model = dict(decode_head=dict(type='GloReHead'))

@@ -1,167 +1,124 @@
-"""Networks trained and tested alike, side by side: what the demos show."""
+"""Train and test networks on the same data, and show what each of them reaches."""
 
-import os.path as osp
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis.dumps import ScoresDump, read_dump
-from glore_mm.apis.train import train_and_test
+from glore_mm.analysis.cost import count_flops
+from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.train import TrainResult, train_and_test
+from glore_mm.apis.visualize import visualize_nodes
+from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
+from glore_mm.demos import progress  # noqa: F401, registers the hook
 from glore_mm.utils.errors import UserError
 from glore_mm.visualization.drawing import save_image
 
-DEMO = {'plain': 'plain_mini', 'GloRe': 'glore_mini'}  # configs by name in the table
 
-
-@dataclass
-class Comparison:
-    """What several networks say of one test set of n samples.
+@dataclass(frozen=True)
+class Demo:
+    """Two networks that differ in a unit, and the data that they are trained on.
 
     Attributes:
-        cfg (Config): Of the last of the networks.
-        names (np.ndarray): Files of the samples, (n,).
-        labels (np.ndarray): The truth, (n,).
-        classes (Sequence[str]): Names of the labels.
-        predicted (dict[str, np.ndarray]): Labels (n,) by the name of the network.
+        write (Callable): Generates the data set unless it exists; returns its folder.
+        configs (dict[str, str]): Configs by the names of the networks, relative to the
+            folder of this project's configs; the last one has units.
+        scores (Callable): Columns of the table: from what a network reached to scores
+            in %, by name.
+        draw (Callable): From what the networks reached, by name, to a picture and a
+            file of the test set to show the nodes on.
+        conclusion (str): What the result shows.
     """
 
-    cfg: Config
-    names: np.ndarray
-    labels: np.ndarray
-    classes: Sequence[str]
-    predicted: dict[str, np.ndarray]
-
-    def table(self) -> PrettyTable:
-        """Right answers in per cent, a row a class."""
-        right = {name: p == self.labels for name, p in self.predicted.items()}
-        of_class = [self.labels == label for label in range(len(self.classes))]
-        scores = {
-            n: np.array([r[c].mean() for c in of_class]) for n, r in right.items()
-        }
-        total = [r.mean() for r in right.values()]
-        return score_table('right', scores, self.classes, ('all', total))
-
-    def summary(self) -> str:
-        """The accuracies, and that of guessing, in a line."""
-        scores = ', '.join(
-            f'{n} {np.mean(p == self.labels):.2%}' for n, p in self.predicted.items()
-        )
-        return f'top-1: {scores} (chance: {1 / len(self.classes):.2%})'
-
-    def pick_sample(self, label: int) -> int:
-        """A sample of a class: one that some network gets wrong, if there is one."""
-        these = np.flatnonzero(self.labels == label)
-        wrong = [p[these] != label for p in self.predicted.values()]
-        return int(these[np.argmax(np.sum(wrong, axis=0))])
-
-    def about(self, index: int) -> str:
-        """Truth and predictions of a sample, in a line."""
-        truth = self.classes[self.labels[index]]
-        found = (f'{n}: {self.classes[p[index]]}' for n, p in self.predicted.items())
-        return ' | '.join([f'truth: {truth}', *found])
+    write: Callable[[], Path]
+    configs: dict[str, str]
+    scores: Callable[[TrainResult], dict[str, float]]
+    draw: Callable[[dict[str, TrainResult]], tuple[Image.Image, str]]
+    conclusion: str
 
 
-def compare(
-    configs: dict[str, str], options: dict[str, Any] | None = None
-) -> Comparison:
-    """Train and test the networks of several configs, one after another.
-
-    Args:
-        configs (dict[str, str]): Paths of the configs, by the name of the network.
-        options (dict, optional): Keys of all configs to override, dotted.
-    """
-    predicted = {}
-    for name, path in configs.items():
-        done = train_and_test(partial(load_config, path, options))
-        dump = read_dump(done.dump)
-        assert isinstance(dump, ScoresDump)
-        predicted[name] = dump.predicted
-    classes = dump.classes.tolist()
-    return Comparison(done.cfg, dump.names, dump.labels, classes, predicted)
-
-
-def demo(
-    task: str,
-    write: Callable[[], Path],
-    draw: Callable[[Comparison], Image.Image],
-    configs: str,
-    options: dict[str, Any] | None = None,
+def run_demo(
+    demo: Demo, name: str, configs: Path, options: Sequence[str] | None = None
 ) -> None:
-    """Train and test a task's two small networks, print their scores, draw a picture.
+    """Train and test the networks, print a table, draw a picture.
 
     Writes data/ and work_dirs/ in the current folder.
 
     Args:
-        task (str): 'cls' or 'video'.
-        write (Callable): Generates the data set, unless it is there.
-        draw (Callable): Makes the picture of what the networks were shown.
-        configs (str): The folder of this project's configs.
-        options (dict, optional): Keys of both configs to override.
+        demo (Demo): What to run.
+        name (str): Names the files: work_dirs/demo_<name>.png and so on.
+        configs (Path): The folder of this project's configs.
+        options (Sequence[str], optional): Keys of all configs to override, KEY=VALUE.
 
     Raises:
-        UserError: Something else is in the place of the data set.
-    """
-    data = generated(write)
-    paths = {n: osp.join(configs, task, f'{config}.py') for n, config in DEMO.items()}
-    found = compare(paths, options)
-    show(task, data, found.table(), draw(found), found.summary())
-
-
-def generated(write: Callable[[], Path]) -> Path:
-    """Generate a data set, unless it is there.
-
-    Raises:
-        UserError: Something else is in its place.
+        UserError: The place of the data set is taken by something else.
     """
     try:
-        return write()
+        print(f'data: {demo.write()}', flush=True)
     except FileExistsError as error:
         raise UserError(str(error)) from error
+    results = {}
+    for index, (network, path) in enumerate(demo.configs.items()):
+        hook = dict(
+            type='DemoProgressHook',
+            name=network,
+            networks_left=len(demo.configs) - 1 - index,
+        )
+        cfg = _load(str(configs / path), options, hook)
+        results[network] = train_and_test(partial(copy.deepcopy, cfg))
 
-
-def score_table(
-    what: str,
-    scores: Mapping[str, np.ndarray],
-    classes: Sequence[str],
-    total: tuple[str, Sequence[float]],
-) -> PrettyTable:
-    """Scores of several networks in per cent, a row a class.
-
-    Args:
-        what (str): Is scored.
-        scores (Mapping[str, np.ndarray]): By network, from 0 to 1, (classes,).
-        classes (Sequence[str]): Their names.
-        total (tuple[str, Sequence[float]]): Name of the last row; a score of each.
-    """
-    table = PrettyTable([f'{what} in %', *scores])
-    table.align = 'r'
-    table.align[f'{what} in %'] = 'l'
-    for name, *row in zip(classes, *scores.values(), strict=True):
-        table.add_row([name, *(f'{100 * value:.1f}' for value in row)])
-    table.add_divider()
-    name, values = total
-    table.add_row([name, *(f'{100 * value:.2f}' for value in values)])
-    return table
-
-
-def show(
-    task: str, data: Path, table: PrettyTable, picture: Image.Image, summary: str
-) -> None:
-    """Print what came out of a demo, and write its picture."""
-    path = f'work_dirs/demo_{task}.png'
-    save_image(picture, path)
-    print(table)
-    print(summary)
-    print(
-        'One seed, little training: which network is ahead may be chance. '
-        'docs/evidence.md has more seeds, and a task that takes a unit.'
+    print(_table(results, demo.scores))
+    print(demo.conclusion)
+    picture, example = demo.draw(results)
+    save_image(picture, f'work_dirs/demo_{name}.png')
+    print(f'picture: work_dirs/demo_{name}.png')
+    trained = results[network]
+    shown = visualize_nodes(
+        trained.cfg, trained.cfg.load_from, [example], f'work_dirs/demo_{name}_nodes'
     )
-    print(f'picture: {path} | data: {data} | checkpoints: work_dirs/')
+    for found in shown:
+        print(f'nodes, to explore in a browser: {found["files"][0]}')
+
+
+def _load(path: str, options: Sequence[str] | None, hook: dict[str, Any]) -> Config:
+    cfg = load_config(path, options)
+    cfg.log_level = 'ERROR'  # the hook prints what matters here
+    cfg.custom_hooks = [*cfg.get('custom_hooks', ()), hook]
+    return cfg
+
+
+def _table(
+    results: dict[str, TrainResult],
+    scores_of: Callable[[TrainResult], dict[str, float]],
+) -> PrettyTable:
+    """Scores, parameters and operations, a row for each network."""
+    table = PrettyTable()
+    for name, result in results.items():
+        scores = scores_of(result)
+        cost = count_flops(build_model(result.cfg), **example_inputs(result.cfg))
+        table.field_names = [
+            'network',
+            *(f'{score}, %' for score in scores),
+            'parameters',
+            'GMACs',
+            'training, s',
+        ]
+        table.add_row(
+            [
+                name,
+                *(f'{value:.2f}' for value in scores.values()),
+                f'{cost.parameters:,}',
+                f'{cost.macs / 1e9:.3f}',
+                f'{result.seconds:.0f}',
+            ]
+        )
+    table.align = 'r'
+    table.align['network'] = 'l'
+    return table

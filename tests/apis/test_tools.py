@@ -140,20 +140,6 @@ def test_pretrained_weights(tool, mini, tmp_path):
 
 
 @pytest.mark.slow
-def test_demo(tool, tmp_path):
-    """What `make demo` runs, with less training."""
-    less = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2',
-            'default_hooks.checkpoint.interval=2')  # fmt: skip
-    done = tool('demo', 'seg', '--cfg-options', *less, cwd=tmp_path)
-    assert re.search(r'mIoU: FCN \d+\.\d+%, GloRe \d+\.\d+%', done.stdout)
-    assert re.search(r'\| road +\| +[\d.]+ \| +[\d.]+ \|', done.stdout)
-    picture = Image.open(tmp_path / 'work_dirs' / 'demo_seg.png')
-    assert picture.size == (4 * 256, 3 * (128 + 16))
-    for name in ('fcn_mini', 'glore_mini'):  # the curves of each in its own folder
-        assert list((tmp_path / 'work_dirs' / name).glob('*/vis_data/scalars.json'))
-
-
-@pytest.mark.slow
 def test_mixed_precision(tool, trained, mini, tmp_path, losses):
     done = tool('train', CONFIG, '--amp', '--seed', 0, *options(mini), cwd=tmp_path)
     assert re.search(r'Iter\(val\) .*mIoU: \d', done.stdout)
@@ -550,7 +536,7 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
     Image.open(image).save(tmp_path / 'x_overlay.jpg')
     for inputs, out, text in (
         (['a/x.png', 'x_overlay.jpg'], '.', 'over x_overlay.jpg'),
-        (['a/x.png'], 'a', 'the result of a/x.png would be written over a/x.png'),
+        (['a/x.png'], 'a', 'the result of a/x.png would overwrite a/x.png'),
         (['a', 'b'], 'out', 'over the result of a/x.png'),
     ):
         done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
@@ -567,8 +553,8 @@ def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
     cfg = Config(dict(default_scope='mmseg'))
     for path, text in (
         (str(clip), f'over {tmp_path}/drive, which exists'),
-        (f'{tmp_path}/legend.jpg', 'legend.jpg would be written over the legend'),
-        (f'{tmp_path}/legend.png', f'the legend would be written over {tmp_path}'),
+        (f'{tmp_path}/legend.jpg', 'legend.jpg would overwrite the legend'),
+        (f'{tmp_path}/legend.png', f'the legend would overwrite the folder {tmp_path}'),
     ):
         with pytest.raises(UserError, match=text):
             next(infer(cfg, 'none.pth', [path], str(tmp_path)))

@@ -327,21 +327,6 @@ def test_frames_on_disk(tool, videos, checkpoint, tmp_path):
         assert len(list((tmp_path / outputs[-1]).rglob('*.mp4'))) == len(lines)
 
 
-@pytest.mark.slow
-def test_demo(tool, tmp_path):
-    """What `make demo-video` runs, with less training."""
-    less = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
-            'default_hooks.checkpoint.interval=1', 'train_dataloader.batch_size=8',
-            'train_dataloader.dataset.indices=16')  # fmt: skip
-    done = tool('demo', 'video', '--cfg-options', *less, cwd=tmp_path)
-    assert re.search(
-        r'top-1: plain \d+\.\d+%, GloRe \d+\.\d+% \(chance: 25.00%\)', done.stdout
-    )
-    assert re.search(r'\| blue_follows_red +\| +[\d.]+ \| +[\d.]+ \|', done.stdout)
-    picture = Image.open(tmp_path / 'work_dirs' / 'demo_video.png')
-    assert picture.width > 8 * 96 and picture.height == 4 * (96 + 20)
-
-
 def test_get_flops(tool, tmp_path):
     configs = (CONFIGS / 'plain_mini.py', CONFIG)
     done = tool('get_flops', *configs, cwd=tmp_path)

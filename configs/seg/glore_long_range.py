@@ -1,0 +1,11 @@
+# One unit on Res4.
+_base_ = './fcn_long_range.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer3=1),
+    )
+)
