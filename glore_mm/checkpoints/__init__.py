@@ -1,3 +1,3 @@
-"""Reading checkpoints safely, and converting those that others have released."""
+"""Read checkpoints safely, and convert released checkpoints."""
 
 import glore_mm.utils  # noqa: F401

@@ -1,4 +1,4 @@
-"""Files in a tar archive of the release, read without unpacking it."""
+"""Read files from a tar archive of the release without unpacking it."""
 
 import tarfile
 from collections.abc import Iterator
@@ -8,21 +8,21 @@ from glore_mm.utils.errors import UserError
 
 
 def member_names(path: str) -> list[str]:
-    """The names of what is in an archive.
+    """Return the names of the members of an archive.
 
     Raises:
-        UserError: It cannot be read, or is compressed.
+        UserError: The archive cannot be read, or is compressed.
     """
     with _open(path) as archive:
         return archive.getnames()
 
 
 def read_member(path: str, name: str) -> bytes:
-    """A file in an archive.
+    """Return the content of a file in an archive.
 
     Raises:
-        UserError: The archive cannot be read; or it is a link, or has a name that leads
-            out of the archive, or says that it is larger than that.
+        UserError: The archive cannot be read, or the member is a link, has a path
+            outside the archive, or claims to be larger than the archive.
     """
     with _open(path) as archive:
         member = archive.getmember(name)
@@ -30,8 +30,8 @@ def read_member(path: str, name: str) -> bytes:
         outside = name.startswith('/') or '..' in name.split('/')
         if file is None or member.issparse() or outside:
             raise UserError(
-                f'{path}: {name} is no plain file inside of the archive, as those of '
-                'the release are. It was not read.'
+                f'{path}: {name} is not a plain file inside the archive, unlike the '
+                'files of the release. It was not read.'
             )
         return file.read()
 
@@ -39,7 +39,7 @@ def read_member(path: str, name: str) -> bytes:
 @contextmanager
 def _open(path: str) -> Iterator[tarfile.TarFile]:
     try:
-        # not a compressed one, which could hold more than it is large
+        # no compressed archives: they could unpack to far more than their size
         with tarfile.open(path, 'r:') as archive:
             yield archive
     except (tarfile.TarError, EOFError, ValueError) as error:

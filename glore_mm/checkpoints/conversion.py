@@ -1,6 +1,7 @@
-"""Convert released checkpoints of PyTorch; inflate 2D weights to 3D.
+"""Convert released PyTorch checkpoints; inflate 2D weights to 3D.
 
-The same network has two sets of names. Of a Kinetics network:
+The release and this project use different names for the same weights. Names in a
+Kinetics network:
 
 ==============================  ====================================
 released                        here
@@ -13,7 +14,7 @@ released                        here
 ``classifier.*``                ``cls_head.fc_cls.*``
 ==============================  ====================================
 
-Inside a block and inside a unit the names are the same. Of a Cityscapes network:
+Inside a block and inside a unit the names are the same. Names in a Cityscapes network:
 
 ==============================  ====================================
 ``pretrained.*``                ``backbone.*``
@@ -46,7 +47,7 @@ _KINDS = {
     'released Cityscapes': 'a Cityscapes checkpoint of the GloRe release',
 }
 _RELEASED = re.compile(r'conv([2-5])\.B(\d\d)(_extra)?\.(.+)')  # in a block or unit
-# the networks of PyTorch-Encoding, on whose code those for Cityscapes stand
+# names of PyTorch-Encoding, on which the Cityscapes networks are based
 _CITYSCAPES = {
     r'(?:pretrained|backbone)\.bn1\.(.+)': r'backbone.bn1.\1',
     r'(?:pretrained|backbone)\.conv1\.(weight)': r'backbone.conv1.\1',
@@ -64,14 +65,14 @@ _SHOWN = 20  # keys listed in a message
 
 @dataclass
 class Conversion:
-    """What became of a checkpoint.
+    """The result of a conversion.
 
     Attributes:
-        kind (str): What it was: 'released', 'released 2D', 'released ImageNet',
+        kind (str): Kind of the source: 'released', 'released 2D', 'released ImageNet',
             'released Cityscapes', 'ours' or 'ours 2D'.
         state_dict (dict[str, Tensor]): The weights under their new names.
-        dropped (list[str]): What was in the file and is not in `state_dict`.
-        untouched (list[str]): Parts of the network that `state_dict` says nothing of.
+        dropped (list[str]): Keys of the file that are not in `state_dict`.
+        untouched (list[str]): Parts of the network without weights in `state_dict`.
     """
 
     kind: str
@@ -83,22 +84,23 @@ class Conversion:
 def convert(
     content: dict[str, Any], network: Mapping[str, Tensor], path: str
 ) -> Conversion:
-    """Convert a released checkpoint of PyTorch into ours, or ours into its form.
+    """Convert a released PyTorch checkpoint to the names here, or back.
 
-    2D weights for a 3D network are inflated, as the release does it: a kernel is
-    repeated along time and divided by its length. They may be the release's or those of
-    a `PreActResNet` with stem='lite'. Their classifier is left out, and so are the
-    units of the latter, which have another form; all else is accounted for, key by key.
+    2D weights for a 3D network are inflated as in the release: a kernel is repeated
+    along time and divided by the length of time. They can come from the release or from
+    a `PreActResNet` with stem='lite'. Their classifier is left out. The units of a
+    `PreActResNet` are left out, too, because they have another form. Every other key
+    must have a counterpart.
 
     Args:
-        content (dict): Of the checkpoint file, see `read_checkpoint`.
+        content (dict): Content of the checkpoint file, from `read_checkpoint`.
         network (Mapping[str, Tensor]): State dict of the network that the weights are
-            for: a recognizer of a `PreActResNet3d` with units, or a segmentor with a
+            for: a recognizer with a `PreActResNet3d` and units, or a segmentor with a
             `GloReHead`.
         path (str): The file, for messages.
 
     Returns:
-        Conversion: The weights under their new names, and what was left out.
+        Conversion: The weights under their new names, and the keys left out.
 
     Raises:
         UserError: A key is unknown, missing or of another shape than in `network`.
@@ -117,11 +119,11 @@ def _convert_cityscapes(
     state: Mapping[str, Tensor], network: Mapping[str, Tensor], path: str
 ) -> Conversion:
     kind = 'released Cityscapes'
-    # of the ImageNet network that the backbone was
+    # the classifier of the ImageNet network that initialised the backbone
     dropped = [name for name in state if re.match(r'(pretrained|backbone)\.fc\.', name)]
     kept = {name: value for name, value in state.items() if name not in dropped}
     names = {name: _our_cityscapes_name(name) for name in kept}
-    if 'backbone.stem.0.weight' in names.values():  # three 3×3 convolutions
+    if 'backbone.stem.0.weight' in names.values():  # a stem of three 3×3 convolutions
         last = 'backbone.stem.7.'
         names = {k: v.replace('backbone.bn1.', last) for k, v in names.items()}
     return Conversion(kind, rename(kept, names, network, path, kind), dropped)
@@ -163,23 +165,24 @@ def rename(
     fit: Callable[[Tensor, Tensor], Tensor] = lambda value, like: value,
     untouched: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """Weights under the names of a network, each with its partner there.
+    """Rename weights to the names of a network.
 
     Args:
         state (Mapping[str, Tensor]): The weights.
-        names (Mapping[str, str]): The name in `network` of each that is taken.
+        names (Mapping[str, str]): For each weight to take, its name in `network`.
         network (Mapping[str, Tensor]): State dict of the network.
         path (str): The file, for the message.
-        kind (str): What the file is, for the message.
-        fit (Callable): Gives a weight the form of its partner. Default: as it is.
-        untouched (Sequence[str]): Parts of the network that `state` says nothing of.
+        kind (str): Kind of the file, for the message.
+        fit (Callable): Called with a weight and that of `network`; returns the weight
+            in the shape of the latter. Default: returns it unchanged.
+        untouched (Sequence[str]): Parts of the network without weights in `state`.
 
     Returns:
-        dict[str, Tensor]: The weights; counters of batch norms that are not among them
-        are 0, as the release is older than they are.
+        dict[str, Tensor]: The weights. Missing `num_batches_tracked` of batch norms are
+        0: the release is older than these counters.
 
     Raises:
-        UserError: One is unknown, missing or of another shape than in `network`.
+        UserError: A weight is unknown, missing or of another shape than in `network`.
     """
     uses = Counter(names.values())
     known = [n for n, ours in names.items() if ours in network and uses[ours] == 1]
@@ -199,22 +202,22 @@ def rename(
         for name, value in ours.items()
         if value.shape != network[name].shape
     ]
-    _complain(path, kind, unknown, missing, reshaped)
+    _raise_on_mismatch(path, kind, unknown, missing, reshaped)
     return ours
 
 
 def is_released(names: Iterable[str]) -> bool:
-    """Whether weights of these names are a network of the release."""
+    """Whether these are names of weights of a released network."""
     return is_cityscapes(names) or any(_RELEASED.fullmatch(name) for name in names)
 
 
 def is_cityscapes(names: Iterable[str]) -> bool:
-    """Whether weights of these names are a Cityscapes network of the release."""
+    """Whether these are names of weights of a released Cityscapes network."""
     return any(name.startswith('head.gcn.GCN') for name in names)
 
 
 def _our_cityscapes_name(name: str) -> str:
-    """The name here of one of a Cityscapes network; '' if there is none."""
+    """Return our name for a name in a released Cityscapes network; '' if unknown."""
     for pattern, ours in _CITYSCAPES.items():
         if match := re.fullmatch(pattern, name):
             name = match.expand(ours)
@@ -223,7 +226,7 @@ def _our_cityscapes_name(name: str) -> str:
 
 
 def _our_name(name: str) -> str:
-    """The name here of a released one; '' if the release has no such name."""
+    """Return our name for a name in a released Kinetics network; '' if unknown."""
     if name.startswith('classifier.'):
         return name.replace('classifier', 'cls_head.fc_cls', 1)
     if name.startswith(('conv1.', 'tail.')):
@@ -237,7 +240,7 @@ def _our_name(name: str) -> str:
 
 
 def _released_name(name: str) -> str:
-    """The inverse of `_our_name`."""
+    """Return the name in a released Kinetics network; the inverse of `_our_name`."""
     name = name.replace('cls_head.fc_cls', 'classifier').removeprefix('backbone.')
     match = re.fullmatch(r'layer([1-4])\.(\d+)\.(glore\.)?(.+)', name)
     if match is None:
@@ -248,20 +251,20 @@ def _released_name(name: str) -> str:
 
 
 def _unit_of(name: str) -> str:
-    """The unit that a parameter is of; the whole of the network that is no unit: ''."""
+    """Return the path of the unit that a parameter belongs to; '' if to none."""
     match = re.match(r'.*\.glore(?=\.)', name)
     return match[0] if match else ''
 
 
 def _inflate(kernel: Tensor, like: Tensor) -> Tensor:
-    """(O, I, H, W) → (O, I, T, H, W), the same sum over time; others as they are."""
+    """Inflate (O, I, H, W) to (O, I, T, H, W) with the same sum; others unchanged."""
     if kernel.dim() != 4 or like.dim() != 5:
         return kernel
     length = like.shape[2]
     return (kernel / length).unsqueeze(2).repeat(1, 1, length, 1, 1)
 
 
-def _complain(path: str, kind: str, *findings: list[str]) -> None:
+def _raise_on_mismatch(path: str, kind: str, *findings: list[str]) -> None:
     texts = ('not known to the network', 'missing', 'of another shape')
     found = [
         f'{len(keys)} {text}: {summarize_list(keys, _SHOWN)}'

@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running anything in them, written whole or not."""
+"""Checkpoint files: reading runs no code from them, writing is atomic."""
 
 import hashlib
 import io
@@ -23,25 +23,25 @@ from glore_mm.utils.atomic_write import atomic_write, write_text
 from glore_mm.utils.errors import UserError, summarize_list
 
 SAFETENSORS = '.safetensors'
-_SHA256 = '.sha256'  # of the file beside a checkpoint that has its digest
-_DIGEST = re.compile(r'#sha256=([^#]*)$')  # at the end of a path or an address
+_SHA256 = '.sha256'  # suffix of the file with the digest of a checkpoint
+_DIGEST = re.compile(r'#sha256=([^#]*)$')  # at the end of a path or URL
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
-    """Read a checkpoint file onto the CPU, without running anything in it.
+    """Read a checkpoint file onto the CPU, without running code from it.
 
     Args:
-        path (str): A file that torch.save or safetensors wrote. Its SHA-256 is
-            compared with that which `#sha256=<64 hex digits>` behind the path gives, or
-            the file `<path>.sha256`, as sha256sum writes it, where there is one.
+        path (str): A file written by torch.save or safetensors. A SHA-256 can be given
+            as `<path>#sha256=<64 hex digits>`, or in a file `<path>.sha256` in the
+            format of sha256sum. If there is one, it is checked.
 
     Returns:
-        dict: Its content; that of safetensors, which are weights alone, under
-        'state_dict'.
+        dict: The content of the file. Safetensors files have only weights, which are
+        under 'state_dict'.
 
     Raises:
-        UserError: There is no such file or it is none, it is damaged or no checkpoint,
-            it is not the one of that SHA-256, or it holds more than weights.
+        UserError: The file does not exist, is not a regular file, is damaged, is not a
+            checkpoint, has another SHA-256, or holds more than weights.
     """
     path = verify_file(path)
     if path.endswith(SAFETENSORS):
@@ -54,13 +54,13 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             content = torch.load(file, map_location='cpu', weights_only=True)
     except UserError:
         raise
-    except Exception as error:  # torch, zipfile and pickle each have their own
+    except Exception as error:  # torch, zipfile and pickle raise different ones
         needed = re.search(r'GLOBAL ([\w.]+)', str(error))
         if isinstance(error, pickle.UnpicklingError) and needed:
             raise UserError(
                 f'{path} was not loaded: it holds more than weights ({needed[1]}), and '
-                'unpickling that could run code of a stranger. Ask its author for a '
-                'file of the state_dict alone.'
+                'unpickling that could run untrusted code. Ask its author for a file '
+                'of the state_dict alone.'
             ) from error
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
@@ -72,34 +72,35 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 
 def verify_file(path: str) -> str:
-    """Make sure that a path is a file and has the SHA-256 that is given for it.
+    """Make sure that a path is a regular file with the SHA-256 given for it.
 
     Args:
-        path (str): As for `read_checkpoint`.
+        path (str): See `read_checkpoint`.
 
     Returns:
-        str: The path alone.
+        str: The path without SHA-256.
 
     Raises:
-        UserError: There is no such file or it is none, or it is another one.
+        UserError: The file does not exist, is not a regular file, or has another
+            SHA-256.
     """
     path, expected = split_digest(path)
     _check_is_file(path)
-    expected = expected or _digest_beside(path)
+    expected = expected or _read_digest_file(path)
     if expected:
         _check_digest(path, expected)
     return path
 
 
 def get_state_dict(content: dict[str, Any], path: str) -> dict[str, Tensor]:
-    """The weights in a checkpoint's content, by name, without a `module.` prefix.
+    """Return the weights of a checkpoint by name, without the prefix `module.`.
 
     Args:
         content (dict): Weights, or a dict with weights under 'state_dict'.
-        path (str): Where it came from, for the message.
+        path (str): The file, for the message.
 
     Raises:
-        UserError: There are none.
+        UserError: `content` has no weights.
     """
     state = content.get('state_dict', content)
     if (
@@ -112,34 +113,34 @@ def get_state_dict(content: dict[str, Any], path: str) -> dict[str, Tensor]:
 
 
 def write_checkpoint(content: dict[str, Any], path: str) -> None:
-    """Write a checkpoint file; it appears under its name when it is complete.
+    """Write a checkpoint file atomically.
 
     Args:
-        content (dict): What torch.save shall write. Of it, a file that ends in
-            '.safetensors' gets the weights and what their data set says of itself.
-        path (str): The file; one of that name is replaced.
+        content (dict): The content for torch.save. A file that ends in '.safetensors'
+            gets only the weights and `meta.dataset_meta`.
+        path (str): The file; an existing one is replaced.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
     with atomic_write(path) as draft:
         try:
             if path.endswith(SAFETENSORS):
                 _write_safetensors(content, draft)
             else:
-                with open(draft, 'wb') as file:  # an OSError says what is wrong
+                with open(draft, 'wb') as file:  # raises an OSError with the cause
                     torch.save(content, file)
         except (RuntimeError, safetensors.SafetensorError) as error:
-            # torch says of a full disk that it is at an unexpected position
+            # for a full disk torch reports only an unexpected position
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise UserError(f'{path} cannot be written: {error}') from error
 
 
 def write_digest(path: str) -> str:
-    """Write the SHA-256 of a file beside it, `<path>.sha256`, and return it.
+    """Write the SHA-256 of a file to `<path>.sha256`, and return it.
 
-    `sha256sum --check` reads it, too.
+    The format is that of `sha256sum`.
     """
     digest = _digest_of(path)
     write_text(path + _SHA256, f'{digest}  {osp.basename(path)}\n')
@@ -147,30 +148,30 @@ def write_digest(path: str) -> str:
 
 
 def split_digest(path: str) -> tuple[str, str | None]:
-    """The path or address in `path#sha256=…`, and the SHA-256 where there is one.
+    """Split `path#sha256=…` into the path or URL and the SHA-256, None without one.
 
     Raises:
-        UserError: It is no SHA-256.
+        UserError: The text after `#sha256=` is not a SHA-256.
     """
-    given = _DIGEST.search(path)
-    if given is None:
+    match = _DIGEST.search(path)
+    if match is None:
         return path, None
-    return path[: given.start()], _checked_digest(given[1], path)
+    return path[: match.start()], _checked_digest(match[1], path)
 
 
 def _checked_digest(text: str, source: str) -> str:
     if not re.fullmatch('[0-9a-fA-F]{64}', text):
-        raise UserError(f'{source}: {text!r} is no SHA-256; expected 64 hex digits')
+        raise UserError(f'{source}: {text!r} is not a SHA-256; expected 64 hex digits')
     return text.lower()
 
 
-def _digest_beside(path: str) -> str | None:
-    beside = path + _SHA256
-    if not osp.isfile(beside):
+def _read_digest_file(path: str) -> str | None:
+    digest_path = path + _SHA256
+    if not osp.isfile(digest_path):
         return None
-    with open(beside, errors='replace') as file:
+    with open(digest_path, errors='replace') as file:
         words = file.read(1000).split()
-    return _checked_digest(words[0] if words else '', beside)
+    return _checked_digest(words[0] if words else '', digest_path)
 
 
 def _digest_of(path: str) -> str:
@@ -191,20 +192,20 @@ def _check_digest(path: str, expected: str) -> None:
 
 
 def _check_is_file(path: str) -> None:
-    """Make sure that a path is a regular file with something in it.
+    """Make sure that a path is a regular file that is not empty.
 
-    A link could lead out of a folder that a stranger packed, to a device or a pipe.
+    A link in an untrusted folder could lead out of it, or to a device or a pipe.
     """
     try:
         found = os.lstat(path)
-    except (OSError, ValueError):  # the name itself can be wrong
+    except (OSError, ValueError):  # ValueError: the name is invalid
         raise UserError(
             f'no checkpoint at {path}. Give a file that training has written.'
         ) from None
     if stat.S_ISLNK(found.st_mode):
         raise UserError(
             f'{path} is a symbolic link, to {os.readlink(path)}; expected the '
-            'checkpoint itself. Give the file that it leads to.'
+            'checkpoint itself. Give the file that it points to.'
         )
     if stat.S_ISDIR(found.st_mode):
         raise UserError(f'no checkpoint at {path}: it is a folder. Give a file in it.')
@@ -215,7 +216,7 @@ def _check_is_file(path: str) -> None:
 
 
 def _open_checkpoint(path: str) -> BinaryIO:
-    """A checkpoint file; where it is an archive of the release, that in it."""
+    """Open a checkpoint file, or the checkpoint in an archive of the release."""
     if not tarfile.is_tarfile(path):
         return open(path, 'rb')
     names = member_names(path)
@@ -230,10 +231,10 @@ def _open_checkpoint(path: str) -> BinaryIO:
 
 
 def _check_zip(file: BinaryIO) -> None:
-    """Make sure that the parts of a zip file are whole, and no larger than the file.
+    """Check the checksums of the parts of a zip file, and that they fit into the file.
 
-    torch.load checks no sums. It stores what it writes, so that what is compressed, or
-    overlaps, was made to fill the memory.
+    torch.load does not verify checksums. torch.save does not compress: a file with
+    compressed or overlapping parts was made to fill the memory.
     """
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
@@ -241,19 +242,19 @@ def _check_zip(file: BinaryIO) -> None:
         packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
         if packed or size > file.seek(0, io.SEEK_END):
             raise ValueError(
-                f'it would unpack to {size} bytes, which no checkpoint does'
+                f'it would unpack to {size} bytes: its parts are compressed or overlap'
             )
         if broken := archive.testzip():
             raise ValueError(f'the checksum of {broken} in it is wrong')
 
 
 def _damaged(path: str, error: Exception) -> UserError:
-    # torch puts its advice, not to be safe, in front of what is wrong
+    # torch prepends advice to disable weights_only
     reason = str(error).rpartition('WeightsUnpickler error:')[2].strip()
     (line, *_) = [*reason.splitlines(), type(error).__name__]
     return UserError(
         f'{path} cannot be read as a checkpoint: {line.rstrip(".")}. '
-        'It is damaged, or no checkpoint.'
+        'It is damaged, or not a checkpoint.'
     )
 
 
@@ -261,18 +262,18 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, 'pt') as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {}).get('dataset_meta', '{}'))
-    except Exception as error:  # safetensors' own, and those of what a header holds
+            dataset_meta = json.loads((file.metadata() or {}).get('dataset_meta', '{}'))
+    except Exception as error:  # of safetensors, or of json for the header
         raise _damaged(path, error) from error
-    if not isinstance(about, dict):
+    if not isinstance(dataset_meta, dict):
         raise UserError(f'{path} cannot be read as a checkpoint: its metadata is wrong')
-    return dict(state_dict=state, meta=dict(dataset_meta=about))
+    return dict(state_dict=state, meta=dict(dataset_meta=dataset_meta))
 
 
 def _write_safetensors(content: dict[str, Any], path: str) -> None:
     state = get_state_dict(content, path)
-    # the format knows no memory that tensors share
+    # the format does not support tensors that share memory
     state = {name: value.contiguous().clone() for name, value in state.items()}
-    about = (content.get('meta') or {}).get('dataset_meta') or {}
-    about = json.dumps(about, default=list)  # arrays, of a palette
-    save_file(state, path, dict(format='pt', dataset_meta=about))
+    dataset_meta = (content.get('meta') or {}).get('dataset_meta') or {}
+    text = json.dumps(dataset_meta, default=list)  # a palette can be an array
+    save_file(state, path, dict(format='pt', dataset_meta=text))

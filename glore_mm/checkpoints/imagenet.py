@@ -1,4 +1,6 @@
-"""The ImageNet networks of the GloRe release: names of MXNet, and those here.
+"""Convert the released ImageNet networks, which are checkpoints of MXNet.
+
+Names in ResNets:
 
 ===========================================  =====================================
 released                                     here
@@ -13,7 +15,7 @@ released                                     here
 ``classifier_weight``                        ``head.fc.weight``
 ===========================================  =====================================
 
-and of dual path networks, in ``timm_model.features``:
+Names in dual path networks, in ``timm_model.features``:
 
 ===========================================  =====================================
 ``conv1_x_1__relu-sp__bn_gamma``             ``conv1_1.bn.weight``
@@ -22,7 +24,7 @@ and of dual path networks, in ``timm_model.features``:
 ``conv5_x_x__relu-sp__bn_gamma``             ``conv5_bn_ac.bn.weight``
 ===========================================  =====================================
 
-In some files one underscore stands where these have two.
+Some files have one underscore where these names have two.
 """
 
 import math
@@ -72,10 +74,9 @@ _BLOCK_LAYERS = {
     'extra_conv-tail-res': 'glore.conv_extend.residual',
     'extra_conv-tail-den': 'glore.conv_extend.dense',
 }
-_SQUEEZE_EXCITATION = re.compile(r'(?:.+_)?(fc[12])')  # their prefix is not known
+_SQUEEZE_EXCITATION = re.compile(r'(?:.+_)?(fc[12])')  # their prefix is unknown
 
-# attributes of MXNet's operators: default, the attribute of torch's layer, and what
-# sets it in a config
+# attributes of MXNet's operators: default value, name in torch's layer, config key
 _CHECKED: dict[str, dict[str, tuple[Any, str, str]]] = {
     'Convolution': {
         'stride': (1, 'stride', 'strides'),
@@ -88,7 +89,7 @@ _CHECKED: dict[str, dict[str, tuple[Any, str, str]]] = {
 
 
 def our_name(name: str) -> str:
-    """The name here of an array of the release's ImageNet networks; '' if unknown."""
+    """Return our name for an array of a released ImageNet network; '' if unknown."""
     match = _NAME.fullmatch(name.replace('__', '_'))
     if match is None:
         return ''
@@ -117,7 +118,7 @@ def _path_in_block(layer: str) -> str:
 def convert_imagenet(
     checkpoint: MXNetCheckpoint, network: nn.Module, path: str
 ) -> Conversion:
-    """Convert an ImageNet checkpoint of the release into ours.
+    """Convert a released ImageNet checkpoint to the names here.
 
     Args:
         checkpoint (MXNetCheckpoint): The checkpoint.
@@ -125,17 +126,17 @@ def convert_imagenet(
         path (str): The file, for messages.
 
     Returns:
-        Conversion: The weights under the names here, float32.
+        Conversion: The weights under our names, in float32.
 
     Raises:
         UserError: An array is unknown, missing or of another shape than in `network`,
-            or a layer of `network` computes something else.
+            or an operator has other attributes than the layer of `network`.
     """
     kind = 'released ImageNet'
     state = {name: array.float() for name, array in checkpoint.arrays.items()}
     for operator in checkpoint.operators.values():
         if operator.kind == 'BatchNorm' and operator.attributes.get('fix_gamma', True):
-            gamma = operator.inputs[1]  # which MXNet takes for 1
+            gamma = operator.inputs[1]  # MXNet computes with 1, whatever it is
             state[gamma] = torch.ones_like(state[gamma])
     names = {name: our_name(name) for name in state}
     _check_units(names.values(), network, path)
@@ -145,33 +146,43 @@ def convert_imagenet(
 
 
 def _check_units(names: Iterable[str], network: nn.Module, path: str) -> None:
-    """Make sure that a network has its units where the file has them."""
-    found, expected = (
-        _blocks_with_units(names),
-        _blocks_with_units(network.state_dict()),
+    """Make sure that a network has units after the same blocks as the file."""
+    in_file = _blocks_with_units(names)
+    in_network = _blocks_with_units(network.state_dict())
+    if in_file == in_network:
+        return
+    advice = 'Change its placement.'
+    if not in_network:
+        advice = 'Give the config with these units, or add them with WithGloRe.'
+    elif not in_file:
+        advice = 'Give the config without units.'
+    raise UserError(
+        f'{path} has {_describe_units(in_file)}; the network of the config has '
+        f'{_describe_units(in_network)}. {advice}'
     )
-    if found != expected:
-        raise UserError(
-            f'{path} has {len(found)} units, behind {summarize_list(found, 20)}; the '
-            f'network of the config has {len(expected)}, behind '
-            f'{summarize_list(expected, 20)}. Change its placement.'
-        )
+
+
+def _describe_units(blocks: list[str]) -> str:
+    if not blocks:
+        return 'no units'
+    return f'{len(blocks)} unit(s), after {summarize_list(blocks, 20)}'
 
 
 def _blocks_with_units(names: Iterable[str]) -> list[str]:
+    """Return the sorted paths of the blocks with units, from names of parameters."""
     blocks = dict.fromkeys(n.partition('.glore.')[0] for n in names if '.glore.' in n)
     return sorted(blocks, key=lambda n: [int(part) for part in re.findall(r'\d+', n)])
 
 
 def _as_kernel(value: Tensor, like: Tensor) -> Tensor:
-    """The matrix of a linear layer as the kernel of a 1×1 convolution."""
+    """Reshape the matrix of a linear layer to the kernel of a 1×1 convolution."""
     return value.reshape(like.shape) if value.shape == like.shape[:2] else value
 
 
 def _check_operators(
     checkpoint: MXNetCheckpoint, network: nn.Module, path: str
 ) -> None:
-    """Make sure that the layers of a network compute what those of a checkpoint do."""
+    """Make sure that layers of a network have the attributes of the operators."""
     differences: dict[str, list[str]] = {}
     for name, operator in checkpoint.operators.items():
         for difference in _compare(operator, network):
@@ -182,13 +193,13 @@ def _check_operators(
             for what, names in differences.items()
         ]
         raise UserError(
-            f'{path}: the network of the config has the right weights, but another '
-            f'form. {"; ".join(lines)}. Change the config.'
+            f'{path}: the network of the config has the right weights, but other '
+            f'settings. {"; ".join(lines)}. Change the config.'
         )
 
 
 def _compare(operator: Operator, network: nn.Module) -> list[str]:
-    """What differs between an operator and its layer: both values, and a config key."""
+    """List differences between an operator and its layer, each with a config key."""
     checked = _CHECKED.get(operator.kind, {})
     layer: Any = None
     if checked:
@@ -200,10 +211,10 @@ def _compare(operator: Operator, network: nn.Module) -> list[str]:
         if isinstance(expected, tuple):
             found = found or (default,)
             found = found if isinstance(found, tuple) else (found,) * len(expected)
-        same = found == expected
+        is_equal = found == expected
         if isinstance(expected, float) and isinstance(found, float | int):
-            # which the file may have in single precision
-            same = math.isclose(found, expected, rel_tol=1e-6)
-        if not same:
+            # the file may have it in single precision
+            is_equal = math.isclose(found, expected, rel_tol=1e-6)
+        if not is_equal:
             differences.append(f'{name} {found} for {expected} in the network ({key})')
     return differences

@@ -1,4 +1,4 @@
-"""Patches of mmengine's loading (safe) and saving (atomic) of checkpoints."""
+"""Patch mmengine to load checkpoints safely and to save them atomically."""
 
 import functools
 import os
@@ -17,15 +17,16 @@ from glore_mm.utils.errors import UserError
 
 
 def install_safe_loaders() -> None:
-    """Let mmengine read no checkpoint in this process but by `read_checkpoint`.
+    """Make mmengine read all checkpoints in this process with `read_checkpoint`.
 
-    mmengine's own loaders unpickle what they have downloaded, and run code that is in
-    it. This is for every way to name a checkpoint: a path, http(s)://, torchvision://,
-    open-mmlab:// and mmcls://, in load_from, init_cfg or on a command line. Those that
-    need packages of a company's cloud (pavi://, s3://, petrel://) are refused.
+    mmengine's own loaders unpickle files that they have downloaded, which can run code
+    in them. The patch covers all ways to name a checkpoint: a path, http(s)://,
+    torchvision://, open-mmlab:// and mmcls://, in load_from, init_cfg or on a command
+    line. Addresses that need packages of cloud services (pavi://, s3://, petrel://) are
+    refused.
 
-    With GLORE_OFFLINE=1 in the environment, whatever torch.hub, the Hugging Face hub or
-    mmengine would download is an error.
+    With GLORE_OFFLINE=1 in the environment, downloads by torch.hub, the Hugging Face
+    hub or mmengine raise an error.
     """
     for load, *prefixes in (
         (load_from_local, ''),
@@ -33,10 +34,10 @@ def install_safe_loaders() -> None:
         (load_from_cloud, 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
     ):
         CheckpointLoader.register_scheme(prefixes, load, force=True)
-    # which torchvision://, open-mmlab:// and mmcls:// end at
+    # torchvision://, open-mmlab:// and mmcls:// call it
     mmengine_checkpoint.load_from_http = load_from_http
-    # what timm and others load themselves; torch before 2.6 cannot be told which
-    # globals of mmengine's own checkpoints are safe
+    # for files that timm and others load themselves; not before torch 2.6, which cannot
+    # allow the globals in mmengine's checkpoints
     if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
         os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     if is_offline():
@@ -46,11 +47,11 @@ def install_safe_loaders() -> None:
 
 
 def install_atomic_save() -> None:
-    """Let mmengine write checkpoints by `write_checkpoint`.
+    """Make mmengine write checkpoints with `write_checkpoint`.
 
-    mmengine/runner/checkpoint.py:790 writes over the file that is there, so that a run
-    that is killed meanwhile leaves neither the old nor the new one. Files elsewhere
-    than on a local disk are left to mmengine.
+    mmengine/runner/checkpoint.py:790 overwrites an existing file: a run that is killed
+    during that leaves neither the old nor the new checkpoint. mmengine still writes
+    files that are not on a local disk.
     """
     stock = mmengine_checkpoint.save_checkpoint
     if hasattr(stock, '__wrapped__'):
@@ -73,49 +74,49 @@ def install_atomic_save() -> None:
 
 
 def is_offline() -> bool:
-    """Whether nothing may be downloaded: GLORE_OFFLINE=1."""
+    """Whether GLORE_OFFLINE=1 forbids downloads."""
     return os.environ.get('GLORE_OFFLINE') == '1'
 
 
 def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:
-    """Read a file; what uses it moves it to a device."""
+    """Read a file onto the CPU, whatever `map_location` is."""
     return read_checkpoint(osp.expanduser(filename))
 
 
 def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]:
-    """Download a file into torch.hub's folder, once, and read it.
+    """Read a file, after downloading it into torch.hub's folder if it is not there.
 
     Raises:
-        UserError: It cannot be downloaded or read, or is not the one of the SHA-256
-            that stands behind the address.
+        UserError: The file cannot be downloaded or read, or has another SHA-256 than
+            that at the end of the URL.
     """
     address, digest = split_digest(filename)
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     os.makedirs(folder, exist_ok=True)
     path = osp.join(folder, osp.basename(address))
-    with FileLock(f'{path}.lock'):  # one process downloads, the others find it
+    with FileLock(f'{path}.lock'):  # one process downloads, the others wait
         if not osp.exists(path):
             try:
                 torch.hub.download_url_to_file(address, path, hash_prefix=digest)
             except UserError:
                 raise
-            except Exception as error:  # urllib's, socket's, a wrong digest
+            except Exception as error:  # of urllib or socket, or a wrong digest
                 raise UserError(
-                    f'{address} cannot be downloaded: {error}. Where it can be '
-                    f'fetched by other means, put the file at {path}.'
+                    f'{address} cannot be downloaded: {error}. If you can get the '
+                    f'file in another way, put it at {path}.'
                 ) from error
     return read_checkpoint(f'{path}#sha256={digest}' if digest else path)
 
 
 def load_from_cloud(filename: str, map_location: object = None) -> NoReturn:
-    """Refuse an address that only packages of a cloud can read.
+    """Refuse an address of a cloud service.
 
     Raises:
         UserError: Always.
     """
     raise UserError(
-        f'{filename}: the tools load checkpoints from files and from http(s) '
-        'addresses. Fetch it, and give the file.'
+        f'{filename}: the tools load checkpoints from files and http(s) URLs only. '
+        'Download it, and give the file.'
     )
 
 
@@ -123,6 +124,6 @@ def _refuse_download(
     url: str, dst: str = 'where the config looks for it', *args: Any, **kwargs: Any
 ) -> NoReturn:
     raise UserError(
-        f'GLORE_OFFLINE=1, and {url} would be downloaded. Put the file at {dst}, or '
-        'name a file of yours in the config.'
+        f'GLORE_OFFLINE=1 forbids the download of {url}. Put the file at {dst}, or '
+        'give a local file in the config.'
     )

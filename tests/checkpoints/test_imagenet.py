@@ -128,8 +128,8 @@ def refused(cfg, source, tmp_path):
         ),
         (
             {'model.backbone.placement.layer3': (0, 2, 3)},
-            'backbone.layer3.2, backbone.layer3.4; the network of the config has 5, '
-            'behind backbone.layer2.0, backbone.layer2.2, backbone.layer3.0, '
+            'backbone.layer3.2, backbone.layer3.4; the network of the config has 5 '
+            'unit(s), after backbone.layer2.0, backbone.layer2.2, backbone.layer3.0, '
             'backbone.layer3.2, backbone.layer3.3. Change its placement',
         ),
         (
@@ -168,6 +168,29 @@ def changed(tmp_path):
         return tmp_path / 'net-0000.params'
 
     return changed
+
+
+def test_a_config_without_units(tmp_path):
+    cfg = load_config('glore_mm::cls/plain_r50_imagenet.py')
+    message = refused(cfg, DATA / 'r50_2-3-0000.params', tmp_path)
+    assert 'has 5 unit(s), after backbone.layer2.0, ' in message
+    assert (
+        'the network of the config has no units. Give the config with these units, or '
+        'add them with WithGloRe.'
+    ) in message
+
+
+def test_a_file_without_units(changed, narrow, tmp_path):
+    def remove_units(arrays, symbol):
+        for name in [name for name in arrays if '_extra_' in name]:
+            del arrays[name]
+        nodes = [dict(op='null', name=name, inputs=[]) for name in arrays]
+        inputs = [[i, 0] for i in range(len(arrays))]
+        symbol['nodes'] = [*nodes, dict(op='all', name='all', inputs=inputs)]
+
+    message = refused(narrow(), changed(remove_units), tmp_path)
+    assert 'has no units; the network of the config has 5 unit(s), after ' in message
+    assert message.endswith('. Give the config without units.')
 
 
 def test_an_array_too_many_or_too_few(changed, narrow, tmp_path):

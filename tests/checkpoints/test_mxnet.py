@@ -89,7 +89,7 @@ def test_the_pair_is_missed(pack, write, tmp_path):
     assert 'holds 2 pairs of' in refused(pack(both))
     path = write(params, symbol)
     (tmp_path / SYMBOL).unlink()
-    assert 'net-symbol.json, the network, is not there' in refused(path)
+    assert 'net-symbol.json, the network, is missing' in refused(path)
 
 
 @pytest.mark.parametrize('cut', [0, 3, 8, 20, 40, 60, 90, 110, -1])
@@ -104,7 +104,7 @@ def test_files_of_two_networks(write):
     params, _ = linear()
     operators = {'data': {}, 'w': {}, 'fc': dict(op='x', inputs=['data', 'w'])}
     message = refused(write(params, symbol_bytes(operators)))
-    assert '2 array(s) are of no operator in the .json: a, b' in message
+    assert '2 array(s) belong to no operator in the .json: a, b' in message
 
 
 def huge(shape):
@@ -118,7 +118,7 @@ def huge(shape):
 @pytest.mark.parametrize(
     ('params', 'message'),
     [
-        (b'\x80\x02}q\x00.' + bytes(99), 'does not begin as one'),  # a pickle
+        (b'\x80\x02}q\x00.' + bytes(99), 'does not begin like one'),  # a pickle
         (huge((1 << 40, 1 << 40)), 'ends after'),
         (huge((1 << 62, 3)), 'ends after'),
         (huge((1,) * 33), 'has 33 dimensions'),
@@ -128,7 +128,7 @@ def huge(shape):
                              struct.pack('<qiii', 3, 1, 0, 99)), 'of type 99'),
         (linear()[0].replace(struct.pack('<Ii', V2, 0), struct.pack('<Ii', V2, 1)),
          'storage type 1'),
-        (linear()[0].replace(b'arg:a', b'ARG:a'), "'ARG': an array is named"),
+        (linear()[0].replace(b'arg:a', b'ARG:a'), "prefix 'ARG'; expected"),
         (linear()[0].replace(b'arg:b', b'arg:a'), '2 arrays have 1 names'),
     ],
 )  # fmt: skip
@@ -159,7 +159,7 @@ def test_hostile_archives(tmp_path, pack):
     names = (f'../../{PARAMS}', f'../../{SYMBOL}'), (f'/{PARAMS}', f'/{SYMBOL}')
     for pair in names:
         path = pack(dict(zip(pair, (params, symbol), strict=True)))
-        assert 'is no plain file inside of the archive' in refused(path)
+        assert 'is not a plain file inside the archive' in refused(path)
     (tmp_path / 'secret').write_bytes(params)
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
         path = pack({SYMBOL: symbol})
@@ -167,7 +167,7 @@ def test_hostile_archives(tmp_path, pack):
             info = tarfile.TarInfo(PARAMS)
             info.type, info.linkname = kind, str(tmp_path / 'secret')
             archive.addfile(info)
-        assert 'is no plain file inside of the archive' in refused(path)
+        assert 'is not a plain file inside the archive' in refused(path)
     compressed = pack({PARAMS: bytes(1 << 24), SYMBOL: symbol}, 'w:gz')
     assert 'cannot be read as an uncompressed tar archive' in refused(compressed)
 

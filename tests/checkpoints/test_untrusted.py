@@ -276,7 +276,7 @@ def test_the_digest_is_checked_where_it_is_given(folder):
     assert read_checkpoint(f'{path}#sha256={digest.upper()}')
     wrong = digest[:-1] + ('0' if digest[-1] != '0' else '1')
     refused(f'{path}#sha256={wrong}', digest, wrong, 'not the file that was published')
-    refused(f'{path}#sha256=12', "'12' is no SHA-256")
+    refused(f'{path}#sha256=12', "'12' is not a SHA-256")
 
     assert write_digest(str(path)) == digest
     beside = folder / 'file.pth.sha256'
@@ -285,7 +285,7 @@ def test_the_digest_is_checked_where_it_is_given(folder):
     beside.write_text(f'{wrong}  file.pth\n')
     refused(path, 'not the file that was published')
     beside.write_text('')
-    refused(path, 'is no SHA-256')
+    refused(path, 'is not a SHA-256')
 
 
 # ------------------------------------------------ every way that a checkpoint is loaded
