@@ -8,19 +8,19 @@ from mmengine import fileio
 
 from glore_mm.utils.errors import UserError, shorten
 
-# in the lists of the GloRe release: a number, the label, the path; no label behind it
+# a line of the GloRe release's lists: number, label, path, with no label after the path
 _RELEASED = re.compile(r'\d+\s+(?P<label>\d+)\s+(?P<path>(?!.*\s-?\d+$).*\D.*)')
 
 
 def read_lines(path: str, what: str) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers from 1.
+    """Return the non-blank lines of a text file with their line numbers from 1.
 
     Args:
         path (str): The file.
-        what (str): What it is, for messages.
+        what (str): What the file is, for messages.
 
     Raises:
-        UserError: There is no such file, or it is no text.
+        UserError: There is no such file, or it is not UTF-8 text.
     """
     try:
         text = fileio.get_text(path, encoding='utf-8-sig')
@@ -29,7 +29,7 @@ def read_lines(path: str, what: str) -> list[tuple[int, str]]:
     except OSError as error:
         raise UserError(
             f'no {what} at {path}: {error.strerror}. Put it there, or correct '
-            'data_root or its name in the config.'
+            'data_root or the file name in the config.'
         ) from error
     lines = [line.strip() for line in text.split('\n')]
     return [(number, line) for number, line in enumerate(lines, 1) if line]
@@ -38,19 +38,21 @@ def read_lines(path: str, what: str) -> list[tuple[int, str]]:
 def parse_annotations(
     path: str, what: str, numbers: tuple[str, ...], num_classes: int
 ) -> Iterator[tuple[str, str, dict[str, int]]]:
-    """The samples of a list: a path, which may hold spaces, and numbers in each line.
+    """Read the samples of a list with a path and some integers in each line.
 
-    A list of paths and labels may also be one of the GloRe release, with a number, the
-    label and the path in each line.
+    A path may contain spaces. If `numbers` is just 'label', a line may also have the
+    format of the GloRe release's lists: a number, the label and the path.
 
     Args:
         path (str): The list.
-        what (str): What it is, for messages.
-        numbers (tuple[str, ...]): What the numbers are; 'label' counts the classes.
-        num_classes (int): How many there are.
+        what (str): What the list is, for messages.
+        numbers (tuple[str, ...]): Names of the integers after the path. The one named
+            'label' must be a class index.
+        num_classes (int): Number of classes.
 
     Yields:
-        tuple: Where the sample stands, for messages; its path; its numbers by name.
+        tuple: File and line of the sample, for messages; its path; its integers by
+        name.
 
     Raises:
         UserError: The list is missing or empty, or a line is wrong.
@@ -83,61 +85,64 @@ def parse_annotations(
 def resolve_path(
     name: str, where: str, folder: str, data_root: str | None, outside_root: bool
 ) -> str:
-    """The file that a list names, which has to lie in the data root.
+    """Resolve a path from a list and check that it is inside the data root.
 
-    Links in there may lead elsewhere: they are of who owns the data.
+    Symbolic links inside the data root may point elsewhere: the owner of the data made
+    them.
 
     Args:
         name (str): The path in the list.
-        where (str): Where it stands there, for the message.
-        folder (str): What it is relative to.
-        data_root (str | None): Of the data set; what lies in `folder` is fine, too.
+        where (str): File and line of the list, for messages.
+        folder (str): Base folder of the path.
+        data_root (str | None): Root of the data set. Paths inside `folder` are allowed,
+            too.
         outside_root (bool): Whether the config allows other places.
 
     Returns:
-        str: The path of the file, which need not be there.
+        str: The path of the file, which may not exist.
 
     Raises:
-        UserError: It is elsewhere, or an address.
+        UserError: The path is outside the data root, or is a URL.
     """
     if '://' in name:
         raise UserError(
-            f'{where}: {shorten(name)} is an address; expected a path, for nothing is '
-            'downloaded. Fetch the file, and list where it is.'
+            f'{where}: {shorten(name)} is an address; expected a path, as nothing is '
+            'downloaded. Download the file and list its path.'
         )
     path = osp.join(folder, name)
     if outside_root or not (osp.isabs(name) or '..' in name.split('/')):
         return path
-    path = osp.normpath(path)  # behind a link, `..` would lead to where that points
+    # else `..` after a link would be relative to its target
+    path = osp.normpath(path)
     roots = [osp.abspath(root) for root in (data_root or folder, folder)]
     if not any(osp.commonpath([root, osp.abspath(path)]) == root for root in roots):
         raise UserError(
             f'{where}: {shorten(name)} leads outside {roots[0]}; expected a path in '
-            'it. Correct the list or, where you trust it, give the data set '
+            'it. Correct the list or, if you trust it, give the data set '
             'outside_root=True in the config.'
         )
     return path
 
 
 def read_class_names(classes: str | Sequence[str], data_root: str) -> tuple[str, ...]:
-    """The names of classes, as given or from a text file with one a line.
+    """Return class names, as given or from a text file with one name per line.
 
     Args:
         classes (str | Sequence[str]): The names, or the file, relative to `data_root`.
-        data_root (str): Of the data set.
+        data_root (str): Root of the data set.
 
     Raises:
-        UserError: There is no such file, it is empty, or a name stands there twice.
+        UserError: There is no such file, it is empty, or a name occurs twice.
     """
     where = 'classes'
     if isinstance(classes, str):
         where = osp.join(data_root, classes)
         classes = [line for _, line in read_lines(where, 'file of classes')]
         if not classes:
-            raise UserError(f'{where} is empty; expected one class a line')
+            raise UserError(f'{where} is empty; expected one class per line')
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
         raise UserError(
-            f'{where} has {", ".join(map(repr, twice))} more than once. Name each once.'
+            f'{where} has {", ".join(map(repr, twice))} more than once. List each once.'
         )
     return tuple(classes)

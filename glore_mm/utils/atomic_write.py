@@ -11,27 +11,28 @@ import numpy as np
 
 from glore_mm.utils.errors import UserError
 
-#: Names of files that are no text keep their bytes.
+#: File names with bytes that are not UTF-8 keep these bytes.
 _UTF8: Any = dict(encoding='utf-8', errors='surrogateescape')
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Name a file to write, which takes the place of `path` when the block has ended.
+    """Write a temporary file that replaces `path` at the end of the block.
 
-    By then it is on the disk: a crash, of the machine too, leaves one or the other. If
-    an error ends the block, the draft is removed and what was at `path` stays.
+    The temporary file is flushed to the disk before it replaces `path`. So after a
+    crash, even of the machine, `path` is either the old file or the complete new one.
+    If an error ends the block, the temporary file is removed and `path` stays as it is.
 
     Args:
-        path (str | os.PathLike): The file; its folder is made where there is none.
+        path (str | os.PathLike): The file. Its folder is created if it does not exist.
 
     Yields:
-        str: The draft, beside it.
+        str: The path of the temporary file, in the same folder.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
-    draft = f'{path}.{os.getpid()}.part'  # another process may write it, too
+    draft = f'{path}.{os.getpid()}.part'  # other processes may write the same file
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
@@ -47,10 +48,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def make_dir(path: str | os.PathLike[str]) -> None:
-    """Make a folder, and those above it, where there is none.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
-        UserError: It cannot be made.
+        UserError: The folder cannot be created.
     """
     try:
         os.makedirs(path, exist_ok=True)
@@ -61,12 +62,12 @@ def make_dir(path: str | os.PathLike[str]) -> None:
 def _unwritable(path: str | os.PathLike[str], error: OSError) -> UserError:
     return UserError(
         f'{path} cannot be written: {error.strerror or error}. Correct that, or give '
-        'another place.'
+        'another path.'
     )
 
 
 def _flush(path: str) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -75,12 +76,12 @@ def _flush(path: str) -> None:
 
 
 def write_json(path: str, records: list[dict[str, Any]]) -> None:
-    """Write records as a JSON list; the file appears when it is complete."""
+    """Write records as a JSON list, atomically."""
     write_text(path, json.dumps(records, indent=2))
 
 
 def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV under a header; the file appears when it is complete."""
+    """Write rows as CSV with a header, atomically."""
     with (
         atomic_write(path) as draft,
         open(draft, 'w', newline='', encoding='utf-8') as file,
@@ -91,13 +92,13 @@ def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text in UTF-8; the file appears when it is complete."""
+    """Write text in UTF-8, atomically."""
     with atomic_write(path) as draft, open(draft, 'w', **_UTF8) as file:
         file.write(text)
 
 
 def write_npz(path: str, **arrays: Any) -> None:
-    """Write arrays by name as a compressed .npz; it appears when it is complete."""
-    # savez adds .npz to a bare name
+    """Write named arrays as a compressed .npz, atomically."""
+    # a file object, as NumPy appends .npz to a path
     with atomic_write(path) as draft, open(draft, 'wb') as file:
         np.savez_compressed(file, **arrays)

@@ -1,8 +1,8 @@
-"""Cityscapes' own numbers for its classes.
+"""Label ids and train ids of Cityscapes.
 
-Label ids are what `*_labelIds.png` hold and what the benchmark server wants; train ids
-number the 19 classes that are scored, in the order below, as `*_labelTrainIds.png` do.
-Source: helpers/labels.py of https://github.com/mcordts/cityscapesScripts
+Label ids are the values in `*_labelIds.png`; the benchmark server takes them. Train ids
+are the values in `*_labelTrainIds.png`; they number the 19 scored classes in the order
+below. Source: helpers/labels.py of https://github.com/mcordts/cityscapesScripts
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ LABEL_IDS = {
     'motorcycle': 32,
     'bicycle': 33,
 }
-VOID = 255  # the train id of all that is not scored
+VOID = 255  # train id of all labels that are not scored
 
 #: Label id of each train id, uint8 (19,).
 LABEL_ID_OF_TRAIN_ID = np.array(list(LABEL_IDS.values()), np.uint8)

@@ -1,4 +1,4 @@
-"""The hardware that a process runs on, by name."""
+"""Names of the hardware that a process runs on."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ import torch
 
 
 def cpu_name() -> str:
-    """The model of the processor, as far as the system tells it."""
+    """Return the model name of the CPU, or its architecture if there is no name."""
     cpus = Path('/proc/cpuinfo')
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     models = [line for line in lines if line.startswith('model name')]
@@ -18,7 +18,7 @@ def cpu_name() -> str:
 
 
 def device_name() -> str:
-    """What this process computes on."""
+    """Return the device of this process: its GPU, or the CPU with its threads."""
     if torch.cuda.is_available():
         index = int(os.environ['LOCAL_RANK'])
         return f'cuda:{index} ({torch.cuda.get_device_name(index)})'

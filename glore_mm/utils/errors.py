@@ -1,22 +1,23 @@
-"""Errors that end a tool, and their messages."""
+"""Exceptions for users, and helpers for error messages."""
 
 import traceback
 from collections.abc import Iterable
 
-#: Exit status of a training that can be resumed: EX_TEMPFAIL of sysexits.h.
+#: Exit status of a training that was stopped and can be resumed: EX_TEMPFAIL of
+#: sysexits.h.
 EXIT_INTERRUPTED = 75
 
 
 class UserError(Exception):
-    """The user gave something wrong: a file, a folder, a config key.
+    """An error in the user's input: a file, a folder, a config key.
 
-    The message says what is wrong, where, and what to do; the tools print it alone,
+    The message says what is wrong, where, and what to do. The tools print the message
     without a traceback.
     """
 
 
 class AllRanksError(UserError):
-    """One that all processes of a run raise alike; the main process reports it."""
+    """A UserError that all processes of a run raise; the main process prints it."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -24,22 +25,22 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def shorten(text: str, shown: int = 100) -> str:
-    """Quote a text for a message; of a long one only the beginning."""
+    """Quote a text for a message; cut off a long text."""
     return repr(text if len(text) <= shown else f'{text[:shown]}…')
 
 
 def summarize_list(names: Iterable[object], shown: int = 5) -> str:
-    """The first few names of many, and how many more there are."""
+    """Join the first few names, and add the number of the others."""
     texts = list(map(str, names))
     more = f' and {len(texts) - shown} more' if len(texts) > shown else ''
     return ', '.join(texts[:shown]) + more
 
 
 def error_message(error: Exception) -> str:
-    """The message of an exception.
+    """Return the message of an exception.
 
-    A KeyError would quote it, and one from a data loader's worker starts with that
-    worker's traceback. Where there is none, the line of code stands in for it.
+    Removes the quotes of a KeyError and the worker's traceback of an exception from a
+    data loader. If there is no message, returns the exception's type and line of code.
     """
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     if text.startswith('Caught ') and 'Original Traceback' in text:
@@ -52,20 +53,20 @@ def error_message(error: Exception) -> str:
 
 
 def error_summary(error: Exception) -> str:
-    """The first line of the message; libraries append advice, or a trace."""
+    """Return the first line of the message, as libraries append advice or a trace."""
     return error_message(error).strip().partition('\n')[0]
 
 
 class UnreadableSampleError(UserError):
-    """A sample that cannot be used: its file is missing, damaged or too short."""
+    """The file of a sample is missing, damaged or too short."""
 
     @classmethod
     def of(
         cls, path: str, problem: str, advice: str = 'Fetch it again'
     ) -> 'UnreadableSampleError':
-        """The error for a file: what is wrong with it, and what can help."""
+        """Build the error from a file, its problem and an advice."""
         return cls(f'{path}: {problem}. {advice}.')
 
     def or_out_of(self, place: str) -> str:
-        """The message, with the advice to remove the sample from a place."""
+        """Return the message plus the advice to remove the sample from `place`."""
         return f'{str(self).removesuffix(".")}, or take it out of {place}.'

@@ -1,4 +1,4 @@
-"""The list file of a downloaded Kinetics split, from its annotations and its videos."""
+"""Write the list file of a downloaded Kinetics split."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ _SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
 
 def kinetics400_classes() -> tuple[str, ...]:
-    """The 400 names, in the order of their labels, as torchvision has them."""
+    """Return the 400 class names in the order of their labels, from torchvision."""
     from torchvision.models.video import R3D_18_Weights  # slow to import
 
     return tuple(R3D_18_Weights.KINETICS400_V1.meta['categories'])
@@ -26,24 +26,25 @@ def write_kinetics_list(
     output: str,
     classes: Sequence[str] | None = None,
 ) -> tuple[int, int]:
-    """Write one line `<path> <label>` for every annotated video that is there.
+    """Write a line `<path> <label>` for every annotated video that exists.
 
     Args:
         annotations (str): CSV file of Kinetics with the columns label, youtube_id,
             time_start and time_end.
-        videos (str): Folder of the videos, in sub-folders or not, named
-            `<youtube_id>_<start>_<end>` with six digits each. Paths in the list are
-            relative to it.
+        videos (str): Folder of the videos, with or without subfolders. Videos are named
+            `<youtube_id>_<start>_<end>`, the times with six digits each. The paths in
+            the list are relative to this folder.
         output (str): The list to write.
-        classes (Sequence[str], optional): Names of the classes in the order of their
-            labels. Default: those of Kinetics-400.
+        classes (Sequence[str], optional): Class names in the order of their labels.
+            Default: those of Kinetics-400.
 
     Returns:
-        tuple[int, int]: Videos listed, and annotated videos that are not there.
+        tuple[int, int]: Number of videos in the list, and of annotated videos that are
+        missing.
 
     Raises:
-        UserError: A file is missing or not as described, a label is none of `classes`,
-            no annotated video is there, or a line cannot hold the path of one.
+        UserError: The CSV file is missing or malformed, a label is not in `classes`, no
+            annotated video exists, or the path of a video does not fit into a line.
     """
     found = {
         Path(name).stem: Path(folder, name).relative_to(videos).as_posix()
@@ -66,7 +67,7 @@ def write_kinetics_list(
             ) from error
         except KeyError as error:
             raise UserError(
-                f'{annotations}, line {number}: {shorten(error.args[0])} is none of '
+                f'{annotations}, line {number}: {shorten(error.args[0])} is not one of '
                 f'the {len(labels)} classes'
             ) from error
         if stem not in found:
@@ -75,14 +76,14 @@ def write_kinetics_list(
         path = found[stem]
         if path.encode(errors='replace').decode().strip().partition('\n')[0] != path:
             raise UserError(
-                f'{videos}: {shorten(path)} cannot stand in a line of a list: it '
-                'begins with a space, or holds a line break or bytes that are no text. '
-                'Rename it.'
+                f'{videos}: {shorten(path)} cannot be written to a list: it begins '
+                'with a space, or has a line break or bytes that are not UTF-8. Rename '
+                'it.'
             )
         lines.append(f'{path} {label}\n')
     if not lines:
         raise UserError(
-            f'{videos} holds none of the {len(missing)} videos that {annotations} lists'
+            f'{videos} has none of the {len(missing)} videos that {annotations} lists'
             + (f'; expected names such as {missing[0]}.mp4' if missing else '')
         )
     write_text(output, ''.join(lines))
@@ -90,7 +91,7 @@ def write_kinetics_list(
 
 
 def _rows(annotations: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table that has the columns, each with the number of its line."""
+    """Read the rows of the CSV file with their line numbers."""
     try:
         with open(annotations, newline='', encoding='utf-8-sig') as file:
             reader = csv.DictReader(io.StringIO(file.read(), newline=''))
@@ -108,7 +109,7 @@ def _rows(annotations: str) -> Iterator[tuple[int, dict[str, str]]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        number = reader.reader.line_num  # DictReader's own is that of the last row
+        number = reader.reader.line_num  # DictReader.line_num is that of the last row
         raise UserError(
             f'{annotations}, line {number}, cannot be read as CSV: {error}'
         ) from error

@@ -1,4 +1,4 @@
-"""Files named on the command line: those to read, and those to write for each."""
+"""Input files from the command line, and the output files for each of them."""
 
 import glob
 import os
@@ -12,10 +12,10 @@ from glore_mm.utils.errors import UserError, summarize_list
 
 
 def list_files(folder: str) -> Iterator[str]:
-    """All files below a folder; links to folders are followed.
+    """Iterate over all files below a folder.
 
-    Hidden files and folders, and what macOS adds to archives (`__MACOSX`), are no data:
-    they are passed over. Links that lead back are followed once.
+    Follows links to folders, each folder once. Skips hidden files and folders, and
+    `__MACOSX`, which macOS adds to archives.
     """
     seen = set()
     for path, folders, names in os.walk(folder, followlinks=True):
@@ -27,26 +27,27 @@ def list_files(folder: str) -> Iterator[str]:
 
 
 def is_data(name: str) -> bool:
-    """Whether a name in a folder is neither hidden nor added by macOS."""
+    """Whether a file or folder name is neither hidden nor added by macOS."""
     return not name.startswith('.') and name != '__MACOSX'
 
 
 def expand_inputs(
     inputs: list[str], suffixes: tuple[str, ...], frame_suffixes: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    """Files named on the command line, directly, as a folder or as a glob pattern.
+    """Find the files that the command line gives as files, folders or glob patterns.
 
-    What a folder holds beside them is counted and named on stderr.
+    Reports the files of other kinds in a folder on stderr.
 
     Args:
         inputs (list[str]): Files, folders, patterns.
-        suffixes (tuple[str, ...]): What files of a folder must end with, lower case.
-        frame_suffixes (tuple[str, ...]): The same for images: where a folder holds no
-            other files, each folder of images in it is an input itself.
+        suffixes (tuple[str, ...]): Allowed endings of files in a folder, lower case.
+        frame_suffixes (tuple[str, ...]): Allowed endings of frames, lower case. If a
+            folder has no files with `suffixes`, each of its folders with frames is an
+            input.
 
     Returns:
-        dict[str, str]: The name of each file by its path, in the order given: relative
-        to the folder, or to the part of a pattern that names one.
+        dict[str, str]: Name of each file by its path, in the given order. Names are
+        relative to the folder, or to the folder before the first wildcard.
 
     Raises:
         UserError: An input matches no file.
@@ -65,8 +66,9 @@ def expand_inputs(
             found = sorted(filter(osp.isfile, glob.glob(name, recursive=True)))
         if not found:
             raise UserError(_no_file(name, suffixes))
-        for file in found:  # the folder of frames itself was given
+        for file in found:
             relative = osp.relpath(file, root or '.')
+            # '.': the input itself is a folder of frames
             files[file] = osp.basename(file) if relative == '.' else relative
     return files
 
@@ -86,11 +88,13 @@ def _report_left_out(files: list[str]) -> None:
 def _no_file(name: str, suffixes: tuple[str, ...]) -> str:
     if '://' in name:
         return (
-            f'{name} is an address; nothing is downloaded or streamed. Fetch it, and '
+            f'{name} is an address; nothing is downloaded or streamed. Download it and '
             'give the file.'
         )
     if name.isdigit():
-        return f'{name}: no such file. Cameras are not read; record to a file first.'
+        return (
+            f'{name}: no such file. Cameras are not supported; record to a file first.'
+        )
     return (
         f'{name}: no such file, no folder with files ending in {", ".join(suffixes)}, '
         'no pattern that matches any'
@@ -103,20 +107,20 @@ def output_files(
     names: Callable[[Path], list[str]],
     legend: str | None = None,
 ) -> dict[str, list[Path]]:
-    """The files to write for each input; nothing is written yet.
+    """Choose and check the files to write for each input; write nothing.
 
     Args:
         inputs (Mapping[str, str]): From `expand_inputs`.
-        out_dir (str): Where to write, in the folders that the inputs are in.
-        names (Callable): Gives the names of an input's files, or folders.
-        legend (str, optional): Name of a file that is written for all inputs.
+        out_dir (str): Where to write, with the subfolders of the inputs.
+        names (Callable): Returns the names of an input's output files or folders.
+        legend (str, optional): Name of a file that is written once for all inputs.
 
     Returns:
-        dict[str, list[Path]]: Files by input.
+        dict[str, list[Path]]: Output files by input.
 
     Raises:
-        UserError: A file would replace an input, the file of another, the legend or a
-            folder.
+        UserError: A file would overwrite an input, the output of another input, the
+            legend or a folder.
     """
     taken = {Path(path).resolve(): path for path in inputs}
 
@@ -124,13 +128,13 @@ def output_files(
         file = Path(out_dir, name)
         if file.resolve() in taken:
             raise UserError(
-                f'{what} would be written over {taken[file.resolve()]} ({file}). Give '
-                'another --out-dir, or the inputs one by one.'
+                f'{what} would overwrite {taken[file.resolve()]} ({file}). Give another '
+                '--out-dir, or the inputs one by one.'
             )
         if file.is_dir():
             raise UserError(
-                f'{what} would be written over {file}, which exists. Remove it, or '
-                'give another --out-dir.'
+                f'{what} would overwrite the folder {file}. Remove it, or give another '
+                '--out-dir.'
             )
         taken[file.resolve()] = what
         return file
@@ -145,12 +149,12 @@ def output_files(
 
 
 def relative_name(path: str, dataset: object) -> str:
-    """The name of a sample's file in its data set: with the folders there.
+    """Return the path of a sample's file relative to its data set.
 
     Args:
         path (str): The file.
-        dataset (Dataset): One of mmengine's; of several as one the names are relative
-            to the folder that holds all.
+        dataset (Dataset): A data set of mmengine. For concatenated data sets the result
+            is relative to their common folder.
     """
     roots = _data_roots(dataset)
     if len(getattr(dataset, 'datasets', ())) > 1 and roots:
@@ -163,7 +167,7 @@ def relative_name(path: str, dataset: object) -> str:
 
 
 def _data_roots(dataset: object) -> list[str]:
-    """The folders that the files of a data set are in, or of those that it wraps."""
+    """Return the folders with the files of a data set or of those that it wraps."""
     inner = getattr(dataset, 'datasets', None)
     if inner is None and hasattr(dataset, 'dataset'):
         inner = [dataset.dataset]

@@ -1,6 +1,6 @@
-"""Videos: opening them, reading their frames, copying them with changed frames.
+"""Open videos, read their frames, and copy them with changed frames.
 
-PyAV is imported when a video is opened: segmentation of images does without.
+PyAV is imported when a video is opened, so that images do not need it.
 """
 
 import os
@@ -22,35 +22,35 @@ from glore_mm.utils.errors import UnreadableSampleError, UserError, error_summar
 from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
 from glore_mm.utils.paths import is_data
 
-#: Endings of video files in a folder, lower case.
+#: File name endings of videos, lower case.
 VIDEO_SUFFIXES = (
     '.mp4', '.avi', '.mkv', '.webm', '.mov', '.wmv', '.flv', '.mpg', '.mpeg', '.ts',
     '.m4v', '.3gp', '.mts', '.m2ts', '.ogv',
 )  # fmt: skip
 _DIGITS = re.compile(r'(\d+)').split
-_TOLERANCE = 0.1  # s that a whole file may declare in excess, as some writers do
+_TOLERANCE = 0.1  # s; some encoders declare more than they wrote
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's name says that it is a video."""
+    """Whether a file name has the ending of a video."""
     return str(path).lower().endswith(VIDEO_SUFFIXES)
 
 
 class VideoReader:
-    """Decodes with PyAV, from the key frame before the first frame that is wanted.
+    """Decode a video with PyAV, from the key frame before the first requested frame.
 
     Attributes:
         path (str): The video file.
-        num_frames (int): Frames that are shown.
-        rate (Fraction): Frames a second; 0 where the file does not say.
-        fps (float): The same.
+        num_frames (int): Number of frames, without those that are not displayed.
+        rate (Fraction): Frames per second; 0 if the file does not specify it.
+        fps (float): `rate` as a float.
 
     Args:
         path (str): The video file.
 
     Raises:
-        ValueError: The file holds no video that PyAV can decode.
-        UnreadableSampleError: It is truncated.
+        ValueError: PyAV cannot decode a video in the file.
+        UnreadableSampleError: The file is truncated.
         UserError: PyAV is not installed.
     """
 
@@ -61,7 +61,7 @@ class VideoReader:
             if stream is None:
                 raise ValueError('there is no video in it')
             if stream.codec_context is None:
-                raise ValueError('it does not know the codec')
+                raise ValueError('the codec is unknown')
             demuxed = [
                 p for p in container.demux(stream) if p.dts is not None or p.size
             ]
@@ -72,25 +72,28 @@ class VideoReader:
                 if packet.size and not packet.is_discard
             ]
             self.rate = stream.average_rate or 0
-            stated = container.format.name != 'avi'  # whose times FFmpeg guesses
+            has_times = container.format.name != 'avi'  # FFmpeg guesses those of AVI
         self.fps = float(self.rate)
         self.num_frames = len(packets)
         times = {time for time, _ in packets}
-        self._index: dict[int | None, int] = {}  # of the frame that is shown at a time
-        if stated and None not in times and len(times) == len(packets):
+        self._index: dict[int | None, int] = {}  # frame index by presentation time
+        if has_times and None not in times and len(times) == len(packets):
             self._index = {time: index for index, time in enumerate(sorted(times))}
         self._keys = [t for t, is_key in packets if is_key and self._index]
-        self._matrix: tuple[float, ...] | None = None  # of a decoded frame
+        self._matrix: tuple[float, ...] | None = None  # display matrix, once decoded
 
     def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        """Frames by index, those that are wanted in ascending order and undamaged.
+        """Read frames by index, up to the first damaged one.
+
+        Args:
+            wanted (list[int]): Frame indices, ascending.
 
         Returns:
-            dict[int, np.ndarray]: Upright, uint8 (H, W, 3), RGB.
+            dict[int, np.ndarray]: Frames by index, upright, uint8 (H, W, 3), RGB.
         """
         before = [key for key in self._keys if self._index[key] <= wanted[0]]
         frames = self._read(wanted, max(before, default=None))
-        if len(frames) < len(wanted):  # not every file can be sought in
+        if len(frames) < len(wanted):  # seeking does not work in every file
             frames = self._read(wanted, None)
         return frames
 
@@ -104,64 +107,68 @@ class VideoReader:
         return frames
 
     def decode(self, start: int | None = None) -> Iterator[tuple[int, Any]]:
-        """Go through the frames up to the first that is damaged.
+        """Decode frames up to the first damaged one.
 
         Args:
-            start (int, optional): The time of the key frame to begin with, in the
-                file's units. Default: from the beginning.
+            start (int, optional): Presentation time of the first key frame, in the time
+                base of the stream. Default: the beginning.
 
         Yields:
-            tuple: The index of a frame, and the frame as PyAV has it.
+            tuple: Index of a frame, and the frame as an av.VideoFrame.
         """
         last = None
         with self._av.open(self.path) as container:
             stream = container.streams.best('video')
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {'err_detect': 'explode'}  # else it conceals
+            # else FFmpeg conceals errors
+            stream.codec_context.options = {'err_detect': 'explode'}
             try:
                 if start is not None:
                     container.seek(start, stream=stream)
                 for position, frame in enumerate(container.decode(stream)):
                     index = self._index.get(frame.pts) if self._index else position
                     if index is None or index < self._index.get(start, 0):
-                        continue  # its group of pictures begins before the key frame
+                        continue  # it depends on frames before the key frame
                     lost = last is not None and index != last + 1
                     if lost or frame.is_corrupt:
-                        break  # and those that follow are computed from it
+                        break  # later frames are predicted from this one
                     last = index
                     yield index, frame
             except self._av.FFmpegError:
                 pass
 
     def upright(self, frame: Any) -> np.ndarray:
-        """A frame of PyAV's as the file says that it is to be shown.
+        """Rotate and flip a frame as its display matrix specifies.
+
+        Args:
+            frame (av.VideoFrame): From `decode`.
 
         Returns:
             np.ndarray: uint8 (H, W, 3), RGB.
 
         Raises:
-            UnreadableSampleError: It is to be turned by no multiple of 90°.
+            UnreadableSampleError: The rotation is not a multiple of 90°.
         """
         # more threads do not help, and a forked worker could not end them
         image = frame.to_ndarray(format='rgb24', threads=1)
         if self._matrix is None:
             self._matrix = _display_matrix(frame)
-        # (x, y) is shown at (a x + c y, b x + d y); front cameras mirror
+        # (x, y) is displayed at (a x + c y, b x + d y); front cameras mirror
         a, b, c, d = self._matrix
-        slant = 0.01 * max(map(abs, self._matrix))  # what is less is rounding
-        if abs(b) <= slant >= abs(c):
+        tolerance = 0.01 * max(map(abs, self._matrix))  # for rounding
+        if abs(b) <= tolerance >= abs(c):
             return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-        if abs(a) <= slant >= abs(d):
+        if abs(a) <= tolerance >= abs(d):
             image = image.swapaxes(0, 1)
             return image[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-        problem = f'rotated by {frame.rotation}°, no multiple of 90°'
+        problem = f'rotated by {frame.rotation}°, not a multiple of 90°'
         raise UnreadableSampleError.of(self.path, problem, 'Re-encode it')
 
 
 class FrameFolder:
-    """The frames of a video as images in a folder, in the order of their names.
+    """The frames of a video as images in a folder, sorted by name.
 
-    Attributes: as of VideoReader; a folder does not say how fast it is shown.
+    Has the attributes of VideoReader; a folder has no frame rate.
 
     Args:
         path (str): The folder.
@@ -173,31 +180,31 @@ class FrameFolder:
         self.path = path
         names = filter(is_data, os.listdir(path))
         files = [n for n in names if n.lower().endswith(IMAGE_SUFFIXES)]
-        # frame_2 is before frame_10
+        # sort frame_2 before frame_10
         files.sort(key=lambda n: [int(x) if x.isdigit() else x for x in _DIGITS(n)])
         self._files = [osp.join(path, name) for name in files]
         self.num_frames = len(files)
 
     def read(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        """Frames by index."""
+        """Read frames by index."""
         return {i: np.asarray(read_image(self._files[i])) for i in wanted}
 
     def decode(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All frames with their indices."""
+        """Iterate over all frames with their indices."""
         return ((i, self.read([i])[i]) for i in range(self.num_frames))
 
     @staticmethod
     def upright(frame: np.ndarray) -> np.ndarray:
-        """The frame itself."""
+        """Return the frame as it is."""
         return frame
 
 
 def open_video(path: str) -> VideoReader | FrameFolder:
-    """Open a video file that is complete, or a folder of frames.
+    """Open a video file, or a folder of frames, and check that it is complete.
 
     Raises:
-        UnreadableSampleError: The file is missing, empty or truncated, or holds no
-            video that PyAV can decode.
+        UnreadableSampleError: The file is missing, empty or truncated, or PyAV cannot
+            decode it.
         UserError: PyAV is not installed.
     """
     if osp.isdir(path) and (frames := FrameFolder(path)).num_frames:
@@ -214,7 +221,7 @@ def open_video(path: str) -> VideoReader | FrameFolder:
             raise ValueError('there are no frames in it')
     except UserError:
         raise
-    except Exception as error:  # PyAV has one for each of FFmpeg's
+    except Exception as error:  # PyAV has one type for each FFmpeg error
         problem = f'PyAV cannot open it: {error_summary(error)}'
         raise UnreadableSampleError.of(path, problem) from error
     return video
@@ -223,19 +230,19 @@ def open_video(path: str) -> VideoReader | FrameFolder:
 def read_frames(
     video: VideoReader | FrameFolder, path: str, wanted: list[int]
 ) -> dict[int, np.ndarray]:
-    """Read frames of a video, all of them.
+    """Read frames of a video and check that none is missing.
 
     Args:
-        video (VideoReader): From `open_video`.
-        path (str): Its file.
-        wanted (list[int]): The indices, ascending.
+        video (VideoReader | FrameFolder): From `open_video`.
+        path (str): The file, for messages.
+        wanted (list[int]): Frame indices, ascending.
 
     Returns:
         dict[int, np.ndarray]: Frames by index, in that order, upright, uint8 (H, W, 3),
         RGB.
 
     Raises:
-        UnreadableSampleError: One is damaged.
+        UnreadableSampleError: A frame is damaged.
     """
     frames = video.read(wanted)
     for index in wanted:
@@ -245,16 +252,17 @@ def read_frames(
 
 
 def iter_frames(video: VideoReader | FrameFolder) -> Iterator[np.ndarray]:
-    """Go through all frames of a video, with a progress bar where a terminal is.
+    """Iterate over all frames of a video, with a progress bar in a terminal.
 
     Args:
-        video (VideoReader): From `open_video`.
+        video (VideoReader | FrameFolder): From `open_video`.
 
     Yields:
         np.ndarray: A frame, upright, uint8 (H, W, 3), RGB.
 
     Raises:
-        UnreadableSampleError: A frame is damaged, or turned by no multiple of 90°.
+        UnreadableSampleError: A frame is damaged, or its rotation is not a multiple of
+            90°.
     """
     shown, console = 0, Console(stderr=True)
     for _, frame in track(
@@ -274,28 +282,29 @@ def iter_frames(video: VideoReader | FrameFolder) -> Iterator[np.ndarray]:
 def map_video(
     source: str, target: str | Path, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Copy a video, less its sound, with every frame changed.
+    """Copy a video without its sound and change every frame.
 
     Args:
         source (str): The video.
-        target (str | Path): The copy, H.264 in MP4; it appears when it is complete.
-        change (Callable): Is given each frame in turn, uint8 (H, W, 3), RGB, and
-            returns what is written in its place.
+        target (str | Path): The copy, H.264 in MP4, written atomically.
+        change (Callable): Takes a frame, uint8 (H, W, 3), RGB, and returns the changed
+            one.
 
     Raises:
-        UnreadableSampleError: The source cannot be read, to its end.
+        UnreadableSampleError: The source cannot be read completely.
         UserError: PyAV is not installed.
     """
     video, av = open_video(source), _pyav()
     with atomic_write(target) as draft, av.open(draft, 'w', format='mp4') as copy:
         out = copy.add_stream('libx264', rate=video.rate or 25)
         out.pix_fmt = 'yuv420p'
-        # what FFmpeg makes of RGB; untold, players take large videos for BT.709
+        # FFmpeg converts RGB to BT.601; without this tag players assume BT.709 for
+        # large videos
         out.codec_context.colorspace = av.video.reformatter.Colorspace.ITU601
         for frame in iter_frames(video):
             image = Image.fromarray(change(frame))
             if not out.codec_context.is_open:
-                # H.264 in this form wants even sides
+                # yuv420p needs even sides
                 out.width, out.height = image.width & ~1, image.height & ~1
             image = image.crop((0, 0, out.width, out.height))
             copy.mux(out.encode(av.VideoFrame.from_image(image)))
@@ -303,13 +312,13 @@ def map_video(
 
 
 def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
-    """Refuse a file that holds less of the video than it declares.
+    """Check that a file has as many frames as its header declares.
 
-    MP4, MOV and AVI declare the number of frames, Matroska and WebM the duration, in a
-    tag that FFmpeg writes.
+    MP4, MOV and AVI declare the number of frames. Matroska and WebM declare the
+    duration, in a tag that FFmpeg writes.
 
     Raises:
-        UnreadableSampleError: It is truncated.
+        UnreadableSampleError: The file is truncated.
     """
     missing = stream.frames - len(packets)
     if missing > _TOLERANCE * (stream.average_rate or 25):
@@ -328,8 +337,8 @@ def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:
 
 
 def _display_matrix(frame: Any) -> tuple[float, ...]:
-    """How a frame of PyAV's is to be shown: a, b, c, d."""
-    # of a small copy: a frame that was asked for it is part of a reference cycle
+    """Return a, b, c, d of the frame's display matrix; the identity if it has none."""
+    # from a small copy, as reading side_data puts a frame into a reference cycle
     matrix = frame.reformat(16, 16, threads=1).side_data.get('DISPLAYMATRIX')
     if matrix is None:
         return 1.0, 0.0, 0.0, 1.0
@@ -351,17 +360,17 @@ def _pyav() -> ModuleType:
 
 
 def sample_frames(path: str, count: int) -> list[np.ndarray]:
-    """Read frames of a video, evenly chosen: so many, or all where there are fewer.
+    """Read evenly spaced frames of a video.
 
     Args:
         path (str): The file.
-        count (int): How many.
+        count (int): Number of frames; a shorter video gives all of its frames.
 
     Returns:
         list[np.ndarray]: Upright, uint8 (H, W, 3), RGB.
 
     Raises:
-        UnreadableSampleError: The file holds no video, or a frame is damaged.
+        UnreadableSampleError: The file has no video, or a frame is damaged.
         UserError: PyAV is not installed.
     """
     video = open_video(path)

@@ -535,9 +535,9 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
     shutil.copy(image, tmp_path / 'x.png')
     Image.open(image).save(tmp_path / 'x_overlay.jpg')
     for inputs, out, text in (
-        (['a/x.png', 'x_overlay.jpg'], '.', 'over x_overlay.jpg'),
+        (['a/x.png', 'x_overlay.jpg'], '.', 'would overwrite x_overlay.jpg'),
         (['a/x.png'], 'a', 'the result of a/x.png would overwrite a/x.png'),
-        (['a', 'b'], 'out', 'over the result of a/x.png'),
+        (['a', 'b'], 'out', 'would overwrite the result of a/x.png'),
     ):
         done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
                     *options(mini), cwd=tmp_path, check=False)  # fmt: skip
@@ -552,7 +552,7 @@ def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
         (tmp_path / name).touch()
     cfg = Config(dict(default_scope='mmseg'))
     for path, text in (
-        (str(clip), f'over {tmp_path}/drive, which exists'),
+        (str(clip), f'would overwrite the folder {tmp_path}/drive'),
         (f'{tmp_path}/legend.jpg', 'legend.jpg would overwrite the legend'),
         (f'{tmp_path}/legend.png', f'the legend would overwrite the folder {tmp_path}'),
     ):

@@ -6,6 +6,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from street_data import PIPELINE, cityscapes, first, save
 
+import glore_mm.seg  # noqa: F401  registers the data sets and transforms
 from glore_mm.utils.errors import UserError
 
 

@@ -67,10 +67,10 @@ def test_classes_are_400_in_alphabetical_order():
         (CSV + 'x' * 200_000, 'odd.csv, line 6, cannot be read as CSV: field larger'),
         (
             CSV.replace('abs', '"two\nlines",x,0,1\nabs'),
-            r'line 5: .two\\nlines. is none',
+            r'line 5: .two\\nlines. is not one',
         ),
-        (CSV.splitlines()[0], 'holds none of the 0 videos'),
-        (CSV.replace('testifying', 'flying'), "line 2: 'flying' is none of the 400"),
+        (CSV.splitlines()[0], 'has none of the 0 videos'),
+        (CSV.replace('testifying', 'flying'), "line 2: 'flying' is not one of the 400"),
         (CSV.replace('20.0', 'soon'), 'line 3: expected a label, an id and two times'),
         (CSV + 'abseiling,x\n', 'line 6: expected a label, an id and two times'),
     ],
@@ -90,7 +90,7 @@ def test_a_path_that_no_line_can_hold(videos, folder):
     path = videos / 'videos' / os.fsdecode(folder)
     path.mkdir()
     (videos / 'videos' / name).rename(path / name)
-    with pytest.raises(UserError, match='---QUu.* cannot stand in a line of a list'):
+    with pytest.raises(UserError, match='---QUu.* cannot be written to a list'):
         write_kinetics_list(
             str(videos / 'train.csv'), str(videos / 'videos'), str(videos / 'out.txt')
         )
@@ -98,7 +98,7 @@ def test_a_path_that_no_line_can_hold(videos, folder):
 
 def test_no_video_there(videos):
     with pytest.raises(
-        UserError, match=r'holds none of the 4 videos.*C4vJs_000084_000094.mp4'
+        UserError, match=r'has none of the 4 videos.*C4vJs_000084_000094.mp4'
     ):
         write_kinetics_list(
             str(videos / 'train.csv'), str(videos / 'nowhere'), str(videos / 'out.txt')

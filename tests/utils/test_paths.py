@@ -59,7 +59,7 @@ def test_folders_of_frames_are_inputs(tmp_path):
     [
         ('none', 'none: no such file, no folder with files ending in .png, no'),
         ('rtsp://host/camera', 'is an address; nothing is downloaded or streamed'),
-        ('0', 'Cameras are not read; record to a file first'),
+        ('0', 'Cameras are not supported; record to a file first'),
     ],
 )
 def test_what_is_no_input(name, message):
