@@ -1,9 +1,9 @@
-# Context modules on photographs, from scratch. One recipe for all, that of the plain
-# network; no variant was tuned.
+# Context modules on CamVid, trained from scratch. All variants use the recipe of the
+# plain network; no variant was tuned.
 _base_ = '../seg/fcn_r18-d16_camvid.py'
 
 metric = 'mIoU'
-# what training ends with is tested once, by the ablation
+# no validation: the ablation tests the final network once
 val_cfg, val_dataloader, val_evaluator = None, None, None
 default_hooks = dict(checkpoint=dict(save_best=None, save_optimizer=False))
 variants = dict(

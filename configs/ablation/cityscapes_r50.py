@@ -8,7 +8,7 @@ glore = dict(normalize=True, norm_cfg=_base_.norm_cfg)
 non_local = dict(type='NonLocal2d', reduction=2, norm_cfg=_base_.norm_cfg)
 variants = {
     'plain': dict(),
-    # a convolution more; no step is smaller, and the units in the head cost less
+    # one more convolution, the smallest step; it costs more than a unit in the head
     'deeper': dict(model=dict(decode_head=dict(num_convs=3))),
     'glore_head': dict(model=dict(decode_head=dict(type='GloReHead'))),
     'non_local_head': dict(model=dict(decode_head=dict(type='NLHead'))),

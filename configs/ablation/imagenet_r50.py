@@ -1,10 +1,10 @@
-# Where units help, and whether what they replace would do: the pre-activation
-# ResNet-50 of the GloRe release on ImageNet.
+# Placement of units, compared with deeper networks and Non-local blocks: the
+# pre-activation ResNet-50 of the GloRe release on ImageNet.
 _base_ = '../cls/plain_r50_imagenet.py'
 
 metric = 'accuracy/top1'
 backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)
-glore = dict(pre_act=True)  # the form of the release's ImageNet networks
+glore = dict(pre_act=True)  # the variant in the release's ImageNet networks
 non_local = dict(
     type='NonLocal2d',
     reduction=2,
@@ -14,7 +14,7 @@ non_local = dict(
 )
 variants = {
     'plain': dict(),
-    # as many operations as (0, 3), and a few more
+    # slightly more operations than (0, 3)
     'deeper': dict(model=dict(backbone=dict(stage_blocks=(3, 4, 12, 3)))),
     **{
         name: dict(model=dict(backbone=dict(backbone, unit=unit, placement=placement)))

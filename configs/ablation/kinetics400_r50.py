@@ -1,8 +1,9 @@
-# Where units help, and whether what they replace would do: the 3D ResNet-50 of the
-# GloRe release on Kinetics-400.
+# Placement of units, compared with deeper networks and Non-local blocks: the 3D
+# ResNet-50 of the GloRe release on Kinetics-400.
 _base_ = '../video/plain_r50_8x8_kinetics400.py'
 
 metric = 'acc/top1'
+metric_limit = 1
 backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)
 non_local = dict(
     type='NonLocal3d',
@@ -13,7 +14,7 @@ non_local = dict(
 )
 variants = {
     'plain': dict(),
-    # as many operations as (2, 3), and a few more
+    # slightly more operations than (2, 3)
     'deeper': dict(model=dict(backbone=dict(stage_blocks=(3, 6, 8, 3)))),
     **{
         name: dict(model=dict(backbone=dict(backbone, unit=unit, placement=placement)))

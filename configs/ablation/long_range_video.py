@@ -1,4 +1,4 @@
-# long_range.py in time: the class of a clip's end depends on its first frames.
+# long_range.py for time: the class at the end of a clip depends on its first frames.
 _base_ = [
     '../_base_/models/plain_r50_3d.py',
     '../_base_/datasets/long_range_clips.py',
@@ -32,12 +32,13 @@ default_hooks = dict(
 )
 
 metric = 'acc'
+solved_at = 99  # runs either solve the task or stay near chance
 narrow = dict(type='PreActResNet3d', base_channels=16, stage_blocks=(1, 1, 1, 1))
-glore = dict(num_nodes=16)  # for there are few positions
+glore = dict(num_nodes=16)  # few, as there are few positions
 non_local = dict(type='NonLocal3d', reduction=2, norm_cfg=dict(type='BN3d'))
 variants = {
     'plain': dict(),
-    # more operations than any other of these
+    # more operations than any other variant
     'deeper': dict(model=dict(backbone=dict(stage_blocks=(1, 1, 3, 1)))),
     **{
         name: dict(

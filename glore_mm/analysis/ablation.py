@@ -1,21 +1,28 @@
-"""What the runs of an ablation say: a table, and which gains are significant."""
+"""The table of an ablation: results by variant, significance of differences."""
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from glore_mm.analysis.significance import Difference, holm, mean_interval, paired_seeds
+from glore_mm.analysis.significance import (
+    CONFIDENCE,
+    Difference,
+    holm,
+    mean_interval,
+    paired_seeds,
+)
 from glore_mm.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one variant, finished and tested.
+    """A training of a variant, finished and tested.
 
     Attributes:
         variant (str): Its name in the ablation.
@@ -43,23 +50,42 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Solved:
+    """How many runs of a variant solved the task.
+
+    Attributes:
+        count (int): Runs whose metric reached the threshold.
+        low (float): Lower end of the share's exact (Clopper-Pearson) 95 % interval.
+        high (float): Upper end.
+        p (float): Of Fisher's exact test against the baseline; NaN of the baseline.
+    """
+
+    count: int
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
 class Row:
-    """What the runs of one variant say.
+    """The results of one variant.
 
     Attributes:
         variant (str): Its name.
-        seeds (list[int]): Those that finished.
-        values (list[float]): The metric of each.
-        mean (float): Over them.
+        seeds (list[int]): Seeds of the finished runs.
+        values (list[float]): The metric of each run.
+        mean (float): Mean over the runs.
         std (float): Standard deviation, with n − 1; NaN of a single run.
         low (float): Lower end of the mean's 95 % interval.
         high (float): Upper end.
         difference (Difference | None): To the baseline, paired by seed; None of the
             baseline itself, and where too few seeds are shared.
-        p_holm (float): The difference's p value, corrected for the number of variants.
+        solved (Solved | None): In the place of `difference`, where the ablation has a
+            threshold.
+        p_holm (float): The p value, corrected for the number of variants.
         parameters (int): Of the network.
         macs (int): For one input.
-        seconds (float): Of a training, the mean.
+        seconds (float): Mean duration of a training.
     """
 
     variant: str
@@ -70,6 +96,7 @@ class Row:
     low: float
     high: float
     difference: Difference | None
+    solved: Solved | None
     p_holm: float
     parameters: int
     macs: int
@@ -78,34 +105,47 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """An ablation's table.
+    """The table of an ablation.
 
     Attributes:
-        metric (str): What was compared.
+        metric (str): Name of the compared metric.
+        limit (float): The largest value that the metric can have.
+        solved_at (float | None): Value from which on a run has solved the task.
         baseline (str): The variant that the others are compared to.
         rows (list[Row]): One for each variant with a finished run.
         notes (list[str]): What the table leaves out, and why.
     """
 
     metric: str
+    limit: float
+    solved_at: float | None
     baseline: str
     rows: list[Row]
     notes: list[str]
 
 
 def summarize(
-    runs: Iterable[Run], variants: Sequence[str], metric: str, test: str = 't'
+    runs: Iterable[Run],
+    variants: Sequence[str],
+    metric: str,
+    test: str = 't',
+    limit: float = 100,
+    solved_at: float | None = None,
 ) -> Summary:
-    """Sum up an ablation.
+    """Summarize the finished runs of an ablation.
 
     Args:
-        runs (Iterable[Run]): The finished ones.
+        runs (Iterable[Run]): The finished runs.
         variants (Sequence[str]): In the order of the table; the first is the baseline.
-        metric (str): One of those that the runs' tests measured.
+        metric (str): One of the metrics that the tests measured.
         test (str): As for `paired_seeds`. Default: 't'.
+        limit (float): The metric lies between 0 and this; intervals are clipped to it.
+            Default: 100.
+        solved_at (float, optional): Count the runs that reach this value, and compare
+            the counts, not the means: for a task that runs either solve or do not.
 
     Returns:
-        Summary: Without the variants of which no run has finished.
+        Summary: Without the variants that have no finished run.
 
     Raises:
         UserError: A run has no such metric.
@@ -122,23 +162,16 @@ def summarize(
         name: {seed: own[seed].metrics[metric] for seed in sorted(own)}
         for name, own in runs_of.items()
     }
-
     differences: dict[str, Difference | None] = {}
-    notes = []
-    base = scores[variants[0]]
-    for name in variants[1:]:
-        shared = sorted(base.keys() & scores[name].keys())
-        try:
-            differences[name] = paired_seeds(
-                [base[seed] for seed in shared],
-                [scores[name][seed] for seed in shared],
-                test,
-            )
-        except UserError as error:
-            differences[name] = None
-            notes.append(f'{name}: {error}')
-    p_values = [d.p if d else math.nan for d in differences.values()]
-    corrected = dict(zip(differences, holm(p_values).tolist(), strict=True))
+    solved: dict[str, Solved] = {}
+    notes: list[str] = []
+    if solved_at is None:
+        differences, notes = _differences(scores, variants, test, limit)
+        p_values = {n: d.p if d else math.nan for n, d in differences.items()}
+    else:
+        solved = _count_solved(scores, variants[0], solved_at)
+        p_values = {name: each.p for name, each in solved.items()}
+    corrected = dict(zip(p_values, holm([*p_values.values()]).tolist(), strict=True))
 
     rows = []
     for name in variants:
@@ -146,7 +179,7 @@ def summarize(
         if not own:
             notes.append(f'{name}: no run has finished')
             continue
-        low, high = mean_interval(values)
+        low, high = (float(np.clip(end, 0, limit)) for end in mean_interval(values))
         rows.append(
             Row(
                 variant=name,
@@ -157,20 +190,76 @@ def summarize(
                 low=low,
                 high=high,
                 difference=differences.get(name),
+                solved=solved.get(name),
                 p_holm=corrected.get(name, math.nan),
                 parameters=own[0].parameters,
                 macs=own[0].macs,
                 seconds=float(np.mean([run.seconds for run in own])),
             )
         )
-    return Summary(metric, variants[0], rows, notes)
+    return Summary(metric, limit, solved_at, variants[0], rows, notes)
+
+
+def _differences(
+    scores: Mapping[str, Mapping[int, float]],
+    variants: Sequence[str],
+    test: str,
+    limit: float,
+) -> tuple[dict[str, Difference | None], list[str]]:
+    """Compare each variant to the first, paired by seed; with notes on the others."""
+    found: dict[str, Difference | None] = {}
+    notes = []
+    base = scores[variants[0]]
+    for name in variants[1:]:
+        shared = sorted(base.keys() & scores[name].keys())
+        try:
+            gain = paired_seeds(
+                [base[seed] for seed in shared],
+                [scores[name][seed] for seed in shared],
+                test,
+            )
+            low, high = (
+                float(np.clip(e, -limit, limit)) for e in (gain.low, gain.high)
+            )
+            found[name] = replace(gain, low=low, high=high)
+        except UserError as error:
+            found[name] = None
+            notes.append(f'{name}: {error}')
+    return found, notes
+
+
+def _count_solved(
+    scores: Mapping[str, Mapping[int, float]], baseline: str, solved_at: float
+) -> dict[str, Solved]:
+    """Count the runs of each variant that reach a value; compare to the baseline."""
+    counts = {
+        name: (sum(value >= solved_at for value in own.values()), len(own))
+        for name, own in scores.items()
+        if own
+    }
+    found = {}
+    for name, (count, runs) in counts.items():
+        interval = stats.binomtest(count, runs).proportion_ci(CONFIDENCE, 'exact')
+        p = math.nan
+        if name != baseline and baseline in counts:
+            table = [[k, n - k] for k, n in (counts[baseline], (count, runs))]
+            p = float(stats.fisher_exact(table).pvalue)
+        found[name] = Solved(count, float(interval.low), float(interval.high), p)
+    return found
 
 
 def markdown(summary: Summary) -> str:
-    """The table for people."""
+    """The table as Markdown."""
+    make = _mean_table if summary.solved_at is None else _solved_table
+    lines = make(summary)
+    lines += ['', *summary.notes] if summary.notes else []
+    return '\n'.join(lines) + '\n'
+
+
+def _mean_table(summary: Summary) -> list[str]:
     metric, base = summary.metric, summary.baseline
     lines = [
-        f'| variant | runs | {metric} | 95 % interval | least to most | less {base} '
+        f'| variant | runs | {metric} | 95 % interval | least to most | minus {base} '
         '| 95 % interval | p | p, Holm | parameters | GMACs | training |',
         '|---|---|---|---|---|---|---|---|---|---|---|---|',
     ]
@@ -187,22 +276,49 @@ def markdown(summary: Summary) -> str:
             f'| {row.variant} | {len(row.seeds)} | {row.mean:.2f}{spread} '
             f'| {_interval(row.low, row.high, ".2f")} '
             f'| {_interval(min(row.values), max(row.values), ".2f")} {compared}'
-            f'| {row.parameters:,} | {row.macs / 1e9:.3f} | {row.seconds:.0f} s |'
+            f'{_cost(row)}'
         )
     tests = dict.fromkeys(r.difference.test for r in summary.rows if r.difference)
     if tests:
         lines += [
             '',
-            f'± standard deviation over seeds. p: {", ".join(tests)}.',
-            "Intervals are Student's. Of few and scattered runs they reach beyond",
-            'what the metric can be; of runs that are all equal they have no width.',
+            f'± standard deviation over seeds. p: {", ".join(tests)}. Intervals are t',
+            f'intervals, clipped to 0 to {summary.limit:g}; of equal runs they have no '
+            'width.',
         ]
-    lines += ['', *summary.notes] if summary.notes else []
-    return '\n'.join(lines) + '\n'
+    return lines
+
+
+def _solved_table(summary: Summary) -> list[str]:
+    lines = [
+        f'| variant | solved | 95 % interval | {summary.metric} of each run | p '
+        '| p, Holm | parameters | GMACs | training |',
+        '|---|---|---|---|---|---|---|---|---|',
+    ]
+    for row in summary.rows:
+        assert row.solved
+        values = ', '.join(f'{value:.1f}' for value in sorted(row.values))
+        p = [f'{p:.3g}' if math.isfinite(p) else '' for p in (row.solved.p, row.p_holm)]
+        lines.append(
+            f'| {row.variant} | {row.solved.count} of {len(row.seeds)} '
+            f'| {100 * row.solved.low:.0f} to {100 * row.solved.high:.0f} % | {values} '
+            f'| {" | ".join(p)} {_cost(row)}'
+        )
+    return [
+        *lines,
+        '',
+        f'Solved: {summary.metric} of {summary.solved_at:g} or more, with the exact',
+        f"(Clopper-Pearson) interval of the share. p: Fisher's exact test against "
+        f'{summary.baseline}.',
+    ]
+
+
+def _cost(row: Row) -> str:
+    return f'| {row.parameters:,} | {row.macs / 1e9:.3f} | {row.seconds:.0f} s |'
 
 
 def as_csv(summary: Summary) -> str:
-    """The table for spreadsheets, a column for every number."""
+    """The table as CSV, a column for every number."""
     file = io.StringIO()
     records = [
         {
@@ -218,7 +334,7 @@ def as_csv(summary: Summary) -> str:
 
 
 def as_record(summary: Summary) -> dict[str, Any]:
-    """The table for programs; what is not known is None."""
+    """The table as a record for JSON; an unknown value is None."""
     rows = [
         {key: _plain(value) for key, value in _flat(row).items()}
         for row in summary.rows
@@ -232,12 +348,14 @@ def as_record(summary: Summary) -> dict[str, Any]:
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    """A row with its difference's numbers beside its own."""
+    """A row with the numbers of its comparison beside its own."""
     values = asdict(row)
     difference = values.pop('difference') or {}
+    solved = values.pop('solved') or {}
     names = ('value', 'low', 'high', 'p', 'smallest_p', 'test', 'count')
-    compared = {f'difference_{name}': difference.get(name) for name in names}
-    return values | compared
+    values |= {f'difference_{name}': difference.get(name) for name in names}
+    names = ('count', 'low', 'high', 'p')
+    return values | {f'solved_{name}': solved.get(name) for name in names}
 
 
 def _plain(value: object) -> object:

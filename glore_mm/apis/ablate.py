@@ -1,4 +1,4 @@
-"""Training the variants of one config with several seeds, and what comes of it."""
+"""Train the variants of a config with several seeds and compare their results."""
 
 import copy
 import hashlib
@@ -45,7 +45,7 @@ from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.device import device_name
 from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
 
-#: Trains one variant with one seed; raises where that fails.
+#: Trains one variant with one seed; raises an exception if that fails.
 Worker = Callable[[str, int], None]
 
 _running: set[subprocess.Popen[str]] = set()
@@ -53,49 +53,53 @@ _running: set[subprocess.Popen[str]] = set()
 
 @dataclass(frozen=True)
 class Ablation:
-    """Variants of one config, and where their runs are kept.
+    """Variants of one config, and the folder of their results.
 
     Attributes:
-        cfg (Config): What the variants have in common.
-        variants (dict[str, dict]): Overrides of it by the variant's name; the first is
-            the baseline.
-        metric (str): What is compared.
+        cfg (Config): The config that the variants share.
+        variants (dict[str, dict]): Overrides of config keys by variant name. The first
+            variant is the baseline.
+        metric (str): Name of the metric to compare.
         out (Path): Folder of the finished runs and the table.
+        limit (float): Largest value that the metric can have.
+        solved_at (float, optional): Value from which on a run has solved the task.
     """
 
     cfg: Config
     variants: dict[str, dict[str, Any]]
     metric: str
     out: Path
+    limit: float = 100
+    solved_at: float | None = None
 
     def config(self, variant: str, seed: int = 0) -> Config:
-        """The config of a run."""
+        """Return the config of a run."""
         cfg = copy.deepcopy(self.cfg)
         cfg.merge_from_dict(copy.deepcopy(self.variants[variant]))
         cfg.work_dir = os.path.join(self.cfg.work_dir, variant, f'seed{seed}')
         return cfg
 
     def cost(self, variant: str) -> Cost:
-        """What a variant's network costs.
+        """Count parameters and operations of a variant's network.
 
         Raises:
-            UserError: It cannot be built, or does not run.
+            UserError: The network cannot be built or run.
         """
         cfg = self.config(variant)
         try:
             return count_flops(build_model(cfg), **example_inputs(cfg))
-        except Exception as error:  # of whichever layer it is that does not fit
+        except Exception as error:  # any layer may raise any type
             raise UserError(f'variant {variant!r}: {error_message(error)}') from error
 
     def file(self, variant: str, seed: int) -> Path:
-        """Where a run is kept when it has finished."""
+        """Return the path of the file that a finished run is written to."""
         return self.out / 'runs' / f'{variant}_seed{seed}.json'
 
     def finished(self) -> dict[tuple[str, int], Run]:
-        """The runs that have finished, by variant and seed.
+        """Read the finished runs, by variant and seed.
 
         Raises:
-            UserError: A file is damaged, or is of another run, config or data set.
+            UserError: A file is damaged or belongs to another run, config or data set.
         """
         names = [file.name for file in self.out.glob('runs/*.json')]
         return {
@@ -106,32 +110,34 @@ class Ablation:
         }
 
     def run(self, variant: str, seed: int) -> Run:
-        """A run that has finished; errors are those of `finished`."""
+        """Read a finished run; raises the same errors as `finished`."""
         file = self.file(variant, seed)
         try:
             run = Run(**json.loads(file.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise UserError(
-                f'{file} cannot be read as a finished run: {error}. Remove it, '
-                'and it is trained again.'
+                f'{file} cannot be read as a finished run: {error}. Remove it to train '
+                'the run again.'
             ) from error
-        of_which = ''
+        found = ''
         if (run.variant, run.seed) != (variant, seed):
-            of_which = f'{run.variant!r}, seed {run.seed}'
+            found = f'{run.variant!r}, seed {run.seed}'
         elif run.config != _digest(self.config(variant)):
-            of_which = f'another config than {variant!r} of {self.cfg.filename} now is'
+            found = (
+                f'another config than the present {variant!r} of {self.cfg.filename}'
+            )
         elif self.data and run.data and self.data != run.data:
-            of_which = f'data written with {run.data}, not with {self.data}'
-        if of_which:
+            found = f'data written with {run.data}, not with {self.data}'
+        if found:
             raise UserError(
-                f'{file} is of {of_which}. Remove it, or give another --work-dir or '
+                f'{file} is from {found}. Remove it, or give another --work-dir or '
                 '--out.'
             )
         return run
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the data set was generated with; empty of other data."""
+        """Arguments that generated the data set; empty if it is not a generated one."""
         root = self.cfg.get('data_root')
         return read_record(root) if root else {}
 
@@ -144,44 +150,57 @@ def read_ablation(
 ) -> Ablation:
     """Read a config with `variants` and `metric`.
 
+    Optional keys are `metric_limit`, the largest value that the metric can have, 100 by
+    default, and `solved_at`: runs that reach this value are counted as solved, and the
+    counts are compared, not the means.
+
     Args:
         path (str): The config file.
         options (Mapping | Sequence[str], optional): Keys to override in all variants,
-            as for `load_config`; none that one of them has a value of its own for.
-        work_dir (str, optional): For logs and checkpoints. Default: as for
+            as for `load_config`. Keys that a variant overrides are not allowed.
+        work_dir (str, optional): Folder of logs and checkpoints. Default: as for
             `load_config`.
-        out (str, optional): For finished runs and the table. Default: `work_dir`.
+        out (str, optional): Folder of finished runs and the table. Default: `work_dir`.
 
     Raises:
-        UserError: It is none.
+        UserError: The config has no valid `variants` or `metric`, a limit or threshold
+            is not a number, or an option overrides a key of a variant.
     """
     cfg = load_config(path, options, work_dir)
     overridden = [option.partition('=')[0] for option in options or ()]
     variants, metric = cfg.pop('variants', None), cfg.pop('metric', None)
     if not isinstance(variants, ConfigDict) or not variants:
         raise UserError(
-            f'{path}: variants must give each variant, by its name, the keys in which '
-            'it differs: variants = dict(plain=dict(), glore=dict(model=…)); '
+            f'{path}: variants must be a dict with the overridden keys of each variant '
+            'by its name: variants = dict(plain=dict(), glore=dict(model=…)); '
             f'got {variants!r}'
         )
     for name, overrides in variants.items():
         if not re.fullmatch(r'\w[\w.+-]*', name) or not isinstance(overrides, Mapping):
             raise UserError(
-                f'{path}: variants has {name!r}: {overrides!r}. A name must be of '
-                'letters, digits and . _ + -, its value a dict of config keys.'
+                f'{path}: variants has {name!r}: {overrides!r}. A name must consist of '
+                'letters, digits and . _ + -, and its value must be a dict of config '
+                'keys.'
             )
-        for key, own in product(overridden, _replaced(overrides)):
+        for key, own in product(overridden, _override_keys(overrides)):
             if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
                 raise UserError(
-                    f'--cfg-options {key}: variant {name!r} of {path} has its own '
-                    f'{own}, which this would not change, or not alike in all '
-                    'variants. Write it into a config of your own.'
+                    f'--cfg-options {key}: variant {name!r} of {path} overrides {own}, '
+                    'so this option would not have the same effect in all variants. '
+                    'Write it into a config of your own.'
                 )
     if not isinstance(metric, str):
         raise UserError(
-            f"{path}: metric must name what is compared, such as 'mIoU'; got {metric!r}"
+            f'{path}: metric must be the name of the metric to compare, such as '
+            f"'mIoU'; got {metric!r}"
         )
-    return Ablation(cfg, variants.to_dict(), metric, Path(out or cfg.work_dir))
+    limit, solved_at = cfg.pop('metric_limit', 100), cfg.pop('solved_at', None)
+    for key, value in (('metric_limit', limit), ('solved_at', solved_at)):
+        if not isinstance(value, int | float | None):
+            raise UserError(f'{path}: {key} must be a number, got {value!r}')
+    return Ablation(
+        cfg, variants.to_dict(), metric, Path(out or cfg.work_dir), limit, solved_at
+    )
 
 
 def ablate(
@@ -190,19 +209,20 @@ def ablate(
     workers: Sequence[Worker] = (),
     test: str = 't',
 ) -> Summary:
-    """Train what has not finished yet, and write the table anew with each run.
+    """Train the runs that have not finished, and update the table after each.
 
     Args:
         ablation (Ablation): From `read_ablation`.
-        seeds (Sequence[int]): Each variant is trained with each.
-        workers (Sequence[Worker]): Run at the same time. Default: this process alone.
-        test (str): As for `paired_seeds`.
+        seeds (Sequence[int]): Seeds to train each variant with.
+        workers (Sequence[Worker]): Workers that run in parallel. Default: this process.
+        test (str): Significance test, as for `paired_seeds`.
 
     Returns:
         Summary: The table.
 
     Raises:
-        UserError: The ablation is wrong, or, after all others have ended, a run failed.
+        UserError: The ablation is invalid, or a run failed. Failed runs are reported
+            after all other runs have ended.
     """
     if len(seeds) < MIN_PAIRS[test] and test != 't':
         raise UserError(
@@ -210,8 +230,8 @@ def ablate(
         )
     runs = ablation.finished()
     for variant in ablation.variants:
-        ablation.cost(variant)  # a wrong one is found before anything is trained
-    # by seed first: what is there after half of the time has every variant
+        ablation.cost(variant)  # finds an invalid variant before training begins
+    # seed by seed, so that an unfinished table has all variants
     jobs = [
         (variant, seed)
         for seed in seeds
@@ -221,7 +241,8 @@ def ablate(
     workers = workers or [partial(train_one, ablation)]
     failed = []
     total = len(seeds) * len(ablation.variants)
-    console = Console(file=sys.stderr, highlight=False)  # this one, whoever redirects
+    # the original stderr, as a run redirects sys.stderr to its log
+    console = Console(file=sys.stderr, highlight=False)
     progress = Progress(
         *Progress.get_default_columns(),
         TimeElapsedColumn(),
@@ -234,36 +255,36 @@ def ablate(
         bar = progress.add_task('runs', total=total, completed=total - len(jobs))
         for (variant, seed), outcome in _outcomes(ablation, jobs, workers):
             progress.advance(bar)
-            said = f'{variant}, seed {seed}: '
+            line = f'{variant}, seed {seed}: '
             if isinstance(outcome, Run):
                 runs[variant, seed] = outcome
                 _write(ablation, runs, test)
-                said += f'{ablation.metric} {outcome.metrics[ablation.metric]:.2f}'
-                said += f', trained in {outcome.seconds:.0f} s'
+                line += f'{ablation.metric} {outcome.metrics[ablation.metric]:.2f}'
+                line += f', trained in {outcome.seconds:.0f} s'
             else:
                 log = Path(ablation.config(variant, seed).work_dir, 'console.log')
                 failed.append(f'{variant}, seed {seed} ({outcome}; see {log})')
-                said += f'failed: {outcome}'
-            console.print(said, markup=False, soft_wrap=True)
+                line += f'failed: {outcome}'
+            console.print(line, markup=False, soft_wrap=True)
     summary = _write(ablation, runs, test)
     if failed:
         raise UserError(
             f'{len(failed)} of {total} runs failed: {"; ".join(failed)}. The others '
-            f'are in {ablation.out}; started again, only these are trained.'
+            f'are in {ablation.out}. Start again to train only the failed ones.'
         )
     return summary
 
 
 def train_one(ablation: Ablation, variant: str, seed: int) -> None:
-    """Train a variant in this process, test it, keep what came out.
+    """Train and test a variant in this process, and write the result.
 
-    Whatever is printed meanwhile goes to `console.log` in the run's work dir. A run
-    that has finished is left as it is.
+    Console output goes to `console.log` in the run's work dir. A finished run is not
+    trained again.
 
     Args:
         ablation (Ablation): From `read_ablation`.
-        variant (str): Which to train.
-        seed (int): Of the weights and of the order of the samples.
+        variant (str): Name of the variant.
+        seed (int): Seed of the initial weights and of the order of the samples.
 
     Raises:
         UserError: Another process is training it.
@@ -273,7 +294,7 @@ def train_one(ablation: Ablation, variant: str, seed: int) -> None:
     try:
         with FileLock(folder / 'training.lock', timeout=0):
             if ablation.file(variant, seed).exists():
-                ablation.run(variant, seed)  # refused if it is of another config
+                ablation.run(variant, seed)  # raises if it is from another config
             else:
                 _train(ablation, variant, seed, folder)
     except Timeout as error:
@@ -288,7 +309,7 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
     ):
         try:
             done = train_and_test(partial(ablation.config, variant, seed), seed)
-        except TrainingInterrupted:  # a run of an ablation begins anew
+        except TrainingInterrupted:  # runs of an ablation are not resumed
             raise KeyboardInterrupt from None
         except Exception:
             traceback.print_exc()
@@ -316,18 +337,19 @@ def in_processes(
     gpus: Sequence[str] = (),
     slurm: str | None = None,
 ) -> list[Worker]:
-    """Workers that start each run as a process of its own.
+    """Return workers that start each run as a separate process.
 
     Args:
-        command (Sequence[str]): Trains a single run; `--only VARIANT SEED` is added.
-        count (int): How many at a time, here or as Slurm jobs. Default: 1.
-        gpus (Sequence[str]): Instead: one at a time on each of these.
-        slurm (str, optional): Instead: each as a job on one GPU of this partition.
-            CPUS_PER_TASK and SRUN_ARGS in the environment change the job, as those of
+        command (Sequence[str]): Command that trains a single run; `--only VARIANT SEED`
+            is appended.
+        count (int): Number of parallel runs, here or as Slurm jobs. Default: 1.
+        gpus (Sequence[str]): Ids of GPUs, for one run at a time on each of them.
+        slurm (str, optional): Slurm partition, for each run as a job on one GPU.
+            CPUS_PER_TASK and SRUN_ARGS in the environment change the job, as with
             tools/slurm_train.sh.
 
     Returns:
-        list[Worker]: One for each run that may go on at the same time.
+        list[Worker]: One worker for each parallel run.
     """
     if gpus:
         return [
@@ -358,16 +380,16 @@ def _start(
         errors = process.communicate()[1]
         _running.remove(process)
     if process.returncode:
-        said = errors.strip().splitlines() or ['it said nothing']
-        said = [line for line in said if not line.startswith('srun: ')] or said
-        reason = said[-1].removeprefix('error: ')
+        lines = errors.strip().splitlines() or ['no error message']
+        lines = [line for line in lines if not line.startswith('srun: ')] or lines
+        reason = lines[-1].removeprefix('error: ')
         raise RuntimeError(f'exit code {process.returncode}: {reason}')
 
 
 def _outcomes(
     ablation: Ablation, jobs: Sequence[tuple[str, int]], workers: Sequence[Worker]
 ) -> Iterator[tuple[tuple[str, int], Run | str]]:
-    """Each job as it ends, with its run, or the reason why there is none."""
+    """Run the jobs; yield each when it ends, with its run or an error message."""
     if len(workers) == 1:
         for job in jobs:
             yield job, _attempt(ablation, workers[0], job)
@@ -388,7 +410,7 @@ def _outcomes(
         futures = {pool.submit(attempt, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:  # interrupted: what has not begun does not begin, what runs ends
+    finally:  # when interrupted: cancel waiting jobs, stop running ones
         pool.shutdown(wait=False, cancel_futures=True)
         for process in [*_running]:
             process.terminate()
@@ -399,7 +421,7 @@ def _attempt(ablation: Ablation, worker: Worker, job: tuple[str, int]) -> Run | 
     try:
         worker(*job)
         return ablation.run(*job)
-    except Exception as error:  # whatever a training raises: the others go on
+    except Exception as error:  # of any type; the other runs continue
         return error_message(error)
 
 
@@ -409,7 +431,14 @@ def _write(
     from glore_mm.visualization.ablation_plot import draw_ablation
     from glore_mm.visualization.figures import write_figure
 
-    summary = summarize(runs.values(), list(ablation.variants), ablation.metric, test)
+    summary = summarize(
+        runs.values(),
+        list(ablation.variants),
+        ablation.metric,
+        test,
+        ablation.limit,
+        ablation.solved_at,
+    )
     title = f'# {Path(ablation.cfg.filename).stem}'
     write_text(ablation.out / 'table.md', f'{title}\n\n{markdown(summary)}')
     write_text(ablation.out / 'table.csv', as_csv(summary))
@@ -419,23 +448,23 @@ def _write(
     return summary
 
 
-def _replaced(overrides: Mapping[str, Any], above: str = '') -> Iterator[str]:
-    """The keys, dotted, whose values are a variant's own, and not merged further."""
+def _override_keys(overrides: Mapping[str, Any], above: str = '') -> Iterator[str]:
+    """Yield the dotted keys whose values a variant replaces instead of merging."""
     for name, value in overrides.items():
         key = f'{above}{name}'
         if isinstance(value, Mapping) and value and not value.get('_delete_'):
-            yield from _replaced(value, f'{key}.')
+            yield from _override_keys(value, f'{key}.')
         else:
             yield key
 
 
 def _digest(cfg: Config) -> str:
-    """What tells a config from another, wherever its data and its results lie."""
+    """Hash a config without the paths of its data and its results."""
 
     def plain(node: object) -> object:
         if isinstance(node, Mapping):
-            left_out = ('work_dir', 'data_root')
-            return {str(k): plain(v) for k, v in node.items() if k not in left_out}
+            paths = ('work_dir', 'data_root')
+            return {str(k): plain(v) for k, v in node.items() if k not in paths}
         return list(map(plain, node)) if isinstance(node, list | tuple) else node
 
     text = json.dumps(plain(cfg.to_dict()), sort_keys=True, default=str)

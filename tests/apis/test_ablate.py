@@ -252,13 +252,13 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path
     assert done.stderr.startswith("error: variant 'bad': ")
     assert not (tmp_path / 'work_dirs').exists()
 
-    with pytest.raises(UserError, match='variants must give each variant'):
+    with pytest.raises(UserError, match='variants must be a dict with'):
         read_ablation(str(ROOT / 'configs/seg/fcn_mini.py'))
     for variants, shown in (("**{'a/b': {}}", r"'a/b': \{\}"), ('a=3', "'a': 3")):
-        with pytest.raises(UserError, match=f'variants has {shown}. A name must be'):
+        with pytest.raises(UserError, match=f'variants has {shown}. A name must '):
             read_ablation(str(config(variants)))
     plain = str(config())
-    with pytest.raises(UserError, match='metric must name .* got 3'):
+    with pytest.raises(UserError, match='metric must be the name .* got 3'):
         read_ablation(plain, dict(metric=3))
     ablation = read_ablation(plain)
     with pytest.raises(UserError, match='--test wilcoxon needs 6 seeds or more, got 5'):
@@ -268,7 +268,9 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path
 def test_an_option_that_would_not_reach_all_variants_is_refused():
     path = str(ROOT / 'configs/ablation/long_range.py')
     for key in ('model.backbone.base_channels', 'model', 'model.decode_head.num_convs'):
-        with pytest.raises(UserError, match=f'--cfg-options {key}: variant .* its own'):
+        with pytest.raises(
+            UserError, match=f'--cfg-options {key}: variant .* overrides '
+        ):
             read_ablation(path, {key: 32})
     ablation = read_ablation(path, {'model.decode_head.channels': 16})
     for variant in ablation.variants:
@@ -317,9 +319,8 @@ def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
     command = (*command, '--out', folder)
     done = tool(*command, *options, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert f"{folder}/runs/plain_seed0.json is of another config than 'plain'" in (
-        done.stderr
-    )
+    file = f'{folder}/runs/plain_seed0.json'
+    assert f"{file} is from another config than the present 'plain'" in done.stderr
     kept = tmp_path / 'kept'
     (kept / 'runs').mkdir(parents=True)
     (kept / 'runs' / 'plain_seed0.json').write_text('{"variant": "pl')
@@ -370,6 +371,42 @@ def test_numbers_of_the_table():
     assert line.startswith(
         '| a | 3 | 71.40 ± 0.36 | 70.50 to 72.30 | 71.10 to 71.80 | +1.00 | +0.75 to'
     )
+
+
+def test_intervals_stay_within_the_limits_of_the_metric():
+    scores = dict(plain=[99.0, 70.0, 95.0], a=[1.0, 40.0, 2.0])
+    runs = [
+        run(name, s, value) for name, v in scores.items() for s, value in enumerate(v)
+    ]
+    plain, a = summarize(runs, list(scores), 'mIoU').rows
+    assert 0 < plain.low < plain.high == 100 and 0 == a.low < a.high < 100
+    assert a.difference.low == -100
+    (plain, _) = summarize(runs, list(scores), 'mIoU', limit=150).rows
+    assert plain.high > 100
+
+
+def test_runs_that_solve_a_task_or_do_not_are_counted():
+    """The exact interval by its definition; Fisher's test by counting all tables."""
+    scores = dict(plain=[25.0, 24.0, 26.0, 30.0], a=[99.0, 100.0, 100.0, 100.0])
+    scores['b'] = [99.5, 98.9, 25.0, 50.0]
+    runs = [
+        run(name, s, value) for name, v in scores.items() for s, value in enumerate(v)
+    ]
+    summary = summarize(runs, list(scores), 'mIoU', solved_at=99)
+    plain, a, b = (row.solved for row in summary.rows)
+    assert (plain.count, a.count, b.count) == (0, 4, 1)
+    assert plain.low == 0 and a.high == 1
+    assert (1 - plain.high) ** 4 == pytest.approx(0.025)
+    assert a.low**4 == pytest.approx(0.025)
+    assert 1 - (1 - b.low) ** 4 == pytest.approx(0.025)
+    assert a.p == pytest.approx(2 / math.comb(8, 4)) and b.p == pytest.approx(1)
+    assert summary.rows[1].p_holm == pytest.approx(2 * a.p)
+    assert all(row.difference is None for row in summary.rows)
+    table = markdown(summary)
+    assert '| a | 4 of 4 | 40 to 100 % | 99.0, 100.0, 100.0, 100.0 | 0.0286 |' in table
+    assert ' ± ' not in table
+    assert as_record(summary)['rows'][0]['solved_p'] is None
+    figure_to_image(draw_ablation(summary))
 
 
 def test_seeds_that_are_missing():
