@@ -15,7 +15,6 @@ import sys
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
-from textwrap import indent
 
 import numpy as np
 import pytest
@@ -64,6 +63,7 @@ NOT_RUN = {
     'python tools/convert_checkpoint.py * resnet50_w-glore_2-3.tar *': 'takes a file '
     'of the release; test_imagenet.py has small ones',
     'python tools/convert_checkpoint.py CONFIG FILE *': 'the same',
+    'glore-demo *': 'serves a page until Ctrl-C; test_browser_demo.py opens it',
     'python benchmarks/*': 'measures for long; test_benchmarks.py measures a little',
 }
 
@@ -107,12 +107,6 @@ def named(pages, quick=None):
 
 
 # ----------------------------------------------------------------------- Python
-
-
-def test_the_readme_shows_the_lines_of_the_unit():
-    (shown,) = blocks(ROOT / 'README.md', 'py')
-    source = (ROOT / 'glore_mm' / 'unit.py').read_text()
-    assert indent(shown, ' ' * 8) in source
 
 
 @pytest.mark.parametrize('page', named(p for p in PAGES if blocks(p, 'python')))
@@ -180,6 +174,9 @@ def help_of(tool: str) -> str:
         pytest.raises(SystemExit),
     ):
         patch.setattr(sys, 'argv', [tool, '--help'])
+        if tool.startswith('glore_mm/'):
+            name = tool.removesuffix('.py').replace('/', '.')
+            importlib.import_module(name).main()
         patch.syspath_prepend((ROOT / tool).parent)
         runpy.run_path(str(ROOT / tool), run_name='__main__')
     return told.getvalue()
@@ -205,7 +202,7 @@ def test_commands(page):
 
 def check_tool(tool: str, words: list[str]) -> None:
     if tool.startswith('glore-'):
-        tool = f'tools/{tool.removeprefix("glore-")}.py'
+        tool = f'glore_mm/commands/{tool.removeprefix("glore-")}.py'
     assert (ROOT / tool).is_file(), tool
     for word in words:
         name = word.replace('glore_mm::', 'configs/')
