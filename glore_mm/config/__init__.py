@@ -1,3 +1,3 @@
-"""Reading a config, checking it, building what it describes."""
+"""Read a config, check it, and build its parts."""
 
 import glore_mm.utils  # noqa: F401

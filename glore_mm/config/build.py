@@ -1,4 +1,4 @@
-"""Build the parts of a config; errors name the config key."""
+"""Build the parts of a config; an error names the config key."""
 
 import copy
 import logging
@@ -17,69 +17,72 @@ def build_model(cfg: Config) -> BaseModel:
     """Build the network of a config.
 
     Raises:
-        UserError: It cannot be built.
+        UserError: The network cannot be built.
     """
-    preprocessor = cfg.get('data_preprocessor')  # where mmpretrain's configs have it
+    preprocessor = cfg.get('data_preprocessor')  # in mmpretrain's configs
     defaults = {} if preprocessor is None else dict(data_preprocessor=preprocessor)
     return build_part(cfg, 'model', MODELS, **defaults)
 
 
 def get_data_preprocessor(cfg: Config) -> dict[str, Any]:
-    """The data preprocessor: in the model, or beside it as in mmpretrain's configs."""
+    """Return `model.data_preprocessor`, or `data_preprocessor` as in mmpretrain."""
     return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
 
 
 def build_part(cfg: Config, key: str, registry: Registry, **defaults: object) -> Any:
-    """Build one part of a config with logging off: a Runner builds it again and logs.
+    """Build one part of a config.
+
+    Logging is disabled: a Runner builds the part again and logs then.
 
     Args:
         cfg (Config): The config.
-        key (str): The part's key, dotted.
-        registry (Registry): What builds it.
-        defaults: Arguments that the config does not give.
+        key (str): The dotted key of the part.
+        registry (Registry): The registry that builds it.
+        defaults: Arguments to add if the config does not set them.
 
     Raises:
-        UserError: It cannot be built.
+        UserError: The part cannot be built.
     """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with config_key_context(cfg, key):
-            part = copy.deepcopy(get_by_path(cfg, key))  # mmseg's models write into it
+            part = copy.deepcopy(get_by_path(cfg, key))  # models of mmseg modify it
             return registry.build(part, default_args=defaults)
     finally:
         logging.disable(before)
 
 
 def get_by_path(cfg: Config, key: str) -> object | None:
-    """The value at a dotted key; None where there is none."""
+    """Return the value at a dotted key; None without one."""
     return dict(walk_config(cfg._cfg_dict)).get(key)
 
 
 def walk_config(node: object, path: str = '') -> Iterator[tuple[str, object]]:
-    """All values in a tree of dicts and lists, by their paths, the outer ones first."""
+    """Yield all values in a tree of dicts and lists, with dotted paths, outer first."""
     yield path, node
-    below = [(path, node)]
-    while below:
-        path, node = below.pop(0)
+    queue = [(path, node)]
+    while queue:
+        path, node = queue.pop(0)
         named = node.items() if isinstance(node, dict) else ()
         if isinstance(node, list | tuple):
             named = enumerate(node)
         children = [(f'{path}.{name}'.lstrip('.'), child) for name, child in named]
         yield from children
-        below += children
+        queue += children
 
 
 @contextmanager
 def config_key_context(cfg: Config, key: str | None = None) -> Iterator[None]:
-    """Add the config key of the failing part to errors of building in this block.
+    """Add the config key of the part that cannot be built to errors in this block.
 
     `Registry.build` is patched while the block runs.
 
     Args:
         cfg (Config): The config.
-        key (str, optional): The part that the block builds; '' is the whole config.
-            Default: None; errors that do not come from a part are raised unchanged.
+        key (str, optional): The part that the block builds; '' is the whole config. It
+            is named if no inner part is known to fail. Default: None; such errors are
+            raised unchanged.
 
     Raises:
         UserError: A part cannot be built.
@@ -97,7 +100,7 @@ def config_key_context(cfg: Config, key: str | None = None) -> Iterator[None]:
         place = _failed_key(cfg, error) or key
         if place is None:
             raise
-        if isinstance(error, UserError):  # it says what is wrong, such as a file
+        if isinstance(error, UserError):  # its message is complete, but for the key
             where = f' [{place} of {cfg.filename}]' if place else ''
             raise UserError(f'{error}{where}') from error
         what = f'{place} cannot be built: ' if place else ''
@@ -108,17 +111,17 @@ def config_key_context(cfg: Config, key: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def part_context(part: Any) -> Iterator[None]:
-    """Attach a part's config to an exception, for `config_key_context`."""
+    """Attach the config of a part to an exception, for `config_key_context`."""
     try:
         yield
     except Exception as error:
-        if not hasattr(error, 'config_part'):  # of a part within this one
+        if not hasattr(error, 'config_part'):  # otherwise an inner part failed
             error.config_part = part  # type: ignore[attr-defined]
         raise
 
 
 def _failed_key(cfg: Config, error: BaseException | None) -> str | None:
-    """The key of the innermost part whose building failed."""
+    """Return the key of the innermost part that could not be built."""
     key = None
     while error is not None:
         key = _find_part(cfg, getattr(error, 'config_part', None)) or key
@@ -127,7 +130,7 @@ def _failed_key(cfg: Config, error: BaseException | None) -> str | None:
 
 
 def _find_part(cfg: Config, part: Any) -> str | None:
-    """The key whose value matches a part best; a builder may have changed the part."""
+    """Return the key whose value matches a part best; builders may modify a part."""
     best, most = None, 0
     for path, node in walk_config(cfg._cfg_dict):
         if not path or not isinstance(node, dict) or not isinstance(part, dict):
@@ -140,7 +143,7 @@ def _find_part(cfg: Config, part: Any) -> str | None:
 
 
 def _is_equal(a: object, b: object) -> bool:
-    """Whether two values of a config are equal; arrays do not answer that."""
+    """Whether two values of a config are equal; False if they cannot be compared."""
     try:
         return bool(a == b)
     except Exception:
@@ -148,6 +151,6 @@ def _is_equal(a: object, b: object) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The message of an error, without mmengine's advice and the configs in it."""
+    """Return the message of an error, without mmengine's advice and long configs."""
     text = error_summary(error).partition(' Please check whether')[0]
     return text if len(text) < 300 else f'{text[:300]}…'

@@ -16,14 +16,14 @@ from glore_mm.config.datasets import check_metainfo, leaf_datasets, type_name
 from glore_mm.config.heads import check_heads, check_top_k
 from glore_mm.utils.errors import UserError, summarize_list
 
-_PARTS = ('dataloader', 'cfg', 'evaluator')  # of a loop: val_dataloader, val_cfg, …
+_PARTS = ('dataloader', 'cfg', 'evaluator')  # config keys: val_dataloader, val_cfg, …
 
 
 def check_train_config(cfg: Config) -> None:
-    """Make sure that a config has the parts of a training, and of its validation.
+    """Make sure that a config has all parts for training and its validation.
 
     Raises:
-        UserError: A part is missing, is no dict, or does not fit the others.
+        UserError: A part is missing, is not a dict, or does not fit the others.
     """
     _check_parts(cfg, 'train', 'optim_wrapper', 'train_dataloader.sampler')
     if any(cfg.get(f'val_{part}') is not None for part in _PARTS):
@@ -35,16 +35,16 @@ def check_train_config(cfg: Config) -> None:
     if by_epoch and type_name(cfg.train_dataloader.sampler) == 'InfiniteSampler':
         raise UserError(
             f'{cfg.filename}: train_dataloader.sampler is InfiniteSampler, but '
-            'train_cfg counts epochs, and its samples never end. Give sampler='
+            'train_cfg counts epochs, and this sampler never ends one. Give sampler='
             "dict(type='DefaultSampler', shuffle=True), or count iterations."
         )
 
 
 def check_test_config(cfg: Config) -> None:
-    """Make sure that a config has the parts of a test.
+    """Make sure that a config has all parts for a test.
 
     Raises:
-        UserError: A part is missing or is no dict.
+        UserError: A part is missing or is not a dict.
     """
     _check_parts(cfg, 'test')
     _check_test_mode(cfg)
@@ -59,16 +59,16 @@ def check_datasets(
 
     Args:
         cfg (Config): The config.
-        loops (str): 'train', 'val', 'test'; those without a data set are left out.
-        expected (Mapping[str, Sequence[str]], optional): Further lists of classes that
-            must be the same, by their source.
+        loops (str): 'train', 'val', 'test'; loops without a data set are skipped.
+        expected (Mapping[str, Sequence[str]], optional): Other lists of classes that
+            must be the same, by the name of their source.
 
     Returns:
         dict[str, BaseDataset]: The data sets by loop.
 
     Raises:
-        UserError: A data set cannot be read, does not fit the network, or has other
-            classes than the rest.
+        UserError: A data set cannot be read, does not fit the network, or has different
+            classes.
     """
     classes, datasets = dict(expected or {}), {}
     for loop in loops:
@@ -84,7 +84,8 @@ def check_datasets(
         _check_batch(cfg, loop, len(datasets[loop]))
         if loop != 'test' and not has_labels(cfg, datasets[loop]):
             raise UserError(
-                f'{cfg.filename}: {key} has no labels, which only a test can do without'
+                f'{cfg.filename}: {key} has no labels, but only a test works without '
+                'labels'
             )
         if names:
             check_heads(cfg, key, names)
@@ -94,15 +95,15 @@ def check_datasets(
 
 
 def has_labels(cfg: Config, dataset: BaseDataset) -> bool:
-    """Whether the samples of a data set have labels; those of a test may not."""
-    if cfg.default_scope == 'mmaction':  # its lists have them
+    """Whether the samples of a data set have labels; a test set may have none."""
+    if cfg.default_scope == 'mmaction':  # its annotation files always have labels
         return True
     keys = dataset.get_data_info(0)
     return any(key == 'seg_map_path' or key.startswith('gt_') for key in keys)
 
 
 def _check_test_mode(cfg: Config) -> None:
-    """Check model.test_cfg of a segmentor: the mode, and the sizes of its windows."""
+    """Check model.test_cfg of a segmentor: the mode, and the sizes of windows."""
     test_cfg = get_by_path(cfg, 'model.test_cfg')
     if not isinstance(test_cfg, Mapping) or 'mode' not in test_cfg:
         return
@@ -123,7 +124,7 @@ def _check_test_mode(cfg: Config) -> None:
 
 
 def _check_padding(cfg: Config) -> None:
-    """Make sure that mmsegmentation's preprocessor can pad the images of a batch."""
+    """Make sure that the data preprocessor of mmsegmentation can pad a batch."""
     part = get_data_preprocessor(cfg)
     if 'type' not in part or type_name(part) != 'SegDataPreProcessor':
         return
@@ -149,7 +150,7 @@ def _check_padding(cfg: Config) -> None:
 
 
 def _check_parts(cfg: Config, loop: str, *others: str) -> None:
-    """Make sure that a config has what a loop and its network are built from."""
+    """Make sure that a config has the parts of a loop and the network."""
     parts = [
         f'{loop}_{part}' for part in _PARTS if (loop, part) != ('train', 'evaluator')
     ]
@@ -162,7 +163,7 @@ def _check_parts(cfg: Config, loop: str, *others: str) -> None:
 
 
 def check_same_classes(classes: Mapping[str, Sequence[str] | None]) -> None:
-    """Make sure that all sources of class names have the same ones."""
+    """Make sure that all sources have the same class names."""
     known = [(source, tuple(names)) for source, names in classes.items() if names]
     for source, names in known[1:]:
         if names != known[0][1]:
@@ -174,7 +175,7 @@ def check_same_classes(classes: Mapping[str, Sequence[str] | None]) -> None:
 
 
 def _check_batch(cfg: Config, loop: str, samples: int) -> None:
-    """Make sure that a data set fills a batch."""
+    """Make sure that a data set has enough samples for a batch."""
     key = f'{loop}_dataloader'
     loader = cfg[key]
     batch = loader.get('batch_size', 1)
@@ -186,5 +187,5 @@ def _check_batch(cfg: Config, loop: str, samples: int) -> None:
     if loader.get('drop_last') and samples < batch:
         raise UserError(
             f'{cfg.filename}: {key}.dataset has {samples} samples, but a batch takes '
-            f'{batch} and what does not fill one is dropped. Lower batch_size.'
+            f'{batch}, and drop_last=True drops smaller batches. Lower batch_size.'
         )

@@ -1,4 +1,4 @@
-"""The data sets of a config, seen through ConcatDataset and the like."""
+"""Find the data sets of a config, also inside wrappers such as ConcatDataset."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from glore_mm.utils.errors import UserError
 
 
 def leaf_datasets(cfg: Config, loop: str) -> Iterator[tuple[str, Any]]:
-    """The data sets of a loop that read files, with their config keys.
+    """Yield the data sets of a loop that read files, with their config keys.
 
-    Wrappers such as ConcatDataset, RepeatDataset and ClassBalancedDataset are passed
-    through.
+    The data sets inside wrappers such as ConcatDataset, RepeatDataset and
+    ClassBalancedDataset are returned, not the wrappers.
 
     Args:
         cfg (Config): The config.
@@ -37,7 +37,7 @@ def _leaves(cfg: Config, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def first_dataset(cfg: Config, loop: str = 'test') -> tuple[str, Any]:
-    """The first data set of a loop that reads files, with its config key.
+    """Return the first data set of a loop that reads files, with its config key.
 
     Raises:
         UserError: The config has none.
@@ -46,12 +46,12 @@ def first_dataset(cfg: Config, loop: str = 'test') -> tuple[str, Any]:
         return found
     raise UserError(
         f'{cfg.filename}: {loop}_dataloader.dataset must be a dict, found nothing. '
-        'Give a config that tests.'
+        'Give a config with a test set.'
     )
 
 
 def test_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The transforms of the test set, of the first where there are several.
+    """Return the transforms of the test set, or of the first of several.
 
     Raises:
         UserError: The config has none.
@@ -61,19 +61,19 @@ def test_pipeline(cfg: Config) -> list[dict[str, Any]]:
     if not isinstance(pipeline, list | tuple) or not pipeline:
         raise UserError(
             f'{cfg.filename}: {key}.pipeline must be a list of transforms, found '
-            f'{pipeline!r}. The tools preprocess their inputs by it.'
+            f'{pipeline!r}. The tools preprocess their inputs with it.'
         )
     return list(pipeline)
 
 
 def type_name(part: Mapping[str, Any]) -> str:
-    """The name of a part's type, which a config gives as a string or as the class."""
+    """Return the name of a part's type, which can be a string or a class."""
     kind = part['type']
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def dataset_metainfo(cfg: Config) -> dict[str, Any]:
-    """The metainfo of a config's test set, such as its classes; reads no data.
+    """Return the metainfo of the test set, such as its classes, without reading data.
 
     Raises:
         UserError: The data set cannot be built, or its metainfo is wrong.
@@ -88,8 +88,8 @@ def check_metainfo(where: str, metainfo: Mapping[str, Any]) -> None:
     """Check the names and the colours of the classes.
 
     Args:
-        where (str): The data set, for messages.
-        metainfo (Mapping): Of the data set.
+        where (str): The name of the data set, for messages.
+        metainfo (Mapping): The metainfo of the data set.
 
     Raises:
         UserError: The classes are a single string, or the palette has another length.

@@ -1,4 +1,4 @@
-"""Checks of heads, their losses and top-k against the classes."""
+"""Check heads, their losses and top-k against the classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from glore_mm.config.build import get_by_path, walk_config
 from glore_mm.config.datasets import type_name
 from glore_mm.utils.errors import UserError
 
-#: Heads of a network, and the key of their losses: mmsegmentation's, mmpretrain's,
-#: mmaction2's.
+#: Config keys of heads, and the keys of their losses, in mmsegmentation, mmpretrain and
+#: mmaction2.
 _HEADS = dict(
     decode_head='loss_decode',
     auxiliary_head='loss_decode',
@@ -24,16 +24,16 @@ def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
 
     Args:
         cfg (Config): The config.
-        source (str): What has the classes, for messages.
-        classes (Sequence[str]): Their names.
+        source (str): The source of the classes, for messages.
+        classes (Sequence[str]): The names of the classes.
 
     Raises:
-        UserError: A head is made for another number of classes, or its loss is.
+        UserError: A head or its loss has another number of classes.
     """
     count = len(classes)
     for key, head, losses in _heads(cfg):
         found = head.get('num_classes', count)
-        # one channel tells two classes apart
+        # one output channel is enough for two classes
         if found != count and (found, count) != (1, 2):
             raise UserError(
                 f'{cfg.filename}: {source} has {count} classes, but {key}.num_classes '
@@ -54,8 +54,8 @@ def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
 def _heads(
     cfg: Config,
 ) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, Mapping[str, Any]]]]]:
-    """The heads of a network, each with its losses; all with their config keys."""
-    model = cfg.model.get('module', cfg.model)  # that of a TTA model
+    """Yield the config key of each head, the head, and its losses with their keys."""
+    model = cfg.model.get('module', cfg.model)  # the network of a TTA model
     for name, loss_name in _HEADS.items():
         for key, head in _each(f'model.{name}', model.get(name)):
             losses = _each(f'{key}.{loss_name}', head.get(loss_name))
@@ -63,7 +63,7 @@ def _heads(
 
 
 def _each(key: str, part: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """A part of a config, or each part of a list, with its key."""
+    """Yield a part of a config, or each part of a list, with its key."""
     if isinstance(part, Mapping):
         yield key, part
     elif isinstance(part, list | tuple):
@@ -74,7 +74,7 @@ def _each(key: str, part: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _check_binary(
     cfg: Config, key: str, head: Mapping[str, Any], losses: list[Mapping[str, Any]]
 ) -> None:
-    """Make sure that the loss of a head with one channel is that of a sigmoid."""
+    """Make sure that the loss of a head with one output channel uses a sigmoid."""
     if head.get('out_channels', head.get('num_classes')) != 1:
         return
     for loss in losses or [dict(type='CrossEntropyLoss')]:
@@ -90,16 +90,16 @@ def _check_binary(
 
 
 def check_top_k(cfg: Config, source: str, count: int, place: str) -> None:
-    """Make sure that a head or an evaluator ranks no more classes than there are.
+    """Make sure that top-k of a head or an evaluator is at most the number of classes.
 
     Args:
         cfg (Config): The config.
-        source (str): What has the classes, for messages.
-        count (int): How many there are.
+        source (str): The source of the classes, for messages.
+        count (int): The number of classes.
         place (str): The config key of the head or the evaluator.
 
     Raises:
-        UserError: It ranks more.
+        UserError: A k is larger.
     """
     for path, node in walk_config(get_by_path(cfg, place)):
         if not isinstance(node, Mapping):

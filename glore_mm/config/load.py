@@ -19,11 +19,11 @@ from glore_mm.utils.device import device_name
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError, error_message
 
-#: Task of a config, by the library it is written for.
+#: Task of a config, by its default scope.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 #: Names of the tasks, for messages.
 TASK_TITLES = dict(seg='segmentation', cls='classification', video='video')
-_OURS = 'glore_mm::'  # in front of the name of a config of this package
+_OURS = 'glore_mm::'  # prefix of the names of this package's configs
 
 
 def load_config(
@@ -32,22 +32,22 @@ def load_config(
     work_dir: str | None = None,
     launcher: str = 'none',
 ) -> Config:
-    """Read a config, print what is going to run, import the task's library.
+    """Read a config, print a summary, and import the library of the task.
 
     Args:
-        path (str | PathLike): The config file; `glore_mm::seg/glore_mini.py` is one of
-            this package, wherever it is installed.
-        options (Mapping | Sequence[str], optional): Keys to override, dotted, or
-            `KEY=VALUE` texts. `data_root` and `classes` are those of every data set.
-        work_dir (str, optional): Where to write. Default: the config's `work_dir`, else
-            ./work_dirs/<name of the config>.
+        path (str | PathLike): The config file. `glore_mm::seg/glore_mini.py` is a
+            config of this package, wherever it is installed.
+        options (Mapping | Sequence[str], optional): Values to override by dotted key,
+            or `KEY=VALUE` strings. `data_root` and `classes` apply to every data set.
+        work_dir (str, optional): The output folder. Default: `work_dir` of the config,
+            or else ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Returns:
-        Config: With work_dir and launcher set, and its default scope active.
+        Config: The config with work_dir and launcher set, and its default scope active.
 
     Raises:
-        UserError: The file does not exist or cannot be read, or is of no known task.
+        UserError: The file does not exist, cannot be read, or is of no known task.
     """
     path = os.fspath(path)
     if path.startswith(_OURS):
@@ -60,16 +60,16 @@ def load_config(
         )
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
-        options = _parsed(options or {}, cfg)
+        options = _parse_overrides(options or {}, cfg)
         cfg.merge_from_dict(options)
     except UserError:
         raise
-    except Exception as error:  # whatever the config's own Python raised
+    except Exception as error:  # the code of the config can raise any error
         raise UserError(
             f'{path} cannot be read as a config: {error_message(error)}'
         ) from error
     if 'data_root' in options:
-        _move_data(cfg, options['data_root'])
+        _set_data_root(cfg, options['data_root'])
     if 'classes' in options:
         for node in _with_key(_loaders(cfg), 'data_root'):
             node['classes'] = options['classes']
@@ -88,11 +88,11 @@ def load_config(
         )
     install_safe_loaders()
     install_atomic_save()
-    # what OpenMMLab's packages tell their developers: deprecations, defaults
+    # hide warnings for developers of OpenMMLab's packages: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
         folder = osp.dirname(osp.abspath(path))
-        if folder not in sys.path:  # modules beside the config
+        if folder not in sys.path:  # for modules in the folder of the config
             sys.path.append(folder)
         try:
             import_modules_from_strings(**cfg.custom_imports)
@@ -101,8 +101,8 @@ def load_config(
         except ImportError as error:
             extra = 'cls' if 'mmpretrain' in str(error) else task
             raise UserError(
-                f'{path}: custom_imports failed: {error}. A module of your own must be '
-                'beside the config or in a folder that PYTHONPATH names. For the '
+                f'{path}: custom_imports failed: {error}. Your own modules must be in '
+                'the folder of the config or in a folder of PYTHONPATH. For the '
                 f"libraries of OpenMMLab: pip install 'glore-mm[{extra}]', and mmcv or "
                 'mmcv-lite.'
             ) from error
@@ -110,26 +110,26 @@ def load_config(
     return cfg
 
 
-def _parsed(
+def _parse_overrides(
     options: Mapping[str, Any] | Sequence[str], cfg: Config
 ) -> Mapping[str, Any]:
-    """Overrides as values, from whichever form they are given in."""
+    """Parse overrides given as `KEY=VALUE` strings; leave a mapping unchanged."""
     if isinstance(options, Mapping):
         return options
     values = dict(walk_config(cfg._cfg_dict))
-    values.setdefault('data_root', '')  # a path, also where no config key has it
+    values.setdefault('data_root', '')  # parsed as a path even if the config has none
     return parse_options(options, values.get)
 
 
-def _move_data(cfg: Config, root: str) -> None:
-    """Give all data sets another root, which must have been one and the same."""
+def _set_data_root(cfg: Config, root: str) -> None:
+    """Set data_root of all data sets, which must have had the same one."""
     datasets = _with_key(_loaders(cfg), 'data_root')
     roots = {node['data_root'] for node in datasets}
     if len(roots) != 1:
         raise UserError(
             f'{cfg.filename}: data_root was given, but the data sets of this config '
             f'have {len(roots)} roots: {", ".join(sorted(map(str, roots))) or "none"}. '
-            'Give each its own: train_dataloader.dataset.data_root=…'
+            'Set each by itself: train_dataloader.dataset.data_root=…'
         )
     for node in datasets:
         node['data_root'] = root
@@ -140,7 +140,7 @@ def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
 
 
 def _with_key(tree: object, key: str) -> list[dict[str, Any]]:
-    """The dicts in a tree of dicts and lists that have `key`."""
+    """Return the dicts with `key` in a tree of dicts and lists."""
     return [
         node for _, node in walk_config(tree) if isinstance(node, dict) and key in node
     ]
@@ -151,15 +151,15 @@ def _stem(path: str) -> str:
 
 
 def find_task_name(cfg: Config) -> str:
-    """The task of a config by its scope: 'seg', 'cls' or 'video'.
+    """Return the task of a config by its default scope: 'seg', 'cls' or 'video'.
 
     Raises:
-        UserError: The scope is that of no task.
+        UserError: No task has this scope.
     """
     scope = cfg.get('default_scope')
     if not isinstance(scope, str) or scope not in TASKS:
         raise UserError(
-            f'{cfg.filename}: default_scope is {scope!r}; the tools run configs of '
-            f'{", ".join(TASKS)}'
+            f'{cfg.filename}: default_scope is {scope!r}; the tools run configs with '
+            f'the scopes {", ".join(TASKS)}'
         )
     return TASKS[scope]

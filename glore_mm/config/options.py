@@ -1,4 +1,4 @@
-"""Overrides of config keys, as `--cfg-options KEY=VALUE …` gives them."""
+"""Parse overrides of config keys, as in `--cfg-options KEY=VALUE …`."""
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,14 @@ def parse_options(
 ) -> dict[str, Any]:
     """Parse overrides: Python literals, lists such as `a,b`, and plain text.
 
-    What replaces a string stays one, whatever it looks like: `data_root=2024`.
+    If the current value is a string, the new value stays one: `data_root=2024`.
 
     Args:
-        options (Sequence[str]): `KEY=VALUE` each.
-        current (Callable[[str], object]): The value that a key has so far.
+        options (Sequence[str]): Strings `KEY=VALUE`.
+        current (Callable[[str], object]): Returns the current value of a key.
 
     Raises:
-        UserError: One has no `=`.
+        UserError: A string has no `=`.
     """
     values = {}
     for option in options:
@@ -27,7 +27,7 @@ def parse_options(
         if not equals:
             raise UserError(f'--cfg-options {option}: expected KEY=VALUE')
         if isinstance(current(key), str) and text != 'None':
-            values[key] = _unquoted(text)
+            values[key] = _unquote(text)
         else:
             values[key] = _parse(text)
     return values
@@ -46,16 +46,16 @@ def _parse(text: str) -> Any:
         return tuple(items) if text[0] == '(' else items
     if len(parts := list(_split(text))) > 1:
         return list(map(_parse, parts))
-    for kind in int, float:  # 08, inf
+    for kind in int, float:  # for 08 and inf, which are not Python literals
         try:
             return kind(text)
         except ValueError:
             pass
-    return {'true': True, 'false': False}.get(text.lower(), _unquoted(text))
+    return {'true': True, 'false': False}.get(text.lower(), _unquote(text))
 
 
 def _literal(text: str) -> Any:
-    """A Python literal; `dict(a=1)` is one, too."""
+    """Evaluate a Python literal; `dict(a=1)` is accepted, too."""
 
     class DictCalls(ast.NodeTransformer):
         def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -71,7 +71,7 @@ def _literal(text: str) -> Any:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The parts between commas that stand in no brackets."""
+    """Split at commas outside of brackets."""
     part, depth = '', 0
     for character in text:
         depth += (character in '([{') - (character in ')]}')
@@ -84,6 +84,6 @@ def _split(text: str) -> Iterator[str]:
         yield part
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
     return text[1:-1] if quoted else text

@@ -76,15 +76,15 @@ def checkpoint(project):
          'model.decode_head has one output channel, which the softmax of '
          'CrossEntropyLoss cannot train'),
         (["val_dataloader.dataset.data_prefix=dict(_delete_=True,img_path='img/val')"],
-         'val_dataloader.dataset has no labels, which only a test can do without'),
+         'val_dataloader.dataset has no labels, but only a test works without labels'),
         (["train_dataloader.dataset.metainfo=dict(classes='forgery')"],
          r"classes is the single string 'forgery'; expected a list of names, such as "
          r"\['forgery'\]"),
         (['train_dataloader.dataset.data_root=2024'], 'no data set at 2024/img/train'),
         (['train_dataloader.dataset.data_root=my data'], 'no data set at my data/img'),
         (['custom_imports=dict(imports=["no_such_module"])'],
-         'A module of your own must be beside the config or in a folder that '
-         'PYTHONPATH names'),
+         'Your own modules must be in the folder of the config or in a folder of '
+         'PYTHONPATH'),
     ],
 )  # fmt: skip
 def test_refused_before_training(load, options, message):

@@ -388,7 +388,7 @@ def test_downloads(server, checkpoint, tool, mini, folder, monkeypatch):
     tell(train(wrong), f'{address}/good.pth')
     assert not (cache / 'good.pth').exists()
     monkeypatch.setenv('GLORE_OFFLINE', '1')
-    told = f'{address}/good.pth would be downloaded. Put the file at {cache}/good.pth'
+    told = f'download of {address}/good.pth. Put the file at {cache}/good.pth'
     tell(train(f'{address}/good.pth'), told)
     vision = 'https://download.pytorch.org/models/resnet18-f37072fd.pth'
     tell(train('torchvision://resnet18'), vision, cache / 'resnet18-f37072fd.pth')
