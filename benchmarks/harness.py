@@ -1,13 +1,13 @@
-"""How the benchmarks measure: interleaved, in pairs with a baseline, on one machine.
+"""Measure networks in interleaved rounds, in pairs with a baseline, on one machine.
 
-Times of different runs do not compare, ratios within one do. In each round every
-network runs twice, and the second run counts: the first leaves caches and allocator as
-this network leaves them. A ratio is the median over rounds of its time to the
-baseline's in the same round. What is compared runs in a process of its own, as what
-others allocated changes times, too.
+Times of different runs cannot be compared, but ratios within a run can. In each round
+every network runs twice, and the second run counts: the first one brings caches and
+allocator into the state of this network. The ratio of a network is the median over
+rounds of its time divided by the baseline's time in the same round. Each comparison
+runs in a separate process, as earlier allocations change the times, too.
 
-On the CPU much of the time goes into memory that the C library gives back to the system
-after each step and gets anew in the next. `--keep-heap` makes it keep that memory.
+On the CPU, much of the time is spent on memory that the C library returns to the system
+after each step and requests again in the next. With `--keep-heap` it keeps this memory.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from torch import Tensor, nn
 from glore_mm.analysis.cost import count_flops
 from glore_mm.utils.device import cpu_name
 
-SLOW = 1.0  # seconds; what takes longer runs once a round, in three rounds
+SLOW = 1.0  # seconds; slower steps run once per round, in three rounds
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MODES = ('inference', 'training')
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """What every benchmark takes."""
+    """Create a parser with the options of all benchmarks."""
     result = argparse.ArgumentParser(description=doc.partition('\n')[0])
     result.add_argument('--out', default='work_dirs/benchmarks', help='where to write')
     result.add_argument(
@@ -48,13 +48,13 @@ def parser(doc: str) -> argparse.ArgumentParser:
     result.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     result.add_argument('--dtype', default='float32', help='(default: float32)')
     result.add_argument('--channels-last', action='store_true')
-    result.add_argument('--keep-heap', action='store_true', help='no memory goes back')
+    result.add_argument('--keep-heap', action='store_true', help='return no memory')
     result.add_argument('--only', nargs='+', metavar='PLACE', help='places to measure')
     return result
 
 
 def machine(args: argparse.Namespace) -> dict[str, str]:
-    """What the figures were measured on."""
+    """Return the hardware, versions and settings of the measurement."""
     name = cpu_name()
     if args.device.startswith('cuda'):
         name = torch.cuda.get_device_name(args.device)
@@ -70,14 +70,14 @@ def machine(args: argparse.Namespace) -> dict[str, str]:
     )
 
 
-def apart(function: Callable, *given: object) -> object:
-    """What a function of a module gives, in a process of its own."""
+def run_in_process(function: Callable, *args: object) -> object:
+    """Run a function of a module in a separate process and return its result."""
     with multiprocessing.get_context('spawn').Pool(1) as pool:
-        return pool.apply(function, given)
+        return pool.apply(function, args)
 
 
 def set_up(args: argparse.Namespace) -> None:
-    """In each process: threads, seed, heap."""
+    """Set threads, seed and heap of a process."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     if args.keep_heap:
@@ -87,7 +87,7 @@ def set_up(args: argparse.Namespace) -> None:
 
 
 def limit_memory(gigabytes: float) -> None:
-    """From here on an allocation beyond so much more than now fails, on Linux."""
+    """Let allocations fail beyond the present memory plus a limit, on Linux."""
     status = Path('/proc/self/statm')
     if status.exists():
         now = int(status.read_text().split()[0]) * resource.getpagesize()
@@ -96,7 +96,7 @@ def limit_memory(gigabytes: float) -> None:
 
 
 def prepare(tensor: Tensor, args: argparse.Namespace) -> Tensor:
-    """An input on the device, of the type and in the layout that were asked for."""
+    """Move an input to the device, with the dtype and layout of the arguments."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     layout = layouts[tensor.dim()] if args.channels_last else torch.contiguous_format
     return tensor.to(args.device, getattr(torch, args.dtype)).contiguous(
@@ -105,9 +105,10 @@ def prepare(tensor: Tensor, args: argparse.Namespace) -> Tensor:
 
 
 def step(network: nn.Module, inputs: tuple[Tensor, ...], mode: str) -> Callable:
-    """A function that runs a network once: forward, or forward and backward.
+    """Return a function that runs a network once: forward, or forward and backward.
 
-    The gradient that comes back is of ones, for inputs and parameters alike.
+    The backward pass starts from gradients of ones and computes those of inputs and
+    parameters.
     """
     network.train(mode == 'training')
     leaves = [x.detach().requires_grad_() for x in inputs]
@@ -133,20 +134,21 @@ def measure(
     baseline: str,
     **labels: str,
 ) -> Iterator[dict]:
-    """Time, memory and cost of networks.
+    """Measure time, memory and cost of networks.
 
     Args:
-        networks (dict[str, tuple[nn.Module, tuple[Tensor, ...]]]): By name, each with
-            its inputs.
-        args (argparse.Namespace): Of `parser`.
-        baseline (str): The network that times are divided by.
-        labels (str): For each row of the result.
+        networks (dict[str, tuple[nn.Module, tuple[Tensor, ...]]]): Networks with their
+            inputs, by name.
+        args (argparse.Namespace): From `parser`.
+        baseline (str): Name of the network whose times the others are divided by.
+        labels (str): Labels to add to each row of the result.
 
     Yields:
-        dict: For each mode and network its labels and name, `ms` (median), `ratio`
-        (median), `low` and `high` (the quartiles of the ratio), `peak_mb` (above what
-        there was before the step), `kept_mb` (kept for the backward pass, parameters
-        and inputs aside), `macs` (of inference), `parameters`; or `failed`.
+        dict: For each mode and network the labels, `mode`, `name`, `parameters`, and
+        either `failed` or: `ms` (median), `ratio` (median), `low` and `high` (quartiles
+        of the ratio), `peak_mb` (peak memory above that before the step), `kept_mb`
+        (memory for the backward pass without parameters and inputs), `macs` (of
+        inference).
     """
     costs = {}
     for mode in MODES:
@@ -154,7 +156,7 @@ def measure(
         peaks, failed = {}, {}
         for name, run in steps.items():
             try:
-                run()  # what is allocated once and for all is not the step's
+                run()  # permanent allocations do not count as memory of a step
                 peaks[name] = peak(run, args.device)
             except RuntimeError as error:
                 if 'memory' not in str(error):
@@ -193,7 +195,7 @@ def measure(
 def interleaved(
     steps: dict[str, Callable], rounds: int, device: str
 ) -> dict[str, list[float]]:
-    """Seconds that each step took in each round."""
+    """Return the seconds of each step in each round."""
     times = {name: [] for name in steps}
     slow = set()
     for i in range(rounds):
@@ -218,7 +220,7 @@ def _wait(device: str) -> None:
 
 
 def peak(run: Callable, device: str) -> int:
-    """Bytes that a step takes at most, beyond those that were in use before it."""
+    """Return the peak memory of a step above that before it, in bytes."""
     gc.collect()
     if device.startswith('cuda'):
         torch.cuda.reset_peak_memory_stats(device)
@@ -235,12 +237,12 @@ def peak(run: Callable, device: str) -> int:
 
 
 def kept(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    """Bytes that a forward pass keeps for the backward pass.
+    """Return the memory that a forward pass keeps for the backward pass, in bytes.
 
-    Those of parameters, buffers and inputs are not counted: they are there anyway.
+    Parameters, buffers and inputs are not counted.
     """
-    apart = *inputs, *network.parameters(), *network.buffers()
-    known = {tensor.untyped_storage().data_ptr() for tensor in apart}
+    not_counted = *inputs, *network.parameters(), *network.buffers()
+    known = {tensor.untyped_storage().data_ptr() for tensor in not_counted}
     sizes = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -264,26 +266,27 @@ def _status(key: str) -> int:
 def compare(
     name: str,
     places: Iterable[str],
-    rows_of: Callable[..., list[dict]],
+    measure_place: Callable[..., list[dict]],
     args: argparse.Namespace,
     families: Iterable[str] | None = None,
 ) -> None:
-    """Measure at several places, each in a process of its own, and report.
+    """Measure several places, each in a separate process, and write the results.
 
     Args:
-        name (str): What the files are named.
-        places (Iterable[str]): The places.
-        rows_of (Callable): From a place and the arguments, and a family where there
-            are any, to rows.
-        args (argparse.Namespace): Of `parser`.
-        families (Iterable[str], optional): What is measured apart at one place.
+        name (str): Name of the result files.
+        places (Iterable[str]): Names of the places.
+        measure_place (Callable): Takes a place, the arguments and, if given, a family;
+            returns rows.
+        args (argparse.Namespace): From `parser`.
+        families (Iterable[str], optional): Families of networks that are measured in
+            separate processes at each place.
     """
     rows = []
     for place in places:
         if args.only and not any(part in place for part in args.only):
             continue
         for family in [()] if families is None else [(name,) for name in families]:
-            rows += apart(rows_of, place, args, *family)
+            rows += run_in_process(measure_place, place, args, *family)
         print(f'{place}: measured', file=sys.stderr)
     lines = []
     for place in dict.fromkeys(row['place'] for row in rows):
@@ -300,7 +303,7 @@ def write(
     figure: Figure,
     args: argparse.Namespace,
 ) -> None:
-    """Print the table; write it, the figures as JSON, and the plot."""
+    """Print the table; write the table, the rows as JSON, and the plot."""
     about_line = ', '.join(f'{key} {value}' for key, value in about.items())
     text = '\n'.join([about_line, '', *lines])
     print(text)

@@ -1,9 +1,8 @@
-"""Context blocks of segmentation heads, alone and with the head around them.
+"""Measure context blocks of segmentation heads, alone and in their head.
 
 python benchmarks/heads.py           # heads on a ResNet-50 at 512×1024, output stride 8
 
-The heads are those of mmsegmentation's own configs, but that none lets its input skip
-to its classifier.
+The heads are those of mmsegmentation's configs, but without concat_input.
 """
 
 import argparse
@@ -19,17 +18,17 @@ from torch import Tensor, nn
 import glore_mm.seg  # noqa: F401, registers GloReHead
 
 BATCH, SIZE = 2, (64, 128)
-CHANNELS = (256, 512, 1024, 2048)  # of the maps that a ResNet-50 gives
+CHANNELS = (256, 512, 1024, 2048)  # of the feature maps of a ResNet-50
 PLACES = ('block alone', 'whole head')
 Run = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
 class Part(nn.Module):
-    """What some layers of a head do.
+    """Some layers of a head as a module.
 
     Args:
-        run (Callable): What is done with this part and its inputs.
-        layers (nn.Module): The layers, by the names that `run` knows.
+        run (Callable): Forward function; takes this part and its inputs.
+        layers (nn.Module): The layers, by the names that `run` uses.
     """
 
     def __init__(self, run: Run, **layers: nn.Module) -> None:
@@ -39,33 +38,33 @@ class Part(nn.Module):
         self.run = run
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """As `run`."""
+        """Call `run`."""
         return self.run(self, *inputs)
 
 
 def ema(part: Part, x: Tensor) -> Tensor:
-    """Bases by expectation maximisation, and the way back from them."""
+    """Run expectation maximisation attention, with its skip connection."""
     found = part.ema_module(part.ema_mid_conv(x)).relu()
     return (x + part.ema_out_conv(found)).relu()
 
 
 def ann(part: Part, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, ...]:
-    """Both of its blocks; in the head there is a 3×3 convolution between them."""
+    """Run both blocks; the 3×3 convolution between them is not part of them."""
     return part.fusion(low, high), part.context(x)
 
 
 def psp(part: Part, x: Tensor) -> tuple[Tensor, ...]:
-    """What it pools, back at the size of the map."""
+    """Run the pooling branches, up to the size of the feature map."""
     return tuple(part.psp_modules(x))
 
 
 def isa(part: Part, x: Tensor) -> Tensor:
-    """The head itself; its first convolution and its classifier were taken out."""
+    """Run the head, whose first convolution and classifier have been removed."""
     return part.head((None, None, None, x))
 
 
-#: For each head mmsegmentation's name, the layers of its block, what the block does,
-#: and the channels of what it takes.
+#: mmsegmentation's name of each head, the layers of its block, the block's forward
+#: function, and the channels of its inputs.
 HEADS: dict[str, tuple[str, list[str], Run | None, tuple[int, ...]]] = {
     'FCN': ('fcn', [], None, ()),
     'GloRe': ('fcn', ['units'], lambda part, x: part.units[0](x), (512,)),
@@ -81,7 +80,7 @@ HEADS: dict[str, tuple[str, list[str], Run | None, tuple[int, ...]]] = {
 
 
 def build(name: str) -> nn.Module:
-    """A head of `HEADS`."""
+    """Build a head of `HEADS`."""
     cfg = get_config(f'mmseg::_base_/models/{HEADS[name][0]}_r50-d8.py')
     head = cfg.model.decode_head
     if name == 'GloRe':
@@ -92,7 +91,7 @@ def build(name: str) -> nn.Module:
 
 
 def network(place: str, name: str) -> tuple[Part, tuple[Tensor, ...]] | None:
-    """A head or its block, where it has one, and inputs."""
+    """Build a head or its block, with inputs; None for a head without a block."""
     _, layers, run, channels = HEADS[name]
     head = build(name)
     if place == 'whole head':
@@ -107,8 +106,8 @@ def network(place: str, name: str) -> tuple[Part, tuple[Tensor, ...]] | None:
     return part, tuple(torch.randn(BATCH, c, *SIZE) for c in channels)
 
 
-def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
-    """The rows of a place."""
+def measure_place(place: str, args: argparse.Namespace) -> list[dict]:
+    """Measure all heads at a place."""
     harness.set_up(args)
     found = {}
     for name in HEADS:
@@ -122,4 +121,4 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
 
 if __name__ == '__main__':
     args = harness.parser(__doc__).parse_args()
-    harness.compare('heads', PLACES, rows_of, args)
+    harness.compare('heads', PLACES, measure_place, args)

@@ -1,4 +1,4 @@
-"""Whole networks for ImageNet and Kinetics-400: with units, without, and with peers.
+"""Measure networks for ImageNet and Kinetics-400: plain, with units, with other blocks.
 
 python benchmarks/networks.py        # images of 224², clips of 8×224²
 """
@@ -21,7 +21,7 @@ SLOWONLY_NL = (
     '_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py'
 )
 
-#: At each place the batch, and the configs: the baseline first.
+#: Batch size and configs of each place; the first config is the baseline.
 NETWORKS = {
     'ImageNet, 224×224, batch 4': (
         4,
@@ -48,7 +48,7 @@ NETWORKS = {
 
 
 class Network(nn.Module):
-    """An OpenMMLab model as a function of its input alone."""
+    """An OpenMMLab model as a function of its input tensor only."""
 
     def __init__(self, model: nn.Module, options: dict[str, str]) -> None:
         super().__init__()
@@ -56,12 +56,12 @@ class Network(nn.Module):
         self.options = options
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores."""
+        """Return the scores."""
         return self.model(inputs=x, **self.options)
 
 
 def build(path: str, batch: int) -> tuple[Network, Tensor]:
-    """The network of a config, and an input."""
+    """Build the network of a config, and an input."""
     if '::' in path:
         cfg = get_config(path)
         cfg.model.backbone.pretrained = None
@@ -72,8 +72,8 @@ def build(path: str, batch: int) -> tuple[Network, Tensor]:
     return Network(build_model(cfg), options), torch.randn(batch, *x.shape[1:])
 
 
-def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
-    """The rows of a place."""
+def measure_place(place: str, args: argparse.Namespace) -> list[dict]:
+    """Measure all networks at a place."""
     harness.set_up(args)
     batch, paths = NETWORKS[place]
     networks = {}
@@ -86,4 +86,4 @@ def rows_of(place: str, args: argparse.Namespace) -> list[dict]:
 
 if __name__ == '__main__':
     args = harness.parser(__doc__).parse_args()
-    harness.compare('networks', NETWORKS, rows_of, args)
+    harness.compare('networks', NETWORKS, measure_place, args)

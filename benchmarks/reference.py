@@ -1,8 +1,8 @@
-"""The unit of the release, line for line: what the benchmarks compare with.
+"""The unit as the release computes it: the baseline of the benchmarks.
 
-Fixed: it states what https://github.com/facebookresearch/GloRe computes (network/
-global_reasoning_unit.py there), in the order and with the modules in which it does, and
-takes the state dict of a `glore_mm` unit.
+It does the same operations, in the same order and with the same modules, as
+network/global_reasoning_unit.py of https://github.com/facebookresearch/GloRe, and takes
+the state dict of a `glore_mm` unit. It does not change.
 """
 
 import torch
@@ -29,7 +29,7 @@ class ReferenceGCN(nn.Module):
 
 
 class ReferenceGloRe(nn.Module):
-    """The released unit over `dim` dimensions."""
+    """The unit of the release over `dim` dimensions."""
 
     def __init__(
         self, dim: int, num_in: int, num_state: int, num_node: int, normalize: bool
@@ -44,7 +44,7 @@ class ReferenceGloRe(nn.Module):
         self.blocker = _NORM[dim](num_in, eps=1e-4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, *spatial) → the same."""
+        """(N, C, *spatial) → (N, C, *spatial)."""
         n = x.size(0)
         state = self.conv_state(x).view(n, self.num_state, -1)
         proj = self.conv_proj(x).view(n, self.num_node, -1)

@@ -1,4 +1,4 @@
-"""The unit alone, against the released one and other context blocks.
+"""Compare the unit with the release's unit and other context blocks.
 
 python benchmarks/unit.py            # the table: time, memory, cost at several places
 python benchmarks/unit.py --growth   # how cost grows with the size of the input
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from glore_mm import GloRe2d, GloRe3d
 
-#: Batch, C, S, K and the spatial size at each place.
+#: Batch size, C, S, K and spatial size of each place.
 PLACES = {
     '2D 512/128/64, 128×256, batch 1': (1, 512, 128, 64, (128, 256)),
     '2D 512/128/64, 64×128, batch 2': (2, 512, 128, 64, (64, 128)),
@@ -35,7 +35,7 @@ GROWTH = [32, 45, 64, 91, 128, 181, 256, 362, 512]
 
 
 def units(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Module]:
-    """GloRe units with the same weights."""
+    """Build GloRe units with the same weights."""
     unit = {2: GloRe2d, 3: GloRe3d}[dim]
     sizes = channels, states, nodes
     found = {
@@ -50,7 +50,7 @@ def units(dim: int, channels: int, states: int, nodes: int) -> dict[str, nn.Modu
 
 
 class Products(nn.Module):
-    """The three products along the positions of a reassociated unit, and no more."""
+    """Only the three products along positions of a reassociated unit."""
 
     def __init__(self, unit: nn.Module) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ class Products(nn.Module):
         self.back = nn.Parameter(torch.randn(unit.in_channels, unit.num_nodes))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """W X = B, X Bᵀ and M B."""
+        """Compute W X = B, X Bᵀ and M B."""
         x = x.flatten(2)
         b = self.proj.expand(len(x), -1, -1) @ x
         return x @ b.transpose(1, 2), self.back.expand(len(x), -1, -1) @ b
 
 
 def peers(dim: int, channels: int) -> dict[str, nn.Module]:
-    """Other context blocks, those of mmcv."""
+    """Build other context blocks, from mmcv."""
     from mmcv.cnn.bricks import ContextBlock, GeneralizedAttention
     from mmcv.cnn.bricks.non_local import NonLocal2d, NonLocal3d
 
@@ -79,7 +79,7 @@ def peers(dim: int, channels: int) -> dict[str, nn.Module]:
 
 
 def weights(unit: nn.Module) -> dict[str, Tensor]:
-    """A state in which the unit is no longer the identity."""
+    """Return a state dict with which the unit is not the identity."""
     unit = copy.deepcopy(unit)
     nn.init.uniform_(unit.blocker.weight, 0.5, 1.5)
     nn.init.normal_(unit.blocker.bias)
@@ -87,7 +87,7 @@ def weights(unit: nn.Module) -> dict[str, Tensor]:
 
 
 def check(units: dict[str, nn.Module], x: Tensor) -> None:
-    """All units give the same, before any of them is timed."""
+    """Check that all units have the same output, before they are timed."""
     limit = 1e-4 if x.dtype == torch.float32 else 5e-2
     for training in (True, False):
         with torch.no_grad():
@@ -100,8 +100,8 @@ def check(units: dict[str, nn.Module], x: Tensor) -> None:
             assert error < limit, f'{name} differs by {error:.1e}'
 
 
-def rows_of(place: str, args: argparse.Namespace, family: str) -> list[dict]:
-    """The rows of the units at a place, or those of its peers."""
+def measure_place(place: str, args: argparse.Namespace, family: str) -> list[dict]:
+    """Measure the units, or the other context blocks, at a place."""
     harness.set_up(args)
     if args.device == 'cpu':
         harness.limit_memory(args.memory)
@@ -125,7 +125,7 @@ def rows_of(place: str, args: argparse.Namespace, family: str) -> list[dict]:
 
 
 def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
-    """Time and peak memory of one inference at side × side, C 128, S 32, K 16."""
+    """Measure one inference at side × side, with C 128, S 32, K 16."""
     harness.set_up(args)
     found = {**units(2, 128, 32, 16), **peers(2, 128)}
     network = found[name].eval()
@@ -146,7 +146,7 @@ def point(name: str, side: int, args: argparse.Namespace) -> dict[str, float]:
 
 
 def points(args: argparse.Namespace) -> Iterator[dict]:
-    """`point` for each network and size, each in a process of its own."""
+    """Run `point` for each network and size in a separate process."""
     for name in ('GloRe, as released', 'GloRe, ours', 'Non-local (mmcv)'):
         for side in GROWTH:
             command = [sys.executable, __file__, '--point', name, str(side)]
@@ -156,7 +156,7 @@ def points(args: argparse.Namespace) -> Iterator[dict]:
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode > 0:
                 raise SystemExit(ran.stderr)
-            if ran.returncode < 0:  # killed, or aborted where no memory was left
+            if ran.returncode < 0:  # killed or aborted, as no memory was left
                 found = dict(failed='out of memory')
             else:
                 found = json.loads(ran.stdout.splitlines()[-1])
@@ -165,7 +165,7 @@ def points(args: argparse.Namespace) -> Iterator[dict]:
 
 
 def growth(args: argparse.Namespace) -> None:
-    """Print, write and plot how time and memory grow with the number of positions."""
+    """Print, write and plot the growth of time and memory with the positions."""
     rows = list(points(args))
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout='constrained')
     lines = ['| | ' + ' | '.join(f'{side}²' for side in GROWTH) + ' | exponent |']
@@ -176,7 +176,7 @@ def growth(args: argparse.Namespace) -> None:
             done = [row for row in own if 'failed' not in row]
             x = np.array([row['side'] ** 2 for row in done])
             y = np.array([row[key] for row in done])
-            large = x >= 64**2  # below, what does not depend on the size counts
+            large = x >= 64**2  # below, costs that do not depend on the size dominate
             slope, offset = np.polyfit(np.log(x[large]), np.log(y[large]), 1)
             label = f'{name}: L to the {slope:.2f}'
             axis.loglog(x, y, 'o', color=f'C{i}', label=label)
@@ -196,10 +196,10 @@ def growth(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """The table, the growth, or one point of the growth."""
+    """Measure the table, the growth, or one point of the growth."""
     parser = harness.parser(__doc__)
     parser.add_argument(
-        '--memory', type=float, default=10, help='GB that a step may take (default: 10)'
+        '--memory', type=float, default=10, help='limit for a step, GB (default: 10)'
     )
     parser.add_argument('--units', action='store_true', help='leave the peers out')
     parser.add_argument('--growth', action='store_true', help='from 32² to 512²')
@@ -217,7 +217,7 @@ def main() -> None:
         growth(args)
     else:
         families = ['units'] if args.units else ['units', 'peers']
-        harness.compare('unit', PLACES, rows_of, args, families)
+        harness.compare('unit', PLACES, measure_place, args, families)
 
 
 if __name__ == '__main__':

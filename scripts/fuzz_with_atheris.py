@@ -1,11 +1,11 @@
-"""Drive a fuzz target with coverage guidance.
+"""Run a fuzz test with coverage guidance, by atheris.
 
 python scripts/fuzz_with_atheris.py TARGET
 
-The cases are those of its test, chosen by which lines of the reader they reach. This
-fits what is read in Python: lists, and the pickles of checkpoints. Images, videos and
-the zip files around those pickles are read by C extensions, in which atheris sees no
-lines; what a config runs through is mostly constructors of other packages.
+The cases are those of the test; atheris selects them by the lines of the reader that
+they reach. So a target needs a reader in Python: lists, pickles in checkpoints. The
+readers of images, videos and zip files are C extensions, and those of configs are
+mostly constructors of other packages.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import atheris
 
-#: Each target's file, and what it reads with.
+#: Test file and reader module of each target.
 TARGETS = {
     'lists_of_samples': ('test_fuzz_lists', 'glore_mm.utils.annotations'),
     'files_of_classes': ('test_fuzz_lists', 'glore_mm.utils.annotations'),
@@ -26,7 +26,7 @@ TARGETS = {
 
 
 def main() -> None:
-    """Parse, instrument, run."""
+    """Parse the arguments, instrument the reader, run the target."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition('\n')[0],
         epilog='Further arguments are those of libFuzzer.',

@@ -1,10 +1,10 @@
-"""Install glore-mm in one environment after the other, and run a smoke set in each.
+"""Install glore-mm in several environments and run the smoke tests in each.
 
 python scripts/matrix.py docs/compatibility
 
-A cell that has been run for this version is not run again, so that an interrupted
-matrix goes on where it stood; delete cells.json to begin anew. Each environment is made
-by uv, from a wheel and the newest packages that fit, and removed when its cell is done.
+An interrupted run resumes: cells that have been run for this version are not run again.
+Delete cells.json to run all of them. uv creates each environment from a wheel and the
+newest compatible packages, and the script removes it afterwards.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from glore_mm.utils.atomic_write import write_text
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
-#: Each with the torchvision that goes with it.
+#: Versions of torch, each with its version of torchvision.
 TORCHES = {'2.4.1': '0.19.1', '2.8.0': '0.23.0', '2.15.0': '0.29.2'}
-#: What is installed after torch and torchvision, and what then without dependencies.
+#: Packages to install after torch and torchvision, and then those without dependencies.
 STACKS = {
     'OpenMMLab': (['{wheel}[all]'], []),
     'OneDL': (
-        # what the extras of glore-mm name, but for the packages that OneDL replaces
+        # the extras of glore-mm, without the packages that OneDL replaces
         ['onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation', 'onedl-mmpretrain',
          'safetensors', 'av', 'ftfy', 'regex', 'prettytable', 'scipy', 'timm>=1.0.31',
          'decord', 'einops'],
@@ -40,21 +40,21 @@ STACKS = {
 }  # fmt: skip
 SMOKE = ('test_smoke.py', 'test_unit.py', 'test_registry.py')
 SHOWN = re.compile(r'(onedl-)?mm\w+(-lite)?|numpy|opencv-python|timm', re.IGNORECASE)
-#: Seconds for the smoke set, which takes two minutes where nothing else runs.
+#: Time limit of the smoke tests, in seconds. They take two minutes on an idle machine.
 LIMIT = 600
 
 
 def main() -> None:
-    """Run what is not in cells.json yet, and write matrix.md after each cell."""
+    """Run the cells that are not in cells.json yet; write matrix.md after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('out', type=Path, help='folder of cells.json and matrix.md')
     out = parser.parse_args().out
-    kept = out / 'cells.json'
-    cells = json.loads(kept.read_text()) if kept.exists() else {}
+    file = out / 'cells.json'
+    cells = json.loads(file.read_text()) if file.exists() else {}
     git = ['git', '-C', ROOT, 'rev-parse', '--short', 'HEAD']
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
-        # from the sdist: `--wheel` alone would pack what an earlier build has left
+        # builds the wheel from the sdist; `--wheel` would pack files of an older build
         build = [sys.executable, '-m', 'build', '--outdir', folder, ROOT]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         (wheel,) = Path(folder).glob('*.whl')
@@ -69,16 +69,16 @@ def main() -> None:
                 **run_cell(python, torch, stack, wheel),
             )
             print(f'{name}: {cells[name]["result"]}', flush=True)
-            write_text(kept, json.dumps(cells, indent=1) + '\n')
-            write_text(out / 'matrix.md', table_of(cells))
+            write_text(file, json.dumps(cells, indent=1) + '\n')
+            write_text(out / 'matrix.md', make_table(cells))
 
 
 def run_cell(python: str, torch: str, stack: str, wheel: Path) -> dict:
-    """Make an environment, run the smoke set in it, and remove it.
+    """Create an environment, run the smoke tests in it, and remove it.
 
     Returns:
-        dict: 'result', 'ok' where the set passed; 'seconds' of the set; 'packages' that
-        were installed.
+        dict: 'result', which is 'ok' if the tests passed; 'seconds', the time of the
+        tests; 'packages', the installed versions.
     """
     folder = Path(tempfile.mkdtemp(prefix='cell'))
     bin = folder / 'venv' / 'bin'
@@ -96,7 +96,7 @@ def run_cell(python: str, torch: str, stack: str, wheel: Path) -> dict:
         for step in steps:
             done = run(step, folder)
             if done.returncode:
-                return dict(result=f'not installed: {reason(done.stderr)}')
+                return dict(result=f'not installed: {summarize_uv(done.stderr)}')
         freeze = run([*uv, 'pip', 'freeze', '--python', bin / 'python'], folder).stdout
         pinned = dict(re.findall(r'^([\w.-]+)==(.+)$', freeze, re.MULTILINE))
         packages = {n: v for n, v in pinned.items() if SHOWN.fullmatch(n)}
@@ -111,7 +111,7 @@ def run_cell(python: str, torch: str, stack: str, wheel: Path) -> dict:
             )
         except subprocess.TimeoutExpired:
             return dict(result=f'more than {LIMIT} s', packages=packages)
-        result = 'ok' if done.returncode == 0 else failures(done.stdout)
+        result = 'ok' if done.returncode == 0 else summarize_failures(done.stdout)
         seconds = round(time.monotonic() - start)
         return dict(result=result, seconds=seconds, packages=packages)
     finally:
@@ -119,7 +119,7 @@ def run_cell(python: str, torch: str, stack: str, wheel: Path) -> dict:
 
 
 def run(command: list, folder: Path, limit: float | None = None):
-    """Run a command in an empty folder, with nothing of this environment."""
+    """Run a command in a folder, without the Python paths of this environment."""
     hidden = ('VIRTUAL_ENV', 'PYTHONPATH', 'PYTHONHOME')
     env = {key: value for key, value in os.environ.items() if key not in hidden}
     env.update(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', HOME=os.environ['HOME'])
@@ -133,29 +133,29 @@ def run(command: list, folder: Path, limit: float | None = None):
     )
 
 
-def reason(told: str) -> str:
-    """What uv says, in one line, without what follows from it."""
-    line = re.sub(r'[\s│×╰─▶]+', ' ', told).strip()
+def summarize_uv(output: str) -> str:
+    """Return the cause in uv's error message, in one line."""
+    line = re.sub(r'[\s│×╰─▶]+', ' ', output).strip()
     found = re.search(r'Because (.*?) and you require', line)
     return found[1] if found else line[:400]
 
 
-def failures(told: str) -> str:
-    """The tests that failed, and the errors that they, or commands in them, told."""
-    failed = re.findall(r'^(?:FAILED|ERROR) \S*?(\w+\.py\S*)', told, re.MULTILINE)
-    errors = re.findall(r'^E\s+((?:\w+\.)*\w*(?:[Ee]rror): .*)$', told, re.MULTILINE)
+def summarize_failures(output: str) -> str:
+    """Return the failed tests, and the errors in the output except assertions."""
+    failed = re.findall(r'^(?:FAILED|ERROR) \S*?(\w+\.py\S*)', output, re.MULTILINE)
+    errors = re.findall(r'^E\s+((?:\w+\.)*\w*(?:[Ee]rror): .*)$', output, re.MULTILINE)
     others = [line for line in errors if not line.startswith('AssertionError')]
     lines = dict.fromkeys([', '.join(failed), *(line[:300] for line in others)])
-    return f'failed: {" · ".join(lines)}' if failed else f'failed: {told[-300:]}'
+    return f'failed: {" · ".join(lines)}' if failed else f'failed: {output[-300:]}'
 
 
-def table_of(cells: dict) -> str:
-    """A table for each stack, and below it why what is not `ok` is not."""
+def make_table(cells: dict) -> str:
+    """Return a table for each stack, followed by the reasons of cells that failed."""
     days = sorted({cell['date'] for cell in cells.values()})
     lines = [f'glore-mm {glore_mm.__version__}, run on {" and ".join(days)}.', '']
     for stack in STACKS:
         head = ['torch', *(f'Python {python}' for python in PYTHONS)]
-        lines += [f'### {stack}', '', row_of(head), row_of(['---'] * len(head))]
+        lines += [f'### {stack}', '', make_row(head), make_row(['---'] * len(head))]
         notes = {}
         for torch in TORCHES:
             row = [torch]
@@ -168,13 +168,13 @@ def table_of(cells: dict) -> str:
                 else:
                     number = notes.setdefault(cell['result'], len(notes) + 1)
                     row.append(f'{cell["result"].split(":")[0]} ({number})')
-            lines.append(row_of(row))
+            lines.append(make_row(row))
         lines += ['', *(f'{number}. {note}' for note, number in notes.items()), '']
     return '\n'.join(lines)
 
 
-def row_of(words: list[str]) -> str:
-    """A row of a table in Markdown."""
+def make_row(words: list[str]) -> str:
+    """Return a row of a Markdown table."""
     return f'| {" | ".join(words)} |'
 
 

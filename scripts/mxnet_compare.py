@@ -1,8 +1,8 @@
-"""Compare converted networks with the logits that MXNet gave.
+"""Compare the logits of a converted network with those of MXNet.
 
 python scripts/mxnet_compare.py configs/cls/glore_r50_2-3_imagenet.py FOLDER/r50_2-3
 
-FOLDER is what scripts/mxnet_reference.py has written.
+FOLDER is the output of scripts/mxnet_reference.py.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from glore_mm.config.load import load_config
 
 
 def main() -> None:
-    """Convert, run in double precision, print the largest difference."""
+    """Convert, run in double precision, and print the largest difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
-    parser.add_argument('prefix', help='of -0000.params, -symbol.json and .npz')
+    parser.add_argument('prefix', help='path before -0000.params, -symbol.json, .npz')
     args = parser.parse_args()
 
     cfg = load_config(args.config)

@@ -1,16 +1,15 @@
-"""Write checkpoints of MXNet 1.9.1, with its own logits, to test a converter against.
+"""Write checkpoints and logits of MXNet 1.9.1, to test the converter.
 
 The networks are those of the GloRe release's ImageNet table, with random weights:
 pre-activation ResNets, plain, with squeeze-and-excitation and with groups (ResNeXt),
-and DPNs, each with units and without. MXNet is retired: it needs an old Python, and an
-environment of its own.
+and DPNs, each with and without units. MXNet is retired, so it needs an old Python in a
+separate environment.
 
 python3.8 -m venv mxnet && mxnet/bin/pip install mxnet==1.9.1 'numpy<1.24'
 mxnet/bin/python scripts/mxnet_reference.py r50_2-3 --out FOLDER
 
-The folder gets <name>-symbol.json, <name>-0000.params, and <name>.npz with the input
-(data) and what the network, in double precision, makes of it before the softmax
-(logits).
+The script writes <name>-symbol.json, <name>-0000.params, and <name>.npz with the input
+(data) and the network's output before the softmax in double precision (logits).
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from mxnet.symbol import Symbol
 
 
 class Network(NamedTuple):
-    """What tells one network from another."""
+    """The settings of a network."""
 
-    blocks: tuple  # of conv2, ..., conv5
-    units: dict  # stage: the blocks that units follow
+    blocks: tuple  # number of blocks in conv2, ..., conv5
+    units: dict  # by stage: the blocks that a unit follows
     groups: int = 1
     stem: int = 64
     se: bool = False
@@ -37,14 +36,14 @@ class Network(NamedTuple):
     classes: int = 1000
 
     def narrow(self) -> Network:
-        """A sixteenth of the channels, few blocks, small images."""
+        """Return a variant with 1/16 of the channels, few blocks and small images."""
         units = {stage: (1, 3, 5)[: stage - 1] for stage in self.units}
         groups, stem = max(self.groups // 16, 1), self.stem // 16
         return Network((1, 3, 5, 1), units, groups, stem, self.se, 4, 64, 10)
 
 
-# Where the units of ResNet-200, ResNeXt-101 and the DPNs stand is not public: here they
-# are spread over the stage.
+# The places of the units in ResNet-200, ResNeXt-101 and the DPNs are not public. Here
+# they are spread over the stage.
 WITH_UNITS = dict(
     r50=Network((3, 4, 6, 3), {3: (1, 3), 4: (1, 3, 5)}),
     se_r50=Network((3, 4, 6, 3), {3: (1, 3), 4: (1, 3, 5)}, se=True),
@@ -62,10 +61,10 @@ NETWORKS = {
 
 
 class Layers:
-    """Makes layers with the release's names, and notes what is normalised.
+    """Creates layers with the release's names, and records the inputs of all norms.
 
-    Without eps it is not set, as in the release: MXNet's own holds, 1e-3. Short names
-    are those of later networks of the same authors.
+    If eps is None, it is not set, as in the release, so that MXNet's default of 1e-3
+    applies. The short names are those of later networks by the same authors.
     """
 
     def __init__(self, eps: float | None, short_names: bool) -> None:
@@ -75,7 +74,7 @@ class Layers:
         self.normalised = {}
 
     def conv(self, x, name, out, kernel=1, stride=1, groups=1, ndim=2) -> Symbol:
-        """A convolution, without bias."""
+        """Create a convolution without bias."""
         form = dict(kernel=kernel, stride=stride, pad=kernel // 2)
         if ndim == 2:
             form = {key: (value, value) for key, value in form.items()}
@@ -83,24 +82,24 @@ class Layers:
         return mx.sym.Convolution(x, name=f'{name}{self.bar}conv', **form)
 
     def bn_relu(self, x: Symbol, name: str, before=('', '')) -> Symbol:
-        """A normalisation and a ReLU."""
+        """Create a normalisation and a ReLU."""
         bn, relu = f'{name}{before[0]}{self.bar}bn', f'{name}{before[1]}{self.bar}relu'
         self.normalised[bn] = x
         x = mx.sym.BatchNorm(x, name=bn, fix_gamma=False, momentum=0.9, **self.eps)
         return mx.sym.Activation(x, act_type='relu', name=relu)
 
     def bn_relu_conv(self, x: Symbol, name: str, *args, **kwargs) -> Symbol:
-        """A convolution behind a normalisation and a ReLU of its own."""
+        """Create a convolution after a normalisation and a ReLU."""
         return self.conv(self.bn_relu(x, name, self.before), name, *args, **kwargs)
 
     def stem(self, conv: str, bn: str, out: int) -> Symbol:
-        """From the image to a quarter of its size."""
+        """Create the stem, which reduces the image to a quarter of its size."""
         x = self.conv(mx.sym.Variable('data'), conv, out, 7, 2)
         form = dict(pool_type='max', kernel=(3, 3), stride=(2, 2), pad=(1, 1))
         return mx.sym.Pooling(self.bn_relu(x, bn), name='pool1', **form)
 
     def squeeze_excite(self, x: Symbol, name: str, channels: int) -> Symbol:
-        """Scales channels by what a bottleneck makes of their averages."""
+        """Create a squeeze-and-excitation block."""
         form = dict(pool_type='avg', kernel=(1, 1), stride=(1, 1), global_pool=True)
         y = mx.sym.Pooling(x, name=f'{name}_pool', **form)
         form = dict(num_hidden=channels // 16, no_bias=False)
@@ -113,8 +112,8 @@ class Layers:
         y = mx.sym.expand_dims(y, axis=3, name=f'{name}_expend2')
         return mx.sym.broadcast_mul(x, y, name=f'{name}_mul')
 
-    def reason(self, x: Symbol, name: str, nodes: int) -> Symbol:
-        """A unit without what brings its 2 · nodes channels back to those of x."""
+    def glore(self, x: Symbol, name: str, nodes: int) -> Symbol:
+        """Create a unit up to its 2 · nodes channels, without the last convolution."""
         state = self.bn_relu_conv(x, f'{name}_conv-state', 2 * nodes)
         proj = self.bn_relu_conv(x, f'{name}_conv-proj', nodes)
         flat = (0, 0, -1)
@@ -132,7 +131,7 @@ class Layers:
 
 
 def resnet(layers: Layers, net: Network) -> Symbol:
-    """Logits of a pre-activation ResNet."""
+    """Create a pre-activation ResNet that returns logits."""
     x = layers.stem('conv1', 'conv1', net.stem)
     for stage, blocks in enumerate(net.blocks, 2):
         out = net.width * 2**stage
@@ -150,16 +149,16 @@ def resnet(layers: Layers, net: Network) -> Symbol:
             x = mx.sym.ElementWiseSum(x, y, name=f'{name}_sum')
             if i in net.units.get(stage, ()):
                 name += '_extra'
-                y = layers.reason(x, name, out // 4)
+                y = layers.glore(x, name, out // 4)
                 y = layers.bn_relu_conv(y, f'{name}_fc-2', out)
                 x = mx.sym.ElementWiseSum(x, y, name=f'{name}_sum')
     return classifier(layers.bn_relu(x, 'tail'), 'global-pool', 'classifier', net)
 
 
 def dpn(layers: Layers, net: Network) -> Symbol:
-    """Logits of a dual path network."""
+    """Create a dual path network that returns logits."""
     x = layers.stem('conv1_x_1', 'conv1_x_1__relu-sp', net.stem)
-    paths = ()  # the residual and the dense one
+    paths = ()  # the residual path and the dense path
     for stage, blocks in enumerate(net.blocks, 2):
         out, mid = net.width * 2**stage, net.width * 2**stage * 5 // 8
         inc = {2: 16, 3: 32, 4: 32, 5: 128}[stage] * net.width // 64
@@ -182,7 +181,7 @@ def dpn(layers: Layers, net: Network) -> Symbol:
             if i in net.units.get(stage, ()):
                 name += '_extra'
                 x = mx.sym.Concat(res, dense, name=f'{name}_cat-input')
-                y = layers.reason(x, name, out // 4)
+                y = layers.glore(x, name, out // 4)
                 add = layers.bn_relu_conv(y, f'{name}_conv-tail-res', out)
                 res = mx.sym.ElementWiseSum(res, add, name=f'{name}_sum-res')
                 add = layers.bn_relu_conv(y, f'{name}_conv-tail-den', (i + 2) * inc)
@@ -193,33 +192,36 @@ def dpn(layers: Layers, net: Network) -> Symbol:
 
 
 def split(x: Symbol, name: str, at: int, end: int) -> list[Symbol]:
-    """The first channels, and the rest."""
+    """Split the first channels from the rest."""
     first = mx.sym.slice_axis(x, axis=1, begin=0, end=at, name=f'{name}-split1')
     rest = mx.sym.slice_axis(x, axis=1, begin=at, end=end, name=f'{name}-split2')
     return [first, rest]
 
 
 def classifier(x: Symbol, pool: str, name: str, net: Network) -> Symbol:
-    """The average over all positions, and the linear layer."""
+    """Create the global average pooling and the linear layer."""
     form = dict(pool_type='avg', kernel=(net.size // 32,) * 2, stride=(1, 1))
     x = mx.sym.Flatten(mx.sym.Pooling(x, name=pool, **form), name='flatten')
     return mx.sym.FullyConnected(x, num_hidden=net.classes, name=name)
 
 
 def draw(rng: np.random.RandomState, name: str, shape: tuple) -> np.ndarray:
-    """Random values of a parameter or the input."""
+    """Draw random values for a parameter or the input."""
     if name.endswith('_gamma'):
         return rng.uniform(0.5, 1.5, shape)
     if name.endswith(('_beta', '_bias')):
         return rng.normal(0, 0.3, shape)
     spread = 1 if name == 'data' else (2 / np.prod(shape[1:])) ** 0.5
     if any(part in name for part in ('-state', '-proj', '_fc-2', '-tail')):
-        spread /= 10  # else a unit, which is cubic, makes much of rounding errors
+        spread /= 10  # else a unit, which is cubic, amplifies rounding errors
     return rng.normal(0, spread, shape)
 
 
 def take_statistics(layers: Layers, arg: dict, aux: dict) -> None:
-    """Set the input's own: with others values overflow, as a unit is cubic."""
+    """Set the norms' statistics to those of the input.
+
+    With others, values would overflow, as a unit is cubic.
+    """
     inputs = mx.sym.Group(list(layers.normalised.values()))
     bound = inputs.bind(mx.cpu(), arg, aux_states=aux, grad_req='null')
     bound.forward(is_train=True)
@@ -231,7 +233,7 @@ def take_statistics(layers: Layers, arg: dict, aux: dict) -> None:
 
 
 def main() -> None:
-    """Build a network, fill it, and save it with its logits."""
+    """Build a network, draw its weights, and save it with its logits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ' '.join(NETWORKS)
     parser.add_argument('name', choices=NETWORKS, metavar='NAME', help=names)
@@ -240,7 +242,7 @@ def main() -> None:
     parser.add_argument('--narrow', action='store_true', help='a small variant')
     parser.add_argument('--eps', type=float, help='of the normalisations')
     parser.add_argument('--short-names', action='store_true', help='name_bn, name_conv')
-    parser.add_argument('--float16', action='store_true', help='all but normalisations')
+    parser.add_argument('--float16', action='store_true', help='except normalisations')
     args = parser.parse_args()
 
     net = NETWORKS[args.name].narrow() if args.narrow else NETWORKS[args.name]

@@ -1,4 +1,4 @@
-"""Kill trainings at random moments, resume them, and see that nothing was lost.
+"""Kill trainings at random moments, resume them, and check that nothing is lost.
 
 python scripts/soak.py --kills 50 --seed 0 WORK_FOLDER
 """
@@ -26,8 +26,8 @@ from glore_mm.utils.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
-# Trainings of seconds in which all that is random happens: augmentation in workers,
-# dropout, mixing of images in the main process. {root} is the repository's.
+# Trainings that take seconds and use all sources of randomness: augmentation in
+# workers, dropout, mixing of images in the main process. {root} is the repository.
 CONFIGS = dict(
     iterations="""
 _base_ = '{root}/configs/seg/glore_mini.py'
@@ -83,10 +83,10 @@ class Scenario:
     """A training to kill.
 
     Attributes:
-        name (str): For the table.
-        config (str): Of `CONFIGS`.
-        length (int): Iterations or epochs.
-        processes (int): Default: 1.
+        name (str): Name in the table.
+        config (str): Key of `CONFIGS`.
+        length (int): Number of iterations or epochs.
+        processes (int): Number of processes. Default: 1.
     """
 
     name: str
@@ -104,17 +104,18 @@ SCENARIOS = (
 
 @dataclass
 class Outcome:
-    """What came of a scenario.
+    """The result of a scenario.
 
     Attributes:
-        scenario (str): Its name.
-        kills (int): How often it was killed.
-        writing (int): How many of these left a checkpoint half-written, under the name
-            of a draft.
-        lost (int): After how many less was left to go on from than before.
-        trainings (int): How many came to their end.
-        identical (int): Of these, how many ended with the weights, the state of the
-            optimizer, the losses and the scores of the training that was left alone.
+        scenario (str): Name of the scenario.
+        kills (int): Number of kills.
+        writing (int): Number of kills that left an incomplete checkpoint, in a
+            temporary file.
+        lost (int): Number of kills after which the latest checkpoint was an earlier one
+            than before.
+        trainings (int): Number of completed trainings.
+        identical (int): Number of completed trainings with the same weights, optimizer
+            state, losses and scores as the uninterrupted training.
     """
 
     scenario: str
@@ -126,7 +127,7 @@ class Outcome:
 
 
 def prepare(folder: Path, scenario: Scenario, num_val: int = 2) -> Path:
-    """Write data and config of a scenario, and return the config."""
+    """Write the data and the config of a scenario; return the path of the config."""
     size = (48, 96)
     write_mini_cityscapes(folder / 'scenes', num_train=10, num_val=num_val, size=size)
     write_mini_imagenet(folder / 'photographs', num_train=60, num_val=10, scale=0.2)
@@ -147,13 +148,13 @@ def launch(
     """Start tools/train.py, or tools/dist_train.sh for several processes or nodes.
 
     Args:
-        folder (Path): Where; what is said goes to `<work_dir>.log` there, or to
-            `<work_dir>.<node>.log`.
+        folder (Path): Working directory. The output goes to `<work_dir>.log` there, or
+            to `<work_dir>.<node>.log`.
         config (Path): From `prepare`.
-        work_dir (str): In the folder.
-        processes (int): On this node. Default: 1.
-        options (str): More of train.py's.
-        node (tuple[int, int, int], optional): This one, of how many, and a port.
+        work_dir (str): Work dir, relative to the folder.
+        processes (int): Number of processes on this node. Default: 1.
+        options (str): Further options of train.py.
+        node (tuple[int, int, int], optional): Rank of this node, number of nodes, port.
     """
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config)]
     if processes > 1 or node:
@@ -172,38 +173,41 @@ def launch(
 
 
 def free_port() -> int:
-    """A port that no process listens at."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
 
 
 def kill(process: subprocess.Popen) -> None:
-    """SIGKILL a process and all that it started; torchrun's have their own groups."""
+    """Send SIGKILL to a process and its descendants.
+
+    Not to its process group, as the processes of torchrun have their own groups.
+    """
     parents = {}
     for folder in Path('/proc').glob('[0-9]*'):
         try:
             fields = (folder / 'stat').read_text().rpartition(')')[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         parents[int(folder.name)] = int(fields[1])
-    doomed = {process.pid}
-    while more := {p for p, parent in parents.items() if parent in doomed} - doomed:
-        doomed |= more
-    for pid in doomed:
+    pids = {process.pid}
+    while more := {p for p, parent in parents.items() if parent in pids} - pids:
+        pids |= more
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
 
 
 def logged(work_dir: Path, key: str = 'loss') -> dict[int, set[float]]:
-    """What was logged under a key, by iteration or epoch, by all starts of a run."""
+    """Read the logged values of a key in all starts of a run, by iteration or epoch."""
     found: dict[int, set[float]] = {}
     for file in work_dir.glob('*/vis_data/scalars.json'):
         for line in file.read_text().splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:  # the last one, of a killed run
+            except ValueError:  # the incomplete last line of a killed run
                 continue
             if key in record:
                 found.setdefault(record['step'], set()).add(record[key])
@@ -211,12 +215,12 @@ def logged(work_dir: Path, key: str = 'loss') -> dict[int, set[float]]:
 
 
 def last_checkpoint(work_dir: Path) -> dict:
-    """The content of the checkpoint that training ended with."""
+    """Read the last checkpoint of a training."""
     return read_checkpoint((work_dir / 'last_checkpoint').read_text())
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two contents of checkpoints are the same to the last bit."""
+    """Whether the contents of two checkpoints are bitwise equal."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -227,7 +231,7 @@ def same(one: object, other: object) -> bool:
 
 
 def differences(run: Path, reference: Path) -> list[str]:
-    """In what a run that was killed differs from one that was left alone."""
+    """Return the parts in which a killed run differs from an uninterrupted one."""
     ours, theirs = last_checkpoint(run), last_checkpoint(reference)
     parts = ('state_dict', 'optimizer', 'param_schedulers', 'random_states')
     found = [part for part in parts if not same(ours[part], theirs[part])]
@@ -241,13 +245,13 @@ def differences(run: Path, reference: Path) -> list[str]:
 def soak(
     folder: Path, scenario: Scenario, kills: int, moments: random.Random
 ) -> Outcome:
-    """Kill a training so many times."""
+    """Kill and resume trainings until a number of kills is reached."""
     config = prepare(folder, scenario)
-    begun = time.monotonic()
+    start = time.monotonic()
     reference = folder / f'{scenario.name.replace(" ", "_")}'
     code = launch(folder, config, reference.name, scenario.processes).wait()
     assert code == 0, reference.with_suffix('.log').read_text()[-3000:]
-    duration = time.monotonic() - begun
+    duration = time.monotonic() - start
 
     outcome = Outcome(scenario.name)
     while True:
@@ -256,9 +260,9 @@ def soak(
         while True:
             resume = ['--resume'] if reached else []
             process = launch(folder, config, run.name, scenario.processes, *resume)
-            patience = moments.uniform(0, 0.7 * duration)
+            delay = moments.uniform(0, 0.7 * duration)
             try:
-                code = process.wait(patience if outcome.kills < kills else 600)
+                code = process.wait(delay if outcome.kills < kills else 600)
                 break
             except subprocess.TimeoutExpired:
                 kill(process)
@@ -283,14 +287,16 @@ def soak(
 
 
 def main() -> None:
-    """Parse, kill, print the table."""
+    """Parse the arguments, run the scenarios, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('folder', type=Path, help='where to work, and leave the logs')
-    parser.add_argument('--kills', type=int, default=50, help='of all scenarios')
-    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('folder', type=Path, help='folder for work dirs and logs')
+    parser.add_argument(
+        '--kills', type=int, default=50, help='number of kills, over all scenarios'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the moments')
     args = parser.parse_args()
 
-    folder = args.folder.resolve()  # from which the trainings run
+    folder = args.folder.resolve()  # absolute, as trainings have another directory
     folder.mkdir(parents=True, exist_ok=True)
     moments = random.Random(args.seed)
     shares = [args.kills // len(SCENARIOS)] * len(SCENARIOS)

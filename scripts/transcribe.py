@@ -1,11 +1,11 @@
-"""Follow recipes as a new user does, and write down what is seen.
+"""Run installation recipes in an empty environment and write transcripts.
 
 python scripts/transcribe.py docs/install_recipes/*.sh
 
-A recipe is a shell script. Its commands, parted by empty lines, run in a new folder
-that has the wheel and the sdist, in an empty environment. `<recipe>.txt` beside it gets
-each command, the end of what it printed, and how long it took. Where a command fails
-the recipe ends, and so does its text, with the error.
+A recipe is a shell script with commands that are separated by empty lines. They run in
+a new folder with the wheel and the sdist. The transcript, `<recipe>.txt` in the same
+folder, has each command, the last lines of its output and its time. If a command fails,
+the transcript ends with its error.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from pathlib import Path
 from glore_mm.utils.atomic_write import write_text
 
 ROOT = Path(__file__).parent.parent
-LINES = 4  # of what a command printed
+LINES = 4  # lines of a command's output in the transcript
 
 
 def main() -> None:
-    """Follow the recipes, one after the other."""
+    """Run the recipes one after another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('recipes', type=Path, nargs='+')
     failed = []
@@ -46,10 +46,10 @@ def follow(recipe: Path, dist: Path) -> tuple[str, bool]:
     """Run a recipe.
 
     Returns:
-        tuple[str, bool]: What is seen; whether all its commands succeeded.
+        tuple[str, bool]: The transcript; whether all commands succeeded.
     """
     version = f'Python {sys.version.split()[0]}'
-    seen = [f'{date.today()}, {version}, {os.cpu_count()} CPU cores, no GPU', '']
+    lines = [f'{date.today()}, {version}, {os.cpu_count()} CPU cores, no GPU', '']
     home = Path(tempfile.mkdtemp(prefix='recipe'))
     env = dict(
         HOME=str(home), PATH=f'{Path(sys._base_executable).parent}:/usr/bin:/bin'
@@ -71,13 +71,13 @@ def follow(recipe: Path, dist: Path) -> tuple[str, bool]:
             first, *more = (
                 line for line in command.splitlines() if not line.startswith('#')
             )
-            told = done.stdout.rstrip().splitlines()[-LINES:]
-            seen += [f'$ {first}', *(f'> {line}' for line in more)]
-            seen += [line[:150] for line in told] + [f'[{took:.0f} s]', '']
+            printed = done.stdout.rstrip().splitlines()[-LINES:]
+            lines += [f'$ {first}', *(f'> {line}' for line in more)]
+            lines += [line[:150] for line in printed] + [f'[{took:.0f} s]', '']
             if done.returncode:
-                seen[-2] += f' failed with exit code {done.returncode}'
-                return '\n'.join([*seen, done.stdout[-3000:]]), False
-        return '\n'.join(seen), True
+                lines[-2] += f' failed with exit code {done.returncode}'
+                return '\n'.join([*lines, done.stdout[-3000:]]), False
+        return '\n'.join(lines), True
     finally:
         shutil.rmtree(home)
 

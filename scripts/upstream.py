@@ -1,11 +1,11 @@
-"""Run a library's own test suite on the installed version of it, and sort what fails.
+"""Run a library's test suite on its installed version and group the failures by cause.
 
 python scripts/upstream.py mmseg path/to/a/clone/of/mmsegmentation [--without]
 
-Of the clone only PARTS are used. They are copied to a temporary folder, with the
-installed package in the place of the clone's. `glore_mm` is imported in each Python
-process that the suite starts or, with --without, in none. Optional packages that are
-not to be installed may be on the PYTHONPATH.
+The script copies PARTS of the clone to a temporary folder, and uses the installed
+package instead of the clone's. Each Python process of the suite imports `glore_mm`, or
+none with --without. Optional packages may be on the PYTHONPATH instead of being
+installed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ('tests', 'configs', 'tools', 'demo', 'model-index.yml')
-#: Causes of failures, each with what is then printed; the first that fits is taken.
+#: Causes of failures, each with a pattern of the output; the first match counts.
 CAUSES = {
     'The network': 'URLError|HTTPError|ConnectionError|ConnectTimeout|on the Hub',
     'An operator of the full mmcv': r'mmcv-lite|mmcv\._ext',
@@ -34,13 +34,13 @@ CAUSES = {
 
 
 def main() -> None:
-    """Run one suite, and print a row of a table and the failures by cause."""
+    """Run one suite; print a row of a table and the failures by cause."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('package', help='the name it is imported by, such as mmseg')
-    parser.add_argument('suite', type=Path, help='folder that has its tests')
+    parser.add_argument('package', help='name to import, such as mmseg')
+    parser.add_argument('suite', type=Path, help='clone of its repository')
     parser.add_argument('--without', action='store_true', help='without glore_mm')
     parser.add_argument('--skip', nargs='*', default=[], help='tests to leave out')
-    parser.add_argument('--limit', type=int, default=120, help='seconds for a test')
+    parser.add_argument('--limit', type=int, default=120, help='seconds per test')
     args = parser.parse_args()
     spec = find_spec(args.package)
     if spec is None or spec.origin is None:
@@ -64,12 +64,14 @@ def main() -> None:
 
 
 def run(folder: Path, skip: list[str], limit: int) -> None:
-    """Run the suite with one thread, in a process that is replaced when it hangs.
+    """Run the suite with one thread, in a process that is replaced if it hangs.
 
     Args:
-        folder: Folder of the suite and of the package; gets pytest's report.xml.
-        skip: Tests or folders of tests to leave out, relative to the folder.
-        limit: Seconds that a test may take.
+        folder (Path): Folder of the suite and of the package. pytest writes report.xml
+            there.
+        skip (list[str]): Tests or folders of tests to leave out, relative to the
+            folder.
+        limit (int): Time limit of a test, in seconds.
     """
     command = [
         *(sys.executable, '-m', 'pytest', 'tests', '-n1', '-q', '--color=no'),
@@ -89,11 +91,11 @@ def run(folder: Path, skip: list[str], limit: int) -> None:
 
 
 def print_results(title: str, report: ElementTree.ElementTree) -> None:
-    """Print a row of the table, and each failure below its cause.
+    """Print a row of the table, and the failures by cause.
 
     Args:
-        title: What the row is called.
-        report: What pytest wrote.
+        title (str): Name of the row.
+        report (ElementTree.ElementTree): pytest's report.
     """
     counts = dict.fromkeys(('passed', 'failure', 'error', 'skipped'), 0)
     failures = defaultdict(list)
@@ -103,7 +105,7 @@ def print_results(title: str, report: ElementTree.ElementTree) -> None:
         counts[outcome] += 1
         if result is not None and outcome != 'skipped':
             message = ' '.join(result.get('message', '').split())
-            cause = cause_of(message + ''.join(case.itertext()))
+            cause = find_cause(message + ''.join(case.itertext()))
             test = f'{case.get("classname")}.{case.get("name")}'.lstrip('.')
             failures[cause].append(f'- {test.removeprefix("tests.")}: {message[:200]}')
     print('| suite | passed | failed | errors | skipped |\n|---|---|---|---|---|')
@@ -112,10 +114,10 @@ def print_results(title: str, report: ElementTree.ElementTree) -> None:
         print(f'\n{cause}: {len(tests)}', *sorted(tests), sep='\n')
 
 
-def cause_of(text: str) -> str:
-    """Name the first cause that what a test has printed fits."""
-    fits = (cause for cause, pattern in CAUSES.items() if re.search(pattern, text))
-    return next(fits, 'A fault')
+def find_cause(text: str) -> str:
+    """Return the first cause that matches the output of a test."""
+    found = (cause for cause, pattern in CAUSES.items() if re.search(pattern, text))
+    return next(found, 'A fault')
 
 
 if __name__ == '__main__':
