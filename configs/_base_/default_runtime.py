@@ -1,4 +1,5 @@
-# What every task shares. Iteration-based; an epoch-based schedule sets by_epoch itself.
+# Runtime settings of all tasks, for training in iterations; epoch_runtime.py has those
+# for epochs.
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

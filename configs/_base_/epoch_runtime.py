@@ -1,4 +1,4 @@
-# What the tasks that train by epochs share.
+# Runtime settings of the tasks that train in epochs.
 _base_ = './default_runtime.py'
 
 log_processor = dict(by_epoch=True)
@@ -10,4 +10,4 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SkippedSamplesHook')]  # says what training cannot use
+custom_hooks = [dict(type='SkippedSamplesHook')]  # logs unreadable samples

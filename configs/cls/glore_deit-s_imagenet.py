@@ -1,5 +1,5 @@
-# The same with three units, spread over the twelve blocks; the class token stays out of
-# them.
+# plain_deit-s_imagenet.py with three units, spread over the twelve blocks. They do not
+# take the class token.
 _base_ = './plain_deit-s_imagenet.py'
 
 model = dict(

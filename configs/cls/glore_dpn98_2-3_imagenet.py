@@ -1,5 +1,5 @@
-# DPN-98 (2, 3): 80.2 top-1 in the release. Where its units stand and which sizes they
-# have is not known for certain: the converter names what differs in a checkpoint.
+# DPN-98 (2, 3): 80.2 top-1 in the release. The places and sizes of its units are not
+# documented; the converter reports differences to a checkpoint.
 _base_ = './plain_dpn98_imagenet.py'
 
 norm_cfg = dict(type='BN', eps=1e-3)
@@ -7,7 +7,7 @@ with_two = dict(
     type='WithGloRe',
     backbone=_base_.model.backbone,
     unit=dict(type='DualPathGloRe2d', residual_channels=512, norm_cfg=norm_cfg),
-    # timm has all blocks of a DPN in one sequence
+    # timm's DPN has all blocks in one Sequential
     placement={'timm_model.features.conv3_*': 2},
 )
 model = dict(

@@ -1,4 +1,4 @@
-# The same with three units on Res4, in the form with a closing norm.
+# postact_r50_rsb-a3_imagenet.py with three units on Res4, with a norm at their end.
 _base_ = './postact_r50_rsb-a3_imagenet.py'
 
 model = dict(

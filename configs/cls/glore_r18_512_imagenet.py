@@ -1,5 +1,5 @@
-# ResNet-18 with one unit of 128 nodes in the middle of Res4, behind its first block, on
-# crops of 512 pixels: the network whose projections the paper pictures.
+# ResNet-18 with one unit of 128 nodes in the middle of Res4, after its first block, for
+# crops of 512 pixels. The paper visualizes the projections of this network.
 _base_ = [
     '../_base_/models/plain_r50.py',
     '../_base_/datasets/imagenet_512.py',

@@ -1,5 +1,5 @@
-# The same with one unit in the middle of Res4. Photographs vary in size, crops do not:
-# no need to normalise.
+# plain_r18_custom.py with one unit in the middle of Res4. All crops have the same size,
+# so the unit does not need `normalize`.
 _base_ = './plain_r18_custom.py'
 
 model = dict(

@@ -6,7 +6,7 @@ model = dict(
         _delete_=True,
         type='WithGloRe',
         backbone=_base_.model.backbone,
-        # the form of the release's ImageNet networks
+        # the variant in the release's ImageNet networks
         unit=dict(pre_act=True, norm_cfg=dict(type='BN', eps=1e-3)),
         placement=dict(layer3=3),
     )

@@ -1,4 +1,4 @@
-# mmcv's Non-local blocks in the places of R50 (0, 3).
+# mmcv's Non-local blocks in the places of the units of R50 (0, 3).
 _base_ = './glore_r50_imagenet.py'
 
 model = dict(

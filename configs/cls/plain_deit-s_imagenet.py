@@ -1,5 +1,5 @@
-# mmpretrain's DeiT-S, a ViT-S/16, by its recipe of 4 × 256 images, which gives it 80.69
-# top-1 there.
+# mmpretrain's DeiT-S, a ViT-S/16, with its recipe of 4 × 256 images. mmpretrain reports
+# 80.69 top-1.
 _base_ = 'mmpretrain::deit/deit-small_4xb256_in1k.py'
 
 custom_imports = dict(imports=['glore_mm.cls'])

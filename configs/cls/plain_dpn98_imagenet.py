@@ -1,4 +1,4 @@
-# DPN-98, timm's.
+# timm's DPN-98.
 _base_ = './plain_r50_imagenet.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# mmpretrain's ResNet-18 on photographs of your own, from scratch; load_from=… starts
-# from a checkpoint.
+# mmpretrain's ResNet-18 on images of your own, trained from scratch, or from a
+# checkpoint with load_from=….
 #
 #   python tools/train.py configs/cls/plain_r18_custom.py \
 #       --cfg-options data_root=/data/pets model.head.num_classes=37
@@ -14,7 +14,7 @@ model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18),
     head=dict(in_channels=512, num_classes=2, topk=(1,)),
 )
-# one GPU or none, 32 images
+# 32 images on one GPU or CPU
 optim_wrapper = dict(optimizer=dict(lr=0.0125))
 param_scheduler = [
     dict(

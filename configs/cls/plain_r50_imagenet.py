@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/cls_runtime.py',
 ]
 
-# eps and normalisation are the release's, for its checkpoints
+# eps and normalisation as in the release, for its checkpoints
 model = dict(
     backbone=dict(norm_cfg=dict(type='BN', eps=1e-3)),
     data_preprocessor=dict(mean=[124, 117, 104], std=[59.88, 59.88, 59.88]),

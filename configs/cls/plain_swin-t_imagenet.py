@@ -1,4 +1,4 @@
-# mmpretrain's Swin-T by its recipe of 16 × 64 images, which gives it 81.18 top-1 there.
+# mmpretrain's Swin-T with its recipe of 16 × 64 images. mmpretrain reports 81.18 top-1.
 _base_ = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'
 
 custom_imports = dict(imports=['glore_mm.cls'])

@@ -1,5 +1,5 @@
-# mmpretrain's ResNet-50, post-activation, by its recipe of 8 × 32 images, which gives
-# it 76.55 top-1 there.
+# mmpretrain's ResNet-50, post-activation, with its recipe of 8 × 32 images. mmpretrain
+# reports 76.55 top-1.
 _base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 custom_imports = dict(imports=['glore_mm.cls'])

@@ -1,5 +1,5 @@
-# UPerNet on ConvNeXt-T: the network and the optimizer of mmsegmentation's recipe for
-# ADE20K, on crops of 512×1024 for 80k iterations. Needs mmpretrain.
+# UPerNet on ConvNeXt-T: network and optimizer of mmsegmentation's recipe for ADE20K,
+# with crops of 512×1024 and 80k iterations. Needs mmpretrain.
 _base_ = './swin-t_upernet_cityscapes.py'
 
 custom_imports = dict(imports=['glore_mm.seg', 'mmpretrain.models'])

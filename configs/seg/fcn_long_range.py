@@ -1,4 +1,4 @@
-# The plain network of `make demo`: a distant cue has the class of a region.
+# The baseline of `make demo`, where the class of a region depends on a distant cue.
 _base_ = [
     '../_base_/models/fcn_narrow_r18.py',
     '../_base_/datasets/long_range_strips.py',

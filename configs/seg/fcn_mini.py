@@ -1,4 +1,4 @@
-# The plain network of `make demo-seg`.
+# The baseline of `make demo-seg`.
 _base_ = [
     '../_base_/models/fcn_r18-d8.py',
     '../_base_/datasets/mini_cityscapes.py',
@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 model = dict(data_preprocessor=dict(size=(96, 192)))
-# AdamW: SGD needs longer from scratch than a demo has
+# AdamW, as SGD needs more time to train from scratch
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=0.003, weight_decay=0.05)
 )

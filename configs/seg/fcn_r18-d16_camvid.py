@@ -1,4 +1,4 @@
-# fcn_camvid.py at an output stride of 16, for fewer iterations: minutes on two cores.
+# fcn_camvid.py with output stride 16 and fewer iterations, for minutes on two cores.
 _base_ = './fcn_camvid.py'
 
 model = dict(backbone=dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)))

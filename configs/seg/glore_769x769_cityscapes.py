@@ -1,5 +1,5 @@
-# Crops of 769×769 with aligned corners, tested by a sliding window, as mmsegmentation
-# does it at this size.
+# glore_cityscapes.py with crops of 769×769, aligned corners and sliding-window tests,
+# as in mmsegmentation's configs for this size.
 _base_ = [
     '../_base_/models/glore_r50-d8.py',
     '../_base_/datasets/cityscapes_769x769.py',

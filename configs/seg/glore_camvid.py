@@ -1,4 +1,5 @@
-# CamVid, 11 classes, on a small network from scratch. For weights from ImageNet:
+# A small network with one unit, trained from scratch on CamVid with 11 classes. For
+# ImageNet weights:
 # model = dict(pretrained='open-mmlab://resnet18_v1c')
 _base_ = './fcn_camvid.py'
 

@@ -1,5 +1,5 @@
-# FCN + 1 GloRe unit, ResNet-50. The release reports 79.5 class IoU on Cityscapes test;
-# its recipe is not public, this one is mmsegmentation's.
+# FCN + 1 GloRe unit, ResNet-50, with mmsegmentation's recipe. The release reports 79.5
+# class IoU on Cityscapes test; its recipe is not public.
 _base_ = [
     '../_base_/models/glore_r50-d8.py',
     '../_base_/datasets/cityscapes.py',

@@ -1,6 +1,6 @@
-# The released network, ResNet-50: 79.5 class IoU on Cityscapes test. Its checkpoint is
-# converted from the release's archive. Stem, dilations, input and test are those of the
-# code that it stands on, DANet's of 2018; its own recipe is not public.
+# The released network, ResNet-50: 79.5 class IoU on Cityscapes test. Convert its
+# checkpoint from the release's archive. Stem, dilations, input and test are those of
+# the release's code base, DANet of 2018. The release's recipe is not public.
 _base_ = './glore_cityscapes.py'
 
 model = dict(

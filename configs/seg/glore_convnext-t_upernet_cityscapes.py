@@ -1,4 +1,5 @@
-# The same with three units on the third stage, which is where Res4 is in a ResNet.
+# convnext-t_upernet_cityscapes.py with three units on the third stage, which
+# corresponds to Res4 of a ResNet.
 _base_ = './convnext-t_upernet_cityscapes.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# One unit on Res4.
+# The network of `make demo` with one unit on Res4.
 _base_ = './fcn_long_range.py'
 
 model = dict(

@@ -1,6 +1,6 @@
-# The last stage with multi-grid: dilations 4, 8, 16, as in the code that the release's
-# Cityscapes networks stand on.
+# Multi-grid in the last stage: dilations 4, 8, 16, as in the code base of the release's
+# Cityscapes networks.
 _base_ = './glore_cityscapes.py'
 
-# in mmsegmentation the grid is the dilations themselves
+# in mmsegmentation, multi_grid has the dilations themselves
 model = dict(backbone=dict(multi_grid=(4, 8, 16)))

@@ -1,4 +1,5 @@
-# FCN + 1 GloRe unit, ResNet-101, on ADE20K: 512×512, 80k iterations of 4 images a GPU.
+# FCN + 1 GloRe unit, ResNet-101, on ADE20K: 512×512, 80k iterations with 4 images per
+# GPU.
 _base_ = [
     '../_base_/models/glore_r50-d8.py',
     'mmseg::_base_/datasets/ade20k.py',

@@ -1,5 +1,5 @@
 # FCN + 1 GloRe unit, ResNet-101, on the 59 classes of Pascal Context: 480×480, 80k
-# iterations of 4 images a GPU.
+# iterations with 4 images per GPU.
 _base_ = [
     '../_base_/models/glore_r50-d8.py',
     'mmseg::_base_/datasets/pascal_context_59.py',

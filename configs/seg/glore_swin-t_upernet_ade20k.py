@@ -1,4 +1,5 @@
-# The same with three units on the third stage, which is where Res4 is in a ResNet.
+# swin-t_upernet_ade20k.py with three units on the third stage, which corresponds to
+# Res4 of a ResNet.
 _base_ = './swin-t_upernet_ade20k.py'
 
 model = dict(
@@ -10,7 +11,7 @@ model = dict(
         placement={'stages.2.blocks': 3},
     )
 )
-# their norms, as those of the backbone
+# no weight decay for the norms of the units, as for those of the backbone
 optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'glore.blocker': dict(decay_mult=0.0)})
 )

@@ -1,5 +1,5 @@
-# Pascal VOC 2012 + SBD as PaddleSeg trains its GloRe there: ResNet-50-vd, output stride
-# 8, 512×512, 40k iterations of 4 images a GPU. PaddleSeg's README gives 80.16 mIoU.
+# PaddleSeg's recipe for GloRe on Pascal VOC 2012 + SBD: ResNet-50-vd, output stride 8,
+# 512×512, 40k iterations with 4 images per GPU. PaddleSeg's README reports 80.16 mIoU.
 _base_ = [
     '../_base_/models/glore_r50-d8.py',
     '../_base_/datasets/pascal_voc12_aug.py',

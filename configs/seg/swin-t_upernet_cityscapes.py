@@ -1,5 +1,5 @@
-# UPerNet on Swin-T: the network and the optimizer of mmsegmentation's recipe for
-# ADE20K, on crops of 512×1024 for 80k iterations.
+# UPerNet on Swin-T: network and optimizer of mmsegmentation's recipe for ADE20K, with
+# crops of 512×1024 and 80k iterations.
 _base_ = [
     'mmseg::_base_/models/upernet_swin.py',
     '../_base_/datasets/cityscapes.py',

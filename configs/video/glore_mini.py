@@ -6,7 +6,7 @@ model = dict(
         _delete_=True,
         type='WithGloRe',
         backbone=_base_.model.backbone,
-        unit=dict(num_nodes=16),  # for there are few positions
+        unit=dict(num_nodes=16),  # few, as there are few positions
         placement=dict(layer2=1, layer3=1),
     )
 )

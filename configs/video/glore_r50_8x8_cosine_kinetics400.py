@@ -1,4 +1,5 @@
-# The released network by the cosine recipe, to compare with networks trained by it.
+# The released network with the cosine recipe, for comparison with other networks that
+# use it.
 _base_ = [
     '../_base_/models/glore_r50_3d.py',
     '../_base_/datasets/kinetics400.py',

@@ -1,4 +1,4 @@
-# The same on split 3.
+# glore_r50_8x8_hmdb51.py on split 3.
 _base_ = './glore_r50_8x8_hmdb51.py'
 
 train_dataloader = dict(dataset=dict(ann_file='hmdb51_train_split_3_videos.txt'))

@@ -1,10 +1,10 @@
-# With precise BN: the running statistics of the norms are measured anew after every
-# epoch. Needs mmpretrain, whose hook it is.
+# glore_r50_8x8_kinetics400.py with precise BN: the running statistics of the norms are
+# computed again after every epoch. Needs mmpretrain for the hook.
 #
-# It differs from the release: there, 500 more steps follow each quarter of a pass; 400
-# of them go on training the parameters of the norms and the biases, the last 100 only
-# run forward, and the statistics stay running averages. The hook trains nothing and
-# averages over the statistics of as many batches.
+# The release does this differently: it runs 500 more steps after each quarter of a
+# pass. 400 of them train the parameters of the norms and the biases, the last 100 are
+# forward passes only, and the statistics are still running averages. The hook trains
+# nothing and averages the statistics of as many batches.
 _base_ = './glore_r50_8x8_kinetics400.py'
 
 custom_imports = dict(imports=['glore_mm.video', 'mmpretrain.engine'])

@@ -1,5 +1,5 @@
-# The released R50 3D (2, 3), fine-tuned on the first split of UCF101 from a converted
-# Kinetics network: load_from.
+# The released R50 3D (2, 3), fine-tuned on the first split of UCF101. Give a converted
+# Kinetics checkpoint as load_from.
 _base_ = [
     '../_base_/models/glore_r50_3d.py',
     '../_base_/datasets/ucf101.py',

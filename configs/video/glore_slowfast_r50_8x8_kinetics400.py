@@ -1,4 +1,4 @@
-# SlowFast with units on its slow path.
+# SlowFast with units in its slow path.
 _base_ = './slowfast_r50_8x8_kinetics400.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# SlowOnly with units where mmaction2 puts its Non-local blocks.
+# SlowOnly with units in the places of mmaction2's Non-local blocks.
 _base_ = './slowonly_r50_8x8_kinetics400.py'
 
 model = dict(

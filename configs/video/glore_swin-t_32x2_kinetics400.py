@@ -1,4 +1,5 @@
-# The same with three units on the third stage, which is where Res4 is in a ResNet.
+# swin-t_32x2_kinetics400.py with three units on the third stage, which corresponds to
+# Res4 of a ResNet.
 _base_ = './swin-t_32x2_kinetics400.py'
 
 model = dict(
@@ -9,5 +10,5 @@ model = dict(
         placement={'layers.2.blocks': 3},
     )
 )
-# their norms, as those of the backbone
+# no weight decay for the norms of the units, as for those of the backbone
 optim_wrapper = dict(paramwise_cfg={'glore.blocker': dict(decay_mult=0.0)})

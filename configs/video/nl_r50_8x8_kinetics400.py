@@ -1,4 +1,4 @@
-# mmaction2's Non-local blocks in the places of the units, with its settings.
+# mmaction2's Non-local blocks with its settings, in the places of the units.
 _base_ = './glore_r50_8x8_kinetics400.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# Video Swin-T by mmaction2's recipe, which gives it 78.90 top-1 there, in mixed
+# Video Swin-T with mmaction2's recipe. mmaction2 reports 78.90 top-1, in mixed
 # precision (--amp) and with --views 4x3.
 _base_ = [
     'mmaction::_base_/models/swin_tiny.py',

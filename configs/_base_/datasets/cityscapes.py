@@ -1,5 +1,6 @@
-# Cityscapes in data/cityscapes, as leftImg8bit_trainvaltest.zip and
-# gtFine_trainvaltest.zip unzip, with no preparation. docs/data.md shows the layout.
+# Cityscapes in data/cityscapes: leftImg8bit_trainvaltest.zip and
+# gtFine_trainvaltest.zip, extracted, without further preparation. docs/data.md shows
+# the layout.
 dataset_type = 'CityscapesFolders'
 data_root = 'data/cityscapes'
 load_image = dict(type='LoadImage')
@@ -17,7 +18,7 @@ train_pipeline = [
 test_pipeline = [
     load_image,
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
-    dict(type='LoadSegLabels'),  # behind Resize: the truth keeps its size
+    dict(type='LoadSegLabels'),  # after Resize, so that the labels are not resized
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -38,7 +39,7 @@ tta_pipeline = [
         ],
     ),
 ]
-# 2 images a GPU: mmsegmentation's figures come from 4 GPUs
+# 2 images per GPU; mmsegmentation's results are from 4 GPUs
 train_dataloader = dict(
     batch_size=2,
     num_workers=2,

@@ -1,5 +1,5 @@
-# Photographs of your own, data/custom/{train,val}/<class>/*: the folders of train are
-# the classes. --cfg-options data_root=… model.head.num_classes=…
+# Images of your own, data/custom/{train,val}/<class>/*. The folders of train are the
+# classes. To use it: --cfg-options data_root=… model.head.num_classes=…
 _base_ = './imagenet.py'
 
 data_root = 'data/custom'

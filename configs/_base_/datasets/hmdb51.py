@@ -1,4 +1,4 @@
-# HMDB51 as video files in data/hmdb51, its first split.
+# The first split of HMDB51 as video files in data/hmdb51.
 _base_ = './ucf101.py'
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# ImageNet-1k in data/imagenet; docs/imagenet.md leads from the archives to it.
+# ImageNet-1k in data/imagenet; docs/imagenet.md shows how to extract the archives.
 data_root = 'data/imagenet'
 train_pipeline = [
     dict(type='LoadImage'),
@@ -22,7 +22,7 @@ tta_pipeline = [
         ],
     ),
 ]
-# 32 images a GPU, 8 GPUs
+# 32 images per GPU, for 8 GPUs
 train_dataloader = dict(
     batch_size=32,
     num_workers=5,

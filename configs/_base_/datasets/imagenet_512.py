@@ -1,4 +1,5 @@
-# Crops of 512 pixels instead of 224, the images larger in proportion.
+# ImageNet-1k with crops of 512 pixels instead of 224; test images are larger in
+# proportion.
 _base_ = './imagenet.py'
 
 train_pipeline = _base_.train_pipeline

@@ -1,6 +1,6 @@
-# Kinetics-400 as video files in data/kinetics400; docs/kinetics.md shows how to get it
-# there. Clips of 8 frames, 8 apart; augmentation of the GloRe release.
-# What decodes: 'pyav', 'opencv' or 'decord'; frames on disk: kinetics400_rawframes.py
+# Kinetics-400 as video files in data/kinetics400; docs/kinetics.md shows how to prepare
+# it. Clips of 8 frames with interval 8; augmentation of the GloRe release. For folders
+# of JPEG frames see kinetics400_rawframes.py.
 data_root = 'data/kinetics400'
 train_pipeline = [
     dict(type='VideoInit'),
@@ -9,9 +9,8 @@ train_pipeline = [
     dict(type='RandomScaleAspect', short_side=(224, 340), aspect=(0.8, 1.25)),
     dict(type='RandomCrop', size=224),
     dict(type='Flip', flip_ratio=0.5),
-    dict(
-        type='HLSJitter', hue=15, lightness=35, saturation=25
-    ),  # slow, and gains little
+    # slow, with little gain
+    dict(type='HLSJitter', hue=15, lightness=35, saturation=25),
     dict(type='PixelNoise', low=-20, high=20),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
@@ -25,7 +24,7 @@ val_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-# 8 clips a GPU: the release trains on nodes of 8 GPUs with 64 clips each
+# 8 clips per GPU, as the release trains on nodes of 8 GPUs with 64 clips
 train_dataloader = dict(
     batch_size=8,
     num_workers=8,
@@ -54,7 +53,7 @@ val_dataloader = dict(
         test_mode=True,
     ),
 )
-# one centre clip, as the release tests; tools/test.py --views 10x3 takes more
+# one centre clip and crop, as in the release; for more: tools/test.py --views 10x3
 test_dataloader = val_dataloader
 val_evaluator = dict(type='AccMetric')  # top-1, top-5, mean class accuracy
 test_evaluator = val_evaluator

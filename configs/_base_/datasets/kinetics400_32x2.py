@@ -1,4 +1,4 @@
-# Clips of 32 frames, 2 apart: the same span as 8 frames, 8 apart.
+# Clips of 32 frames with interval 2: the same duration as 8 frames with interval 8.
 _base_ = './kinetics400.py'
 
 train_pipeline = _base_.train_pipeline

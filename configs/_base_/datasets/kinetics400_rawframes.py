@@ -1,4 +1,4 @@
-# Kinetics-400 as folders of JPEG frames, img_00001.jpg and on.
+# Kinetics-400 as folders of JPEG frames, from img_00001.jpg on.
 _base_ = './kinetics400.py'
 
 train_pipeline = _base_.train_pipeline[1:]  # without VideoInit

@@ -1,11 +1,11 @@
-# Clips whose class is told by a cue in their first frames. To write them:
+# Generated clips whose class depends on a cue in their first frames. To write them:
 # python -m glore_mm.synthetic.long_range_clips data/long_range_clips
 data_root = 'data/long_range_clips'
 pipeline = [
     dict(type='VideoInit'),
     dict(type='StrictSampleFrames', clip_len=32, frame_interval=1, test_mode=True),
     dict(type='VideoDecode'),
-    dict(type='CenterCrop', crop_size=32),  # all of a frame
+    dict(type='CenterCrop', crop_size=32),  # the whole frame
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]

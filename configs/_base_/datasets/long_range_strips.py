@@ -1,4 +1,4 @@
-# Strips whose regions have the class of a distant cue. To write them:
+# Generated strips with regions whose class depends on a distant cue. To write them:
 # python -m glore_mm.synthetic.long_range_strips data/long_range_strips
 dataset_type = 'LongRangeStrips'
 data_root = 'data/long_range_strips'

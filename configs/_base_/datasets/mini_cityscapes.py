@@ -1,4 +1,4 @@
-# The generated street scenes of `make demo` in data/mini_cityscapes.
+# The generated street scenes of `make demo-seg` in data/mini_cityscapes.
 _base_ = './cityscapes.py'
 
 data_root = 'data/mini_cityscapes'

@@ -1,5 +1,5 @@
-# The generated photographs of `make demo-cls` in data/mini_imagenet, made small. No
-# random crops and no flips: they would lose or change the class.
+# The generated images of `make demo-cls` in data/mini_imagenet, resized. No random
+# crops and no flips, as the class would be lost or changed.
 _base_ = './class_folders.py'
 
 data_root = 'data/mini_imagenet'

@@ -1,5 +1,5 @@
-# The generated videos of `make demo-video` in data/mini_kinetics: clips of 8 frames, 4
-# apart, made small, so that a few layers see the whole picture.
+# The generated videos of `make demo-video` in data/mini_kinetics: clips of 8 frames
+# with interval 4, resized so that a few layers cover the whole frame.
 _base_ = './kinetics400.py'
 
 data_root = 'data/mini_kinetics'

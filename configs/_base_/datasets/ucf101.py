@@ -1,5 +1,5 @@
-# UCF101 as video files in data/ucf101, its first split; docs/kinetics.md says how the
-# lists look. Clips and augmentation as on Kinetics.
+# The first split of UCF101 as video files in data/ucf101; docs/kinetics.md shows the
+# format of the lists. Clips and augmentation as for Kinetics.
 _base_ = './kinetics400.py'
 
 clips = dict(data_root='data/ucf101', data_prefix=dict(video='videos'))

@@ -1,5 +1,5 @@
-# A narrow FCN on ResNet-18 up to Res4, output stride 8, for strips of 64×640. Some 200
-# pixels along the strip are what an output of it depends on.
+# A narrow FCN on ResNet-18 up to Res4, output stride 8, for strips of 64×640. Its
+# receptive field is about 200 pixels along the strip.
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',

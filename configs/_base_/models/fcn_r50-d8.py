@@ -1,6 +1,6 @@
-# FCN on a dilated ResNet-50 (output stride 8), as mmsegmentation has it, but that the
-# head's input does not skip to its classifier: no head here has that, so that heads
-# differ by their context module alone.
+# mmsegmentation's FCN on a dilated ResNet-50 (output stride 8), but without
+# concat_input: the classifier does not take the head's input. So the heads in these
+# configs differ only in their context module.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',

@@ -1,4 +1,4 @@
-# The released network: two units on Res3, three on Res4.
+# The 3D ResNet-50 of the GloRe release with units: two on Res3, three on Res4.
 _base_ = './plain_r50_3d.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# SlowFast 8×8 with ResNet-50, as mmaction2 has it: of 32 frames the slow path sees 8.
+# mmaction2's SlowFast 8×8 with ResNet-50: the slow path takes 8 of 32 frames.
 _base_ = './slowonly_r50.py'
 
 path = dict(

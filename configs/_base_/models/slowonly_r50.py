@@ -1,4 +1,4 @@
-# SlowOnly with a ResNet-50, as mmaction2 has it.
+# mmaction2's SlowOnly with a ResNet-50.
 _base_ = './plain_r50_3d.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# AdamW with a warm-up, as mmsegmentation trains UPerNet on a Swin: 8 GPUs, 2 images
-# each. Its 160k iterations are for ADE20K.
+# AdamW with a warm-up, from mmsegmentation's UPerNet with Swin: 8 GPUs with 2 images
+# each. mmsegmentation's 160k iterations are for ADE20K.
 _base_ = './sgd_80k.py'
 
 optim_wrapper = dict(

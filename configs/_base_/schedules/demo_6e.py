@@ -1,5 +1,5 @@
-# What the demos of classification and video train by: AdamW, for SGD needs longer from
-# scratch than a demo has.
+# The schedule of the classification and video demos. AdamW, as SGD needs more time to
+# train from scratch.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.05)
 )

@@ -1,6 +1,6 @@
-# Fine-tuning of a Kinetics network on a small data set, 64 clips a step. As in the
-# release's code the classifier learns at twice the rate of all else. Its length and
-# rates are not public: these are not the release's.
+# Fine-tuning of a Kinetics network on a small data set, 64 clips per step. As in the
+# release's code, the classifier has twice the learning rate. The release does not
+# publish the number of epochs and the learning rates; those here are our own.
 _base_ = './kinetics400_release.py'
 
 optim_wrapper = dict(

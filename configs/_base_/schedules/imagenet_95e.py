@@ -1,5 +1,6 @@
-# The recipe that a co-author of GloRe published later for such ResNets, with
-# ClassyVision: 95 epochs, 8 GPUs of 32 images. The release's own is not public.
+# A recipe for these ResNets that a co-author of GloRe published later, with
+# ClassyVision: 95 epochs, 8 GPUs with 32 images each. The release's recipe is not
+# public.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),

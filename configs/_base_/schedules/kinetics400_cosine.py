@@ -1,4 +1,4 @@
-# The cosine recipe that SlowFast brought and mmaction2 uses, for networks from scratch.
+# The cosine recipe of SlowFast and mmaction2, for networks trained from scratch.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),

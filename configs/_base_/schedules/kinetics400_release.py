@@ -1,15 +1,18 @@
-# The recipe of the GloRe release, as far as its code tells: 64 clips a node of 8 GPUs.
+# The recipe of the GloRe release, as far as its code shows it: 64 clips per node of 8
+# GPUs.
 #
-# Known and the same: optimizer, learning rate (0.05 in its script for one node; 0.04 in
-# that for several), warm-up, steps, weight decay. Steps count 240,000 clips, about one
-# pass over the training set; what its code calls an epoch, after which it validates, is
-# a quarter of that. Not known: when to stop (its code runs until it is stopped; here, 5
-# epochs after the last step) and how many nodes were used. Different: precise BN, see
+# The same: optimizer, learning rate (0.05 as in its script for one node; its script for
+# several nodes has 0.04), warm-up, milestones, weight decay. Milestones count units of
+# 240,000 clips, about one pass over the training set. The code calls a quarter of this
+# an epoch and validates after each. Unknown: the end of training (the code runs until
+# it is stopped; here it ends 5 epochs after the last milestone) and the number of
+# nodes. Different: precise BN, see
 # configs/video/glore_r50_8x8_precisebn_kinetics400.py.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-4),
-    # half the rate for the spatial convolutions; no decay of biases, those of norms too
+    # half the learning rate for the spatial convolutions; no weight decay of biases,
+    # including those of norms
     paramwise_cfg=dict(
         custom_keys={
             'conv_m2.bn.bias': dict(lr_mult=0.5, decay_mult=0.0),

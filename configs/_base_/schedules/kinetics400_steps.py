@@ -1,4 +1,4 @@
-# The recipe of mmaction2 for SlowOnly with ImageNet weights: 8 GPUs, 16 clips each.
+# mmaction2's recipe for SlowOnly with ImageNet weights: 8 GPUs with 16 clips each.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),

@@ -1,4 +1,4 @@
-# The recipe of mmaction2 for Video Swin with ImageNet weights: 8 GPUs, 8 clips each.
+# mmaction2's recipe for Video Swin with ImageNet weights: 8 GPUs with 8 clips each.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.02),

@@ -1,4 +1,4 @@
-# SGD with a poly schedule, as mmsegmentation trains its ResNet baselines.
+# SGD with a poly schedule, from mmsegmentation's ResNet baselines.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005),
