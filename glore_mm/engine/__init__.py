@@ -1,4 +1,4 @@
-"""Training and testing with mmengine; importing it registers what configs name."""
+"""Training and testing with mmengine. Importing it registers classes for configs."""
 
 import glore_mm.utils  # noqa: F401
 from glore_mm.engine import (  # noqa: F401

@@ -1,4 +1,4 @@
-"""Mixed precision without a GPU, which mmengine's AmpOptimWrapper refuses."""
+"""Mixed precision on a CPU, where mmengine's AmpOptimWrapper does not run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from torch import nn
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Runs the forward pass under bfloat16 autocast; bfloat16 needs no loss scaling."""
+    """Runs the forward pass in bfloat16 autocast, which needs no loss scaling."""
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """The context of one forward pass."""
+        """Return the context of a forward pass."""
         with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
             yield

@@ -1,4 +1,4 @@
-"""Skip unreadable samples in training; raise in a test."""
+"""Skip unreadable samples in training; raise an error in a test."""
 
 from typing import Any
 
@@ -10,38 +10,39 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from glore_mm.utils.errors import UnreadableSampleError, UserError
 
-_PATIENCE = 100  # samples in a row that cannot be used before training gives up
+_PATIENCE = 100  # unusable samples in a row after which training stops
 
 
 class SkipCorruptMixin(BaseDataset):
     """A data set that skips samples whose file cannot be used.
 
-    A sample's metainfo has the path of its file, `filename`. In training another sample
-    takes the place of one that raises UnreadableSampleError; the metainfo `skipped` of
-    the next lists path and reason of each. In test mode it is an error.
+    The metainfo of a sample has the path of its file as `filename`. In training, a
+    sample that raises UnreadableSampleError is replaced by another one, whose metainfo
+    has the paths and reasons of the replaced samples as `skipped`. In test mode the
+    sample is an error.
     """
 
-    path_key: str  # of a sample: its file
-    what = 'samples'
-    place = 'the data set'  # that a sample is in, for messages
+    path_key: str  # the key of a sample's file in its data info
+    what = 'samples'  # for messages: what the samples are
+    place = 'the data set'  # for messages: where to remove a sample from
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._skipped: dict[int, tuple[str, str]] = {}
         super().__init__(*args, **kwargs)
 
     def prepare_data(self, idx: int) -> dict[str, Any] | None:
-        """Run the pipeline on a sample; None asks for another one in its place.
+        """Run the pipeline on a sample; None makes the data set try another sample.
 
         Raises:
-            UserError: The sample cannot be used and this is a test, or training has
-                found no sample that it could use.
+            UserError: A sample of a test cannot be used, or too many samples of a
+                training in a row.
         """
         info = self.get_data_info(idx)
         path = info[self.path_key]
         try:
             data = self.pipeline(info)
         except UnreadableSampleError as error:
-            # the class that cli_entry_point handles when a worker reports it
+            # a UserError, because cli_entry_point recognises it from a worker
             message = error.or_out_of(self.place)
             if self.test_mode:
                 raise UserError(message) from None
@@ -59,14 +60,14 @@ class SkipCorruptMixin(BaseDataset):
                 metainfo['skipped'] = list(self._skipped.values())
                 self._skipped = {}
             samples = data['data_samples']
-            # augmented for a test, there is one of each view
+            # with test-time augmentation, `data_samples` has one of each view
             for sample in samples if isinstance(samples, list) else [samples]:
                 sample.set_metainfo(metainfo)
         return data
 
     @property
     def source(self) -> str:
-        """Where the samples are named: a list or a folder."""
+        """The annotation file or folder that lists the samples."""
         return self.ann_file
 
     def _rand_another(self) -> int:
@@ -77,11 +78,11 @@ class SkipCorruptMixin(BaseDataset):
 
 @HOOKS.register_module()
 class SkippedSamplesHook(Hook):
-    """Log the samples that training skips: each file once, and how many in an epoch.
+    """Log the samples that training skips: each file once, and the number per epoch.
 
     Args:
-        interval (int): Iterations between exchanges of several processes.
-            Default: 50.
+        interval (int): Iterations after which several processes exchange their skipped
+            samples. Default: 50.
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -97,15 +98,15 @@ class SkippedSamplesHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Collect what was skipped before a batch."""
+        """Collect the samples that were skipped while loading a batch."""
         for sample in data_batch['data_samples']:
             self._new.update(sample.get('skipped', ()))
-        # all processes call this equally often
+        # a collective call: all processes make it in the same iterations
         if get_world_size() == 1 or self.every_n_train_iters(runner, self.interval):
             self._report(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Log how many files were left out; training by iterations is one epoch."""
+        """Log the number of skipped files; training by iterations has one epoch."""
         self._report(runner)
         if self._in_epoch:
             by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)

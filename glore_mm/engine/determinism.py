@@ -1,4 +1,4 @@
-"""Random states, saved and restored; seeding by sample."""
+"""Save and restore random states; seed the augmentation of each sample."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ T = TypeVar('T')
 
 
 def get_rng_state() -> dict[str, Any]:
-    """The random states of this process, in types that weights_only takes."""
+    """Return the random states of this process, in types that weights_only loads."""
     version, numbers, gauss = random.getstate()
     legacy: Any = np.random.get_state()
     _, keys, *rest = legacy
@@ -41,7 +41,7 @@ def set_rng_state(states: dict[str, Any]) -> None:
 
 
 def gather_rng_states() -> list[dict[str, Any]]:
-    """The states of each process, by rank; all processes must call this."""
+    """Return the random states of all processes, by rank; all must call this."""
     return all_gather_object(get_rng_state())
 
 
@@ -58,7 +58,7 @@ def preserve_rng_state() -> Iterator[None]:
 
 
 def iter_preserving_rng(loader: Iterable[T]) -> Iterator[T]:
-    """Iterate over batches; loading them does not change the random states."""
+    """Iterate over batches without changing the random states by loading them."""
     with preserve_rng_state():
         batches = iter(loader)
     while True:
@@ -71,11 +71,11 @@ def iter_preserving_rng(loader: Iterable[T]) -> Iterator[T]:
 
 
 class SampleIndex(int):
-    """The index of a sample that also holds its position in the training.
+    """The index of a sample, with the position of the sample in the training.
 
     Attributes:
-        number (tuple[int, int]): The epoch, and the position in it among the samples of
-            all processes.
+        number (tuple[int, int]): The epoch, and the position in the epoch among the
+            samples of all processes.
     """
 
     number: tuple[int, int]
@@ -86,14 +86,14 @@ class IndexedSampler(Sampler[SampleIndex]):
     """A sampler that yields SampleIndex.
 
     Args:
-        sampler (dict): Of a sampler that gives each process every world-size-th sample
-            of one order, as mmengine's do.
-        dataset (Dataset): What to sample from.
-        seed (int, optional): Of the order.
+        sampler (dict): Config of a sampler that gives each process every world-size-th
+            sample of a common order, as mmengine's samplers do.
+        dataset (Dataset): The data set.
+        seed (int, optional): The seed of the order.
     """
 
-    #: How many samples of this process to skip, once: those before the point in the
-    #: epoch where training resumes.
+    #: Number of samples to skip in the next epoch: when training resumes within an
+    #: epoch, those of this process that were used before.
     skip = 0
 
     def __init__(
@@ -108,9 +108,9 @@ class IndexedSampler(Sampler[SampleIndex]):
         skip, self.skip = self.skip, 0
         for place, index in enumerate(self.sampler):
             if place >= skip:
-                draw = SampleIndex(index)
-                draw.number = epoch, place * world_size + rank
-                yield draw
+                sample = SampleIndex(index)
+                sample.number = epoch, place * world_size + rank
+                yield sample
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -125,19 +125,19 @@ class IndexedSampler(Sampler[SampleIndex]):
 class SeededDataset(Dataset[Any]):
     """A data set whose augmentation depends only on the seed and on SampleIndex.number.
 
-    The number of workers or processes does not matter, nor where a run was interrupted.
-    All attributes are those of the data set.
+    It does not depend on the number of workers or processes, nor on interruptions. All
+    attributes are those of the wrapped data set.
 
     Args:
-        dataset (dict): Of the data set.
-        seed (int): Of the run.
+        dataset (dict): Config of the data set.
+        seed (int): The seed of the run.
     """
 
     def __init__(self, dataset: dict[str, Any], seed: int) -> None:
         vars(self).update(_dataset=DATASETS.build(dataset), _seed=seed)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('_'):  # not there yet, while a worker unpickles
+        if name.startswith('_'):  # not set yet while a worker unpickles this
             raise AttributeError(name)
         return getattr(self._dataset, name)
 
@@ -150,12 +150,12 @@ class SeededDataset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, draw: int) -> Any:
-        if isinstance(draw, SampleIndex):
-            sequence = np.random.SeedSequence((self._seed, *draw.number))
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(index, SampleIndex):
+            sequence = np.random.SeedSequence((self._seed, *index.number))
             python, numpy, pytorch = map(int, sequence.generate_state(3))
             random.seed(python)
             np.random.seed(numpy)
-            # torch.manual_seed would set a GPU's, too
+            # torch.manual_seed would also seed the GPUs
             torch.default_generator.manual_seed(pytorch)
-        return self._dataset[int(draw)]
+        return self._dataset[int(index)]

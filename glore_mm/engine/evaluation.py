@@ -1,4 +1,4 @@
-"""Metrics: scores of every sample for comparisons, accuracy on long-range tasks."""
+"""Metrics: a dump of the scores of every sample, accuracy on long-range tasks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from glore_mm.utils.atomic_write import write_npz
 class PerSampleScores(BaseMetric):
     """Write the scores of every image or video, so that two models can be compared.
 
-    The file holds plain arrays: `names` (n,), paths of the files; `classes` (C,);
-    `labels` (n,), int64, the truth; `scores` (n, C), float32, those of a video averaged
-    over its views. Where a sample has several labels, or none, `labels` is (n, C), 1
-    for each that it has.
+    The file has these arrays: `names` (n,), the paths of the files; `classes` (C,);
+    `labels` (n,), int64, the ground truth; `scores` (n, C), float32, averaged over the
+    views of a video. If a sample has several labels or none, `labels` is (n, C), with 1
+    for each label of a sample.
 
     Args:
-        path (str): The `.npz` to write.
+        path (str): The `.npz` file to write.
     """
 
     default_prefix = None
@@ -35,13 +35,13 @@ class PerSampleScores(BaseMetric):
         """Keep the scores of each sample."""
         for sample in data_samples:
             scores = sample['pred_score'].cpu().numpy().astype(np.float32)
-            # mmpretrain's own data sets have img_path only
+            # data sets of mmpretrain set only img_path
             name = sample.get('filename') or sample['img_path']
             labels = np.atleast_1d(np.asarray(sample['gt_label'].cpu()))
             self.results.append((name, labels, scores))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
-        """Write the file; there is nothing to add to the accuracy."""
+        """Write the file; return no metrics."""
         names, truth, scores = zip(*results, strict=True)
         if any(len(each) != 1 for each in truth):
             labels = np.zeros((len(truth), len(scores[0])), np.int64)
@@ -60,17 +60,18 @@ class PerSampleScores(BaseMetric):
 
 
 class LongRangeAccuracy(BaseMetric):
-    """Accuracy where a distant cue decides the class, in per cent.
+    """Accuracy in per cent on data where a distant cue decides the class.
 
-    `acc` is over the samples as they are, `acc_erased` over their copies without cues,
-    where guessing is all that can be done. A task adds to `results` a tuple for each
-    sample: whether it is such a copy, how much of it is right, and of how much.
+    `acc` is the accuracy on the samples, `acc_erased` that on their copies without
+    cues, on which a network can only guess. A subclass appends to `results` a tuple for
+    each sample: whether it is a copy without cue, the number of right predictions, and
+    the number of predictions.
     """
 
     default_prefix = None
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
-        """`acc` and `acc_erased`."""
+        """Return `acc` and `acc_erased`."""
         erased, right, count = np.array(results).T
         return {
             name: 100 * right[part].sum() / count[part].sum()

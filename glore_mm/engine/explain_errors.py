@@ -1,4 +1,4 @@
-"""Errors of the libraries below that a config can cure, in the terms of the config."""
+"""Explain errors of PyTorch and OpenMMLab that a change of the config can fix."""
 
 import re
 import traceback
@@ -9,7 +9,7 @@ from torch import nn
 
 from glore_mm.utils.errors import UserError, summarize_list
 
-#: What to do, by a part of the message.
+#: Explanations by a part of the message of an error.
 _ADVICE = {
     'image size in a batch should be the same': (
         'the images of a batch have different sizes. Give batch_size=1 to the data '
@@ -29,13 +29,13 @@ _ADVICE = {
 
 @contextmanager
 def explain_errors(model: nn.Module) -> Iterator[None]:
-    """Say what in the config helps, and name the layer or the parameters.
+    """Replace errors that `explain` knows by their explanations.
 
     Args:
-        model (nn.Module): What runs in the block.
+        model (nn.Module): The model that runs in the block.
 
     Raises:
-        UserError: In the place of an error that `explain` knows.
+        UserError: The explanation.
     """
     try:
         yield
@@ -46,35 +46,35 @@ def explain_errors(model: nn.Module) -> Iterator[None]:
 
 
 def explain(error: Exception, model: nn.Module) -> str | None:
-    """What an error of a library means for the config; None if that is not known."""
+    """Return the layer and the remedy for an error of a library; None if unknown."""
     text = str(error)
     for part, advice in _ADVICE.items():
         if part in text:
             layer = _failed_layer(error, model)
             return f'{layer}: {advice}' if layer else advice
-    # DistributedDataParallel, on the batch before
+    # DistributedDataParallel reports unused parameters in the next iteration
     if unused := re.search(r'which did not receive grad .*: ([\d ]+)', text):
         named = model.get_submodule('module').named_parameters()
         names = [name for name, parameter in named if parameter.requires_grad]
-        listed = [names[int(index)] for index in unused[1].split()]
+        unused_names = [names[int(index)] for index in unused[1].split()]
         return (
-            f'{len(listed)} parameters have no part in the loss: '
-            f'{summarize_list(listed)}. Leave their layers out or freeze them, or set '
-            'find_unused_parameters=True in the config, which takes time in each '
-            'iteration.'
+            f'{len(unused_names)} parameters do not contribute to the loss: '
+            f'{summarize_list(unused_names)}. Leave their layers out or freeze them, '
+            'or set find_unused_parameters=True in the config, which takes time in '
+            'each iteration.'
         )
     if twice := re.search(r'with name (\S+) has been marked as ready twice', text):
         return (
-            f'{twice[1]} is used twice in an iteration, as with_cp=True does, and '
-            'find_unused_parameters=True cannot follow that. Leave one of them out, or '
+            f'{twice[1]} is used twice in an iteration, as with_cp=True does, which '
+            'find_unused_parameters=True does not support. Leave one of them out, or '
             "set model_wrapper_cfg=dict(type='MMDistributedDataParallel', "
-            'static_graph=True) in place of find_unused_parameters.'
+            'static_graph=True) instead of find_unused_parameters.'
         )
     return None
 
 
 def _failed_layer(error: Exception, model: nn.Module) -> str | None:
-    """The name of the innermost layer that an error came from."""
+    """Return the name of the innermost layer in the traceback of an error."""
     names = {module: name for name, module in model.named_modules()}
     layer = None
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -28,11 +28,11 @@ from glore_mm.engine.signals import (
 
 
 class _ResumableLoop(BaseLoop):
-    """What both loops do.
+    """Base class of both loops.
 
-    The order of the samples and their augmentation depend on the seed and on the
-    position in the training only. All other random numbers continue from the states in
-    the checkpoint; loading and validation do not change these.
+    The order of the samples and their augmentation depend only on the seed and on the
+    position in the training. All other random numbers continue from the states in the
+    checkpoint; loading data and validation do not change these states.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class _ResumableLoop(BaseLoop):
         super().__init__(runner, dataloader, *args, **kwargs)
 
     def run(self) -> torch.nn.Module:
-        """Launch training."""
+        """Train, and resume before that if there is a checkpoint."""
         self._loss_guard = NonFiniteLossGuard(self.runner)
         with handle_signals():
             check_validation(self.runner)
@@ -63,11 +63,11 @@ class _ResumableLoop(BaseLoop):
         return self.runner.model
 
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        """Train on a batch; all processes log one loss and stop together.
+        """Train on a batch; all processes log the mean loss and stop together.
 
         Args:
-            idx (int): Of the batch.
-            data_batch (dict): From the data loader.
+            idx (int): The index of the batch.
+            data_batch (dict): The batch from the data loader.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         with explain_errors(self.runner.model):
@@ -89,7 +89,7 @@ class _ResumableLoop(BaseLoop):
         if done >= last:
             self.runner.logger.warning(
                 f'nothing is left to train: the checkpoint has {done} of {last} '
-                'iterations or epochs. Raise those of train_cfg to go on.'
+                'iterations or epochs. To continue, raise the number in train_cfg.'
             )
 
     def _restore_random_states(self) -> None:
@@ -99,12 +99,12 @@ class _ResumableLoop(BaseLoop):
         elif self._start.iterations:
             self.runner.logger.warning(
                 f'the checkpoint has the random states of {len(states)} processes, but '
-                f'{processes} train: dropout and the like will differ from a run '
-                'without the interruption'
+                f'{processes} train: random numbers, such as those of dropout, will '
+                'differ from a run without the interruption'
             )
 
     def _validation_is_pending(self) -> bool:
-        """Whether training was interrupted before or in a validation."""
+        """Whether training was interrupted before or during a validation."""
         return not self._start.validated
 
     def _validate_if_due(self) -> None:
@@ -117,27 +117,25 @@ class _ResumableLoop(BaseLoop):
                 try:
                     self.runner.val_loop.run()
                 except RuntimeError as error:
-                    saver = get_checkpoint_hook(self.runner)
-                    if saver and was_peer_signalled(error):
-                        saver.stop_validation(self.runner)
+                    hook = get_checkpoint_hook(self.runner)
+                    if hook and was_peer_signalled(error):
+                        hook.stop_validation(self.runner)
                     raise
 
     def _stop_if_signalled(self) -> None:
         if self._stopping:
-            saver = get_checkpoint_hook(self.runner)
-            raise_interrupted(
-                self._iter, saver.save_now(self.runner) if saver else None
-            )
+            hook = get_checkpoint_hook(self.runner)
+            raise_interrupted(self._iter, hook.save_now(self.runner) if hook else None)
 
 
 @LOOPS.register_module()
 class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
     """EpochBasedTrainLoop of mmengine that resumes exactly, also within an epoch."""
 
-    _first: int  # batch of the epoch, from 0, to go on with
+    _first: int  # index of the batch of the epoch to continue with
 
     def run_epoch(self) -> None:
-        """Train for an epoch, or for what is left of it."""
+        """Train for an epoch, or for the rest of it after resuming."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         first, self._first = self._first, 0
@@ -162,14 +160,17 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
 
     def _seek(self, loader: DataLoader[Any], start: ResumeState) -> None:
         batches = start.iterations - start.epochs * len(loader)
-        # of a loader of another length, the epoch begins anew
+        # if the number of batches has changed, the epoch starts again
         self._first = batches if 0 < batches < len(loader) else 0
         _skip(loader, self._first)
 
 
 @LOOPS.register_module()
 class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
-    """IterBasedTrainLoop of mmengine that resumes exactly, without reading anew."""
+    """IterBasedTrainLoop of mmengine that resumes exactly.
+
+    It skips the samples used before the interruption without reading them.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._epochs_done = 0
@@ -190,8 +191,8 @@ class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
         return self._iter, self._max_iters
 
     def _seek(self, loader: DataLoader[Any], start: ResumeState) -> None:
-        numbered: Any = loader.batch_sampler
-        batches, sampler = start.iterations, numbered.sampler
+        batch_sampler: Any = loader.batch_sampler
+        batches, sampler = start.iterations, batch_sampler.sampler
         if not isinstance(sampler.sampler, InfiniteSampler):
             self._epochs_done, batches = divmod(batches, len(loader))
             sampler.set_epoch(self._epochs_done)
@@ -199,7 +200,7 @@ class ResumableIterBasedTrainLoop(_ResumableLoop, IterBasedTrainLoop):
 
 
 def _build_indexed_loader(runner: Runner, loader: dict[str, Any]) -> DataLoader[Any]:
-    """The data loader of a config, its samples numbered and seeded."""
+    """Build a data loader with IndexedSampler and SeededDataset."""
     loader = dict(
         loader,
         dataset=dict(type='SeededDataset', dataset=loader['dataset'], seed=runner.seed),
@@ -210,5 +211,5 @@ def _build_indexed_loader(runner: Runner, loader: dict[str, Any]) -> DataLoader[
 
 
 def _skip(loader: DataLoader[Any], batches: int) -> None:
-    numbered: Any = loader.batch_sampler
-    numbered.sampler.skip = batches * numbered.batch_size
+    batch_sampler: Any = loader.batch_sampler
+    batch_sampler.sampler.skip = batches * batch_sampler.batch_size

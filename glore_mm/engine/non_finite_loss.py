@@ -13,18 +13,19 @@ from torch import Tensor, nn
 
 from glore_mm.utils.errors import AllRanksError, UserError, summarize_list
 
-_COUNT = 'non_finite_batches'  # of the message hub, which checkpoints hold
+_COUNT = 'non_finite_batches'  # key in the message hub, which checkpoints contain
 
 
 class NonFiniteLossGuard:
-    """Training steps whose loss is checked before it changes the weights.
+    """Training steps that check the loss before it changes the weights.
 
-    A loss that is not finite is an error. For the config's `max_non_finite_batches` it
-    is a warning, and the model stays as it was before the batch. Wrappers that scale
-    losses, as for mixed precision on a GPU, skip such batches themselves.
+    A loss that is not finite is an error. Up to `max_non_finite_batches` of the config
+    it is a warning instead, and the model is restored to its state before the batch.
+    Optimizer wrappers with a loss scaler, for mixed precision on a GPU, skip such
+    batches themselves.
 
     Args:
-        runner (Runner): About to train.
+        runner (Runner): The runner, before training.
 
     Raises:
         UserError: `max_non_finite_batches` is not a number of batches.
@@ -46,13 +47,13 @@ class NonFiniteLossGuard:
         """Train on a batch.
 
         Returns:
-            dict[str, Tensor]: What to log; nothing if the batch was left out.
+            dict[str, Tensor]: The losses to log; empty if the batch was left out.
 
         Raises:
-            AllRanksError: The loss is not finite.
+            AllRanksError: The loss is not finite, and no more batches may be left out.
         """
         runner, self._batch, self._left_out = self._runner, batch, False
-        # a forward pass changes the buffers: those of batch norms
+        # a forward pass changes buffers, such as those of batch norms
         buffers = [b.clone() for b in runner.model.buffers()] if self.limit else []
         outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         if not self._left_out:
@@ -100,7 +101,7 @@ class NonFiniteLossGuard:
 
 
 def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
-    """What gave the first value that is not finite, found by a second forward pass."""
+    """Describe the source of the first non-finite value, by a second forward pass."""
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return f'{name}, a weight, is not finite'
@@ -110,8 +111,8 @@ def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     found: list[str] = []
 
     def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
-        # inside a unit products without a module of their own can be the source; then
-        # the unit is the first that has finite inputs
+        # the source can be a product inside a unit, which is no module: then the unit
+        # is the first module with finite inputs and a non-finite output
         if not found and _is_finite(inputs) and not _is_finite(output):
             found.append(name)
 
@@ -144,7 +145,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _files_of(batch: dict[str, Any]) -> list[str]:
-    """The files of a batch's samples, by what their data sets say of them."""
+    """Return the file names of the samples of a batch, from their metainfo."""
     keys = ('filename', 'img_path', 'frame_dir')
     samples = batch.get('data_samples') or []
     return [

@@ -15,21 +15,21 @@ from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
 
-#: File of a work dir that names the checkpoint that was saved last.
+#: Name of the file in a work dir with the path of the latest checkpoint.
 LAST_CHECKPOINT = 'last_checkpoint'
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """Where training begins.
+    """The state from which training starts.
 
     Attributes:
-        checkpoint (str, optional): The file to resume from; None: training begins anew.
-        seed (int, optional): That of the interrupted run.
-        epochs (int): Completed epochs.
-        iterations (int): Completed iterations, in all epochs.
+        checkpoint (str, optional): The file to resume from; None for a new training.
+        seed (int, optional): The seed of the interrupted run.
+        epochs (int): Number of completed epochs.
+        iterations (int): Number of completed iterations, in all epochs.
         validated (bool): Whether the weights of the checkpoint have been validated.
-        random_states (Sequence[dict]): Of each process, by rank.
+        random_states (Sequence[dict]): The random states of each process, by rank.
     """
 
     checkpoint: str | None = None
@@ -45,10 +45,11 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
 
     Args:
         cfg (Config): The config of the training.
-        resume (str, optional): 'latest', 'auto', or None for what the config says.
+        resume (str, optional): 'latest', 'auto' (the latest if there is one), or None
+            to follow the config.
 
     Returns:
-        ResumeState: Where training begins.
+        ResumeState: The state from which training starts.
 
     Raises:
         UserError: There is no checkpoint to resume from, or it does not fit.
@@ -72,20 +73,20 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
         meta.get('seed'),
         meta['epoch'],
         meta['iter'],
-        meta.get('validated', True),  # stock Runners do not save it
+        meta.get('validated', True),  # Runners of mmengine do not save it
         content.get('random_states', ()),
     )
 
 
 def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]:
-    """Find the latest checkpoint in a work dir that is complete.
+    """Find the latest complete checkpoint in a work dir.
 
     Args:
-        folder (str): Work dir of a run.
+        folder (str): The work dir of a run.
 
     Returns:
-        tuple[str, dict, list[str]]: Its path, its content, and why each later one was
-        skipped.
+        tuple[str, dict, list[str]]: The path and the content of the checkpoint, and the
+        reason why each later one was skipped.
 
     Raises:
         UserError: There is none.
@@ -101,20 +102,20 @@ def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]
             return path, content, skipped
     tried = f' Skipped: {" ".join(skipped)}' if skipped else ''
     raise UserError(
-        f'--resume: {folder} holds no checkpoint to go on from. Train without '
-        f'--resume, or give the --work-dir of the run to go on with.{tried}'
+        f'--resume: {folder} has no checkpoint to resume from. Train without '
+        f'--resume, or give the --work-dir of the run to resume.{tried}'
     )
 
 
 def has_checkpoints(folder: str) -> bool:
-    """Whether a run has left checkpoints in its work dir, whole or not."""
+    """Whether a work dir has checkpoints, complete or not."""
     return bool(_checkpoints(folder))
 
 
 def _checkpoints(folder: str) -> list[str]:
-    """The checkpoints to resume from, the latest first; best_*.pth are left out."""
+    """Return the checkpoints in a work dir without best_*.pth, the latest first."""
     found = [osp.join(folder, name) for name in list_names(folder)]
-    pointer = osp.join(folder, LAST_CHECKPOINT)  # which can lead to another folder
+    pointer = osp.join(folder, LAST_CHECKPOINT)  # can point to another folder
     with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
         found.append(file.read().strip())
     found = [
@@ -128,30 +129,30 @@ def _checkpoints(folder: str) -> list[str]:
 
 
 def check_resumable(content: dict[str, Any], path: str) -> None:
-    """Make sure that training can go on from a checkpoint.
+    """Make sure that training can resume from a checkpoint.
 
     Raises:
-        UserError: It has no optimizer state, message hub or counters, or it holds a
-            config text, which mmengine would run.
+        UserError: The checkpoint has no optimizer state, message hub or counters, or it
+            has the text of a config, which mmengine would execute.
     """
     meta = content.get('meta')
     if isinstance(meta, dict) and 'config' in meta:
         raise UserError(
-            f'{path} was not resumed: its meta.config holds a text that mmengine would '
-            'run as Python. To train on from its weights alone give it as load_from.'
+            f'{path} was not resumed: its meta.config has a text that mmengine would '
+            'run as Python. To continue from its weights alone, give it as load_from.'
         )
     counters = [meta.get(key) for key in ('epoch', 'iter')] if meta else [None]
     missing = [key for key in ('message_hub', 'optimizer') if key not in content]
     if missing or not all(type(count) is int and count >= 0 for count in counters):
         raise UserError(
             f'{path} cannot be resumed: it lacks {missing[0] if missing else "meta"}, '
-            'which a training needs that goes on. To train on from its weights alone '
-            'give it as load_from.'
+            'which a resumed training needs. To continue from its weights alone, give '
+            'it as load_from.'
         )
 
 
 def list_names(folder: str) -> list[str]:
-    """Names in a folder; none where it cannot be read."""
+    """Return the names in a folder; none if it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""Runners: quiet set-up, exact resume."""
+"""Runners with a quiet set-up and exact resuming."""
 
 import logging
 import os
@@ -21,17 +21,17 @@ from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
 
-# Logged by mmengine at the start of every run; a user can do nothing about them.
+# Messages that mmengine logs at the start of every run, whatever the config.
 _NOISE = (
     'The prefix is not set',
     '"FileClient" will be',
     '"HardDiskBackend" is',
-    'paramwise_options',  # a line per parameter
+    'paramwise_options',  # one line for each parameter
 )
 
 
 class QuietRunner(Runner):
-    """A Runner that logs environment and config to the log file only."""
+    """A Runner that logs the environment and the config only to the log file."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._levels: dict[logging.Handler, int] = {}
@@ -40,7 +40,7 @@ class QuietRunner(Runner):
             handler.setLevel(level)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """The logger; the console shows warnings only until set-up is over."""
+        """Build the logger; until the end of set-up the console shows only warnings."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
@@ -53,7 +53,7 @@ class QuietRunner(Runner):
     def build_dataloader(
         dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
     ) -> DataLoader[Any]:
-        """A data loader; an error names its key, though no registry builds it."""
+        """Build a data loader; an error names its config key."""
         with part_context(dataloader):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
 
@@ -61,8 +61,8 @@ class QuietRunner(Runner):
 class ResumableRunner(QuietRunner):
     """A Runner that resumes an interrupted training exactly.
 
-    It replaces mmengine's training loops by those of `engine.loops`, which wrap the
-    data set and the sampler, and CheckpointHook by AtomicCheckpointHook.
+    It replaces the training loops of mmengine by those of `engine.loops`, which wrap
+    the data set and the sampler, and CheckpointHook by AtomicCheckpointHook.
 
     Attributes:
         resume_state (ResumeState): Where training begins.
@@ -71,7 +71,7 @@ class ResumableRunner(QuietRunner):
     resume_state = ResumeState()
 
     def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
-        """The training loop; mmengine's are replaced by those that resume exactly."""
+        """Build the training loop; loops of mmengine are replaced by resumable ones."""
         kinds = {
             'EpochBasedTrainLoop': 'ResumableEpochBasedTrainLoop',
             'IterBasedTrainLoop': 'ResumableIterBasedTrainLoop',
@@ -87,7 +87,7 @@ class ResumableRunner(QuietRunner):
     def build_dataloader(
         dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
     ) -> DataLoader[Any]:
-        """A data loader whose workers outlive the signals that stop a training."""
+        """Build a data loader whose workers ignore the signals that stop a training."""
         loader = QuietRunner.build_dataloader(dataloader, *args, **kwargs)
         if loader is not dataloader:
             loader.worker_init_fn = ignore_signals_in_workers(loader.worker_init_fn)
@@ -97,10 +97,9 @@ class ResumableRunner(QuietRunner):
         self, hook: Hook | dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
         """Register a hook; CheckpointHook is replaced by AtomicCheckpointHook."""
-        # arguments for storage elsewhere than on a local disk
-        elsewhere = ('file_client_args', 'backend_args')
-        known = isinstance(hook, dict) and 'type' in hook
-        if known and not any(hook.get(key) for key in elsewhere):
+        remote_args = ('file_client_args', 'backend_args')  # storage other than a disk
+        has_type = isinstance(hook, dict) and 'type' in hook
+        if has_type and not any(hook.get(key) for key in remote_args):
             kind = _replaced(hook['type'], dict(CheckpointHook='AtomicCheckpointHook'))
             hook = dict(hook, type=kind)
         super().register_hook(hook, *args, **kwargs)
@@ -109,7 +108,7 @@ class ResumableRunner(QuietRunner):
         """Load the checkpoint to resume from.
 
         Raises:
-            UserError: It was saved by another kind of optimizer.
+            UserError: The checkpoint was saved with another type of optimizer.
         """
         super().load_or_resume()
         optimizer = getattr(self.optim_wrapper, 'optimizer', None)
@@ -120,7 +119,7 @@ class ResumableRunner(QuietRunner):
                 raise UserError(
                     f'{self._load_from} was saved by another optimizer than '
                     f'{type(optimizer).__name__}: it has no {", ".join(missing)}. '
-                    'Resume with the optimizer of before, or start from the weights '
+                    'Resume with the previous optimizer, or start from the weights '
                     'alone: load_from without resume.'
                 )
 
@@ -128,7 +127,7 @@ class ResumableRunner(QuietRunner):
         """Save a checkpoint.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The checkpoint cannot be written.
         """
         try:
             super().save_checkpoint(*args, **kwargs)
@@ -140,12 +139,12 @@ class ResumableRunner(QuietRunner):
 
 
 def build_runner(kind: type[Runner], cfg: Config, compiled: bool) -> Runner:
-    """Build a Runner from a config; an error names the key of the part that is wrong.
+    """Build a Runner from a config; an error names the config key of the faulty part.
 
     Args:
-        kind (type[Runner]): The class.
+        kind (type[Runner]): The class of the Runner.
         cfg (Config): The config.
-        compiled (bool): Whether the network runs by `torch.compile`.
+        compiled (bool): Whether to compile the network with `torch.compile`.
 
     Raises:
         UserError: A part cannot be built.
@@ -159,10 +158,12 @@ def build_runner(kind: type[Runner], cfg: Config, compiled: bool) -> Runner:
 
 @contextmanager
 def work_dir_lock(work_dir: str) -> Iterator[None]:
-    """Lock a work dir against a second run, such as one whose launcher was killed.
+    """Lock a work dir against a second run.
+
+    A run can continue unnoticed, for example after its launcher was killed.
 
     Raises:
-        UserError: Another run trains there.
+        UserError: Another run is training in the work dir.
     """
     with ExitStack() as stack:
         if is_main_process():
@@ -175,15 +176,15 @@ def work_dir_lock(work_dir: str) -> Iterator[None]:
                     f'another process is training in {work_dir}. End it first, or give '
                     'another --work-dir.'
                 ) from error
-            except (OSError, NotImplementedError):  # file systems that know no locks
+            except (OSError, NotImplementedError):  # file systems without locks
                 pass
         yield
 
 
 def shutdown_workers(runner: Runner) -> None:
-    """End the data loader's workers.
+    """End the workers of the data loaders.
 
-    The garbage collector would take 5 s for each that is persistent.
+    Otherwise the garbage collector would wait 5 s for each persistent worker.
     """
     for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
         if not isinstance(loop, BaseLoop):  # not built
@@ -197,5 +198,5 @@ def shutdown_workers(runner: Runner) -> None:
 
 
 def _replaced(kind: str | type | None, kinds: Mapping[str, str]) -> str | type | None:
-    """The replacement of a class of mmengine, given by name or itself."""
+    """Return the replacement of a type, which is given by name or as a class."""
     return kinds.get(str(getattr(kind, '__name__', kind)), kind)

@@ -1,4 +1,4 @@
-"""Validate one batch before training: what only validation uses fails early."""
+"""Validate one batch before training, so that errors in validation appear early."""
 
 import warnings
 
@@ -13,11 +13,11 @@ from glore_mm.utils.errors import UserError, error_summary, summarize_list
 def check_validation(runner: Runner) -> None:
     """Run validation and its metrics on the first batch, without logging or hooks.
 
-    Random states are kept. All processes have to call it.
+    Random states are restored. All processes must call this.
 
     Raises:
-        UserError: The network or a metric cannot take the batch, or no metric has the
-            name by which the best checkpoint is chosen or training is stopped.
+        UserError: The network or a metric fails on the batch, or validation does not
+            return the metric that selects the best checkpoint or stops training.
     """
     loop = runner.val_loop
     if loop is None:
@@ -26,7 +26,7 @@ def check_validation(runner: Runner) -> None:
     runner.logger.disabled = True
     try:
         with preserve_rng_state(), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of classes that the batch lacks
+            warnings.simplefilter('ignore')  # warnings about classes not in the batch
             indices = list(next(iter(loader.batch_sampler)))
             batch = loader.collate_fn([loader.dataset[i] for i in indices])
             runner.model.eval()
@@ -46,7 +46,7 @@ def check_validation(runner: Runner) -> None:
 
 
 def _check_monitors(runner: Runner, metrics: dict[str, object]) -> None:
-    """Make sure that validation gives each metric that something waits for."""
+    """Make sure that validation returns each metric that a hook monitors."""
     wanted: dict[str, str] = {}
     for hook in runner.hooks:
         name = type(hook).__name__
@@ -58,6 +58,6 @@ def _check_monitors(runner: Runner, metrics: dict[str, object]) -> None:
     for monitor, where in wanted.items():
         if monitor not in ('auto', *metrics):
             raise UserError(
-                f'{where} is {monitor!r}, but validation gives '
+                f'{where} is {monitor!r}, but validation returns '
                 f'{summarize_list(metrics)}. Give one of these.'
             )

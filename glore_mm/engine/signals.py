@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during training: save, then exit."""
+"""Handle SIGINT and SIGTERM in training: save a checkpoint, then exit."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ from torch import distributed
 from glore_mm.utils.distributed import is_main_process, is_peer_failure
 from glore_mm.utils.errors import TrainingInterrupted
 
-_GRACE = 60  # seconds that a worker goes on loading data after SIGTERM
-_PATIENCE = 10  # seconds for a launcher that has seen another process end
+_GRACE = 60  # seconds for which a worker still loads data after SIGTERM
+_PATIENCE = 10  # seconds to wait for a launcher's signal after another process ended
 
-_received: list[str] = []  # names of the signals that came
+_received: list[str] = []  # names of the signals received
 
 
 @contextmanager
@@ -30,17 +30,17 @@ def handle_signals() -> Iterator[None]:
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, _note)
+            before[number] = signal.signal(number, _record)
     try:
         yield
     except TrainingInterrupted:
         if distributed.is_initialized():
-            # the launcher sends it once more as soon as another process has ended
+            # the launcher sends SIGTERM again when another process has ended
             before.pop(signal.SIGTERM, None)
         raise
     except Exception as error:
         _restore(before)
-        if _received and is_peer_failure(error):  # the launcher has seen the other end
+        if _received and is_peer_failure(error):  # the other process ended by a signal
             signal.raise_signal(signal.Signals[_received[0]])
         raise
     finally:
@@ -48,14 +48,15 @@ def handle_signals() -> Iterator[None]:
 
 
 def pending_signal() -> str | None:
-    """The name of the signal that asks this process to stop."""
+    """Return the name of the signal that asked this process to stop, if any."""
     return _received[0] if _received else None
 
 
 def was_peer_signalled(error: Exception) -> bool:
-    """Whether another process does not answer as a signal has stopped it.
+    """Whether an error occurred because a signal stopped another process.
 
-    Who sent the signal, or the launcher, then sends it to this process, too.
+    In that case this process receives the signal, too, from its sender or from the
+    launcher.
     """
     if not is_peer_failure(error):
         return False
@@ -69,33 +70,34 @@ def raise_interrupted(iteration: int, saved: str | None) -> NoReturn:
     """End training.
 
     Args:
-        iteration (int): How many were done.
+        iteration (int): Number of completed iterations.
         saved (str, optional): The checkpoint to resume from.
 
     Raises:
         TrainingInterrupted: Always.
     """
-    by = pending_signal() or 'another process'
-    what = f'saved {saved}; --resume continues' if saved else 'nothing was saved'
-    text = f'stopped by {by} after {iteration} iterations: {what}'
-    raise TrainingInterrupted(text)
+    source = pending_signal() or 'another process'
+    result = f'saved {saved}; --resume continues' if saved else 'nothing was saved'
+    raise TrainingInterrupted(
+        f'stopped by {source} after {iteration} iterations: {result}'
+    )
 
 
 def ignore_signals_in_workers(
     init: Callable[[int], None] | None,
 ) -> Callable[[int], None]:
-    """A worker_init_fn for workers that ignore the signals that stop a training.
+    """Return a worker_init_fn that makes data loader workers ignore stop signals.
 
-    The signals reach all processes of a job. Without its workers, the running iteration
-    would fail before it could be saved.
+    A signal reaches all processes of a job. If it ended the workers, the current
+    iteration would fail before training could be saved.
 
     Args:
-        init (Callable): The worker_init_fn to call then.
+        init (Callable, optional): Another worker_init_fn to call.
     """
-    return partial(_outlive, init)
+    return partial(_ignore_signals, init)
 
 
-def _outlive(init: Callable[[int], None] | None, worker: int) -> None:
+def _ignore_signals(init: Callable[[int], None] | None, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
     if init is not None:
@@ -107,10 +109,10 @@ def _restore(handlers: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _note(number: int, frame: object) -> None:
+def _record(number: int, frame: object) -> None:
     if number == signal.SIGINT and pending_signal() == 'SIGINT':
         raise KeyboardInterrupt
     _received.append(signal.Signals(number).name)
     if number == signal.SIGINT and is_main_process():
-        # by os.write, for print could be what was interrupted
+        # os.write: the signal may have interrupted a print, which is not reentrant
         os.write(2, b'saving after this iteration; Ctrl-C again ends it at once\n')

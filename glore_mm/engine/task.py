@@ -1,4 +1,4 @@
-"""What a task adds to the tools: segmentation, classification, video."""
+"""Interface of the tasks (segmentation, classification, video) for the tools."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,23 +19,24 @@ from torch import Tensor, nn
 from glore_mm.config.datasets import first_dataset, test_pipeline, type_name
 from glore_mm.utils.errors import UserError
 
-#: Transforms that read labels, which files to predict have not.
+#: Transforms that read labels; removed for prediction.
 LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained network that predicts single inputs, the same for every task.
+    """A trained network that predicts single inputs, with one interface for all tasks.
 
     Attributes:
         model (nn.Module): The network, in evaluation mode, on its device.
-        classes (Sequence[str]): Their names.
-        predict (Callable[[str | np.ndarray], Any]): From the path of an input to the
-            prediction; networks for images also take an image, uint8 (H, W, 3), RGB.
-        topk (Callable[[Any, int], list[dict]]): From a prediction and k to the k best
-            classes, the best first: `label`, `score`.
-        takes_videos (bool): Whether an input is a whole video, not an image.
-        palette (Sequence[Sequence[int]]): Of a segmentor, RGB of every class, 0 to 255.
+        classes (Sequence[str]): The names of the classes.
+        predict (Callable[[str | np.ndarray], Any]): Returns the prediction for the path
+            of an input; networks for images also take an image, uint8 (H, W, 3), RGB.
+        topk (Callable[[Any, int], list[dict]]): Returns the k best classes of a
+            prediction, the best first: `label`, `score`.
+        takes_videos (bool): Whether an input is a video, not an image.
+        palette (Sequence[Sequence[int]]): Only of a segmentor: the RGB colour of every
+            class, 0 to 255.
     """
 
     model: nn.Module
@@ -47,20 +48,20 @@ class Predictor:
 
 
 class Task(ABC):
-    """One of the tasks; `glore_mm.<task>.task.TASK` is its instance.
+    """Base class of the tasks; `glore_mm.<task>.task.TASK` is the instance of a task.
 
     Attributes:
-        input_suffixes (tuple[str, ...]): Endings of the files that `infer` reads, lower
-            case.
-        frame_suffixes (tuple[str, ...]): Endings of images whose folders are inputs,
+        input_suffixes (tuple[str, ...]): Suffixes of the files that `infer` reads, in
+            lower case.
+        frame_suffixes (tuple[str, ...]): Suffixes of images whose folder is an input,
             too: the frames of a video.
         channels (str): Order of the channels before the data preprocessor, 'RGB' or
             'BGR'.
         dump_metric (str): Type of the metric that writes `--dump`.
         visualization_hook (str): Type of the hook that writes `--show-dir`.
         submission_hook (str, optional): Type of the hook that writes
-            `--submission-dir`; None where no server takes predictions.
-        legend (str, optional): Name of the picture that explains those that `infer`
+            `--submission-dir`; None if no evaluation server accepts predictions.
+        legend (str, optional): File name of the legend of the pictures that `infer`
             writes.
     """
 
@@ -76,12 +77,12 @@ class Task(ABC):
     def predictor(
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
-        """A network that predicts files as the config's test set is preprocessed.
+        """Return a predictor that preprocesses files as the config does its test set.
 
         Args:
             cfg (Config): From `load_config`.
-            model (BaseModel): Its network, with weights.
-            classes (Sequence[str]): Their names.
+            model (BaseModel): The network of the config, with weights.
+            classes (Sequence[str]): The names of the classes.
 
         Raises:
             UserError: The config cannot predict single files.
@@ -89,28 +90,28 @@ class Task(ABC):
 
     @abstractmethod
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
-        """One sample of the size that a config tests on, as the network's arguments."""
+        """Return the network's arguments for a sample of the size of the test set."""
 
     @abstractmethod
     def logits(self, model: nn.Module, x: Tensor) -> Tensor:
-        """Logits of normalised inputs: (N, classes), of a segmentor (…, H, W)."""
+        """Return logits of normalised inputs, (N, classes); segmentors: (…, H, W)."""
 
     @abstractmethod
     def output_names(self, path: Path) -> list[str]:
-        """Names of the files that `infer` writes for an input."""
+        """Return the names of the files that `infer` writes for an input."""
 
     @abstractmethod
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
     ) -> list[dict[str, Any]]:
-        """Predict a file, and write it with the result drawn in.
+        """Predict a file, and write it with the prediction drawn into it.
 
         Args:
             predictor (Predictor): From `predictor`.
             path (str): The file.
-            outputs (Sequence[Path]): Where to write, in the order of `output_names`;
-                empty where nothing is written.
-            top_k (int): How many classes to report.
+            outputs (Sequence[Path]): The files to write, in the order of
+                `output_names`; empty to write nothing.
+            top_k (int): Number of classes to report.
 
         Returns:
             list[dict]: The classes, the best first: `label`, `score`.
@@ -120,14 +121,14 @@ class Task(ABC):
         """
 
     def draw_legend(self, predictor: Predictor) -> Image.Image:
-        """The picture that explains the results of all inputs, named by `legend`."""
+        """Draw the legend of the pictures, whose file name is `legend`."""
         raise NotImplementedError
 
     def set_views(self, cfg: Config, clips: int, crops: int) -> None:
-        """Let a test average over clips of a video and crops of a clip.
+        """Make a test average over clips of a video and crops of a clip.
 
         Raises:
-            UserError: The task is of images, which have no clips.
+            UserError: The inputs of the task are images.
         """
         raise UserError(f'--views is for video; for {cfg.filename} try --tta')
 
@@ -135,7 +136,7 @@ class Task(ABC):
 def topk_classes(
     scores: Sequence[float], classes: Sequence[str], k: int
 ) -> list[dict[str, Any]]:
-    """The classes with the highest scores, the highest first: `label`, `score`."""
+    """Return the k classes with the highest scores, sorted: `label`, `score`."""
     best = np.argsort(-np.asarray(scores), kind='stable')[:k]
     return [dict(label=classes[i], score=round(float(scores[i]), 4)) for i in best]
 
@@ -143,18 +144,19 @@ def topk_classes(
 def image_predictor(
     cfg: Config, model: BaseModel
 ) -> Callable[[str | np.ndarray], BaseDataElement]:
-    """Predict images as the test set preprocesses its own.
+    """Return a function that predicts images, preprocessed like the test set.
 
     Args:
-        cfg (Config): From `load_config`; the first step of its test pipeline loads the
-            image.
+        cfg (Config): From `load_config`; the first transform of its test pipeline loads
+            the image.
         model (BaseModel): The network, in evaluation mode, on its device.
 
     Returns:
-        Callable: From a path, or an image, uint8 (H, W, 3), RGB, to the prediction.
+        Callable: Takes a path, or an image, uint8 (H, W, 3), RGB; returns the
+        prediction.
     """
     first, *others = test_pipeline(cfg)
-    # ours reads more kinds of files, and names those that are damaged
+    # LoadImage reads more formats, and its errors name the file
     load = dict(type='LoadImage') if type_name(first) == 'LoadImageFromFile' else first
     load_image = Compose([load])
     preprocess = Compose([s for s in others if type_name(s) not in LABEL_LOADERS])
@@ -172,21 +174,22 @@ def image_predictor(
 
 
 def predict_sample(model: BaseModel, sample: dict[str, Any]) -> BaseDataElement:
-    """Predict what a test pipeline has made of one input."""
+    """Predict the output of a test pipeline for one input."""
     with torch.no_grad():
         (result,) = model.test_step(pseudo_collate([sample]))
     return result
 
 
 def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:
-    """Height and width of what a test pipeline gives the network.
+    """Find the height and width of the output of a test pipeline.
 
     Args:
         cfg (Config): From `load_config`.
-        keep_ratio (bool): The library's default for `Resize`, which then gives no size.
+        keep_ratio (bool): The library's default for `keep_ratio` of `Resize`; if True,
+            Resize sets no fixed size.
 
     Raises:
-        UserError: No step of the pipeline gives one.
+        UserError: No transform of the pipeline sets the size.
     """
     size: Any = None
     for step in test_pipeline(cfg):
@@ -195,7 +198,7 @@ def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:
         size = step.get('crop_size', size)
     if size is None:
         raise UserError(
-            f'{cfg.filename}: no step of {first_dataset(cfg)[0]}.pipeline gives the '
+            f'{cfg.filename}: no step of {first_dataset(cfg)[0]}.pipeline sets the '
             'size of the input. Add a crop to it, or a Resize without keep_ratio.'
         )
     height, width = np.broadcast_to(size, 2).tolist()

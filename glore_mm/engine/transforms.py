@@ -1,4 +1,4 @@
-"""Loading images."""
+"""Load images."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from glore_mm.utils.images import read_image
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Load an image with `read_image`, in place of LoadImageFromFile.
+    """Load an image with `read_image`, instead of LoadImageFromFile.
 
-    Required keys: img_path; or img, as mmpretrain's inferencer has read it by itself.
+    Required keys: img_path; or img, if mmpretrain's inferencer has read the image.
     Added keys: img, uint8 (H, W, 3), BGR; img_shape, ori_shape.
     """
 
@@ -21,7 +21,7 @@ class LoadImage(BaseTransform):
         """Add the image to `results`.
 
         Raises:
-            UnreadableSampleError: As `read_image`.
+            UnreadableSampleError: See `read_image`.
         """
         if 'img' in results and 'img_path' not in results:
             return results

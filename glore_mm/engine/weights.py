@@ -18,20 +18,20 @@ from glore_mm.utils.errors import UserError, error_message
 
 
 def read_any_checkpoint(path: str) -> dict[str, Any]:
-    """Read a checkpoint from a path or from an address, such as torchvision://….
+    """Read a checkpoint from a path or a URL, such as torchvision://….
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The checkpoint cannot be read.
     """
     if not isinstance(path, str):
-        raise UserError(f'load_from must be a path or an address, found {path!r}')
+        raise UserError(f'load_from must be a path or a URL, found {path!r}')
     if '://' not in path:
         return read_checkpoint(path)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UserError:
         raise
-    except Exception as error:  # a name that torchvision:// or the like does not know
+    except Exception as error:  # such as an unknown name after torchvision://
         raise UserError(f'{path} cannot be loaded: {error_message(error)}') from error
 
 
@@ -47,18 +47,18 @@ def load_network(cfg: Config, path: str) -> tuple[BaseModel, Sequence[str]]:
         of its classes.
 
     Raises:
-        UserError: As `load_weights`, or the network cannot be built.
+        UserError: See `load_weights`; or the network cannot be built.
     """
     model = build_model(cfg)
     return model.eval(), load_weights(cfg, model, path)
 
 
 def load_weights(cfg: Config, model: nn.Module, path: str) -> Sequence[str]:
-    """Load a checkpoint into the network of a config, and find its classes.
+    """Load a checkpoint into the network of a config, and return its classes.
 
     Args:
-        cfg (Config): From `load_config`; its test set names the classes if the file
-            does not.
+        cfg (Config): From `load_config`; the classes are those of its test set if the
+            checkpoint has none.
         model (nn.Module): The network.
         path (str): The checkpoint.
 
@@ -66,13 +66,13 @@ def load_weights(cfg: Config, model: nn.Module, path: str) -> Sequence[str]:
         Sequence[str]: The names of the classes.
 
     Raises:
-        UserError: The file is missing, cannot be read, or holds the weights of another
+        UserError: The file is missing, cannot be read, or has the weights of another
             network, or its classes are not those of the config.
     """
     content = read_any_checkpoint(path)
     check_state_dict(cfg, model, content, path)
     classes = _find_classes(cfg, content, path)
-    # not strict: some are older than the counters of batch norms
+    # not strict: old checkpoints lack num_batches_tracked of batch norms
     model.load_state_dict(get_state_dict(content, path), strict=False)
     return classes
 
@@ -80,16 +80,16 @@ def load_weights(cfg: Config, model: nn.Module, path: str) -> Sequence[str]:
 def check_state_dict(
     cfg: Config, model: nn.Module, content: dict[str, Any], path: str
 ) -> None:
-    """Make sure that a checkpoint's content is of the network that a config builds.
+    """Make sure that a checkpoint has the weights of the network of a config.
 
     Args:
         cfg (Config): The config, for the message.
-        model (nn.Module): Its network.
-        content (dict): Of the checkpoint.
-        path (str): The checkpoint.
+        model (nn.Module): The network of the config.
+        content (dict): The content of the checkpoint.
+        path (str): The checkpoint, for the message.
 
     Raises:
-        UserError: It holds other weights.
+        UserError: Weights are missing, unknown or of another shape.
     """
     state = {key: value.shape for key, value in get_state_dict(content, path).items()}
     own = {key: value.shape for key, value in model.state_dict().items()}
@@ -113,7 +113,7 @@ def check_state_dict(
 
 
 def check_initial_weights(cfg: Config) -> None:
-    """Make sure that a training from `load_from` takes some weights from there.
+    """Make sure that `load_from` of a config has some weights for its network.
 
     The networks may differ in part, as in fine-tuning.
 
@@ -133,29 +133,29 @@ def check_initial_weights(cfg: Config) -> None:
 
 
 def checkpoint_classes(content: dict[str, Any]) -> Sequence[str] | None:
-    """The classes of the data set that a checkpoint was trained on, if it has them.
+    """Return the classes that a checkpoint was trained on; None if it has none.
 
-    OpenMMLab 2.0 keeps them in `dataset_meta`, 1.x and 0.x as `CLASSES`.
+    OpenMMLab 2.0 saves them in `dataset_meta`, 1.x and 0.x as `CLASSES`.
     """
     meta = content.get('meta')
     meta = meta if isinstance(meta, Mapping) else {}
-    about = meta.get('dataset_meta')
-    sources = [about, meta] if isinstance(about, Mapping) else [meta]
+    dataset_meta = meta.get('dataset_meta')
+    sources = [dataset_meta, meta] if isinstance(dataset_meta, Mapping) else [meta]
     found = (each.get(key) for each in sources for key in ('classes', 'CLASSES'))
     return next((names for names in found if names), None)
 
 
 def _find_classes(cfg: Config, content: dict[str, Any], path: str) -> Sequence[str]:
-    """The classes of a network: of its checkpoint and of the config's test set.
+    """Return the classes of a checkpoint, or else of the test set of a config.
 
     Raises:
-        UserError: They differ from each other or from the head, or neither has any.
+        UserError: The two differ, the head has another number, or neither has any.
     """
     known, own = checkpoint_classes(content), None
     try:
         key, _ = first_dataset(cfg)
         own = dataset_metainfo(cfg).get('classes')
-    except UserError:  # the data set need not be there where the file names them
+    except UserError:  # without the test set, the classes of the checkpoint are used
         if not known:
             raise
         key = 'the test set'
@@ -163,7 +163,7 @@ def _find_classes(cfg: Config, content: dict[str, Any], path: str) -> Sequence[s
     classes = known or own
     if not classes:
         raise UserError(
-            f'neither {path} nor the test set of {cfg.filename} names the classes. '
+            f'neither {path} nor the test set of {cfg.filename} has classes. '
             'Give test_dataloader.dataset.classes.'
         )
     check_heads(cfg, path if known else key, classes)
@@ -171,15 +171,15 @@ def _find_classes(cfg: Config, content: dict[str, Any], path: str) -> Sequence[s
 
 
 def _advice(state: Mapping[str, object]) -> str:
-    """What to do with the weights of another network."""
+    """Advise what to do with weights that do not fit the network."""
     if is_released(state):
         return (
-            ' Its names are those of the GloRe release: convert it first, with '
+            ' It has the parameter names of the GloRe release: convert it first, with '
             'tools/convert_checkpoint.py.'
         )
     if not any(name.startswith('backbone.') for name in state):
         return (
-            " If it is a backbone alone, such as torchvision's, give it to that: "
-            "init_cfg=dict(type='Pretrained', checkpoint=…) in the backbone's config."
+            " If it is only a backbone, such as torchvision's, load it in the config "
+            "of the backbone: init_cfg=dict(type='Pretrained', checkpoint=…)."
         )
     return ''

@@ -1,4 +1,4 @@
-"""People's own data and configs: what is taken, and what is refused before training."""
+"""User data and user configs: what is accepted, and errors before training."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ from glore_mm.utils.errors import TrainingInterrupted, UserError
 
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
-    """A folder with data, config, the module of its data set and a checkpoint."""
+    """A folder with data, a config, the module of its data set and a checkpoint."""
     folder = tmp_path_factory.mktemp('project')
     write_project(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def load(project, tmp_path, monkeypatch):
-    """Load its config with options; the current folder has the same data."""
+    """Load the project's config with options, in a folder with the same data."""
     monkeypatch.chdir(tmp_path)
     for name in ('data', 'base.py', 'squares_dataset.py'):
         (tmp_path / name).symlink_to(project / name)
@@ -48,10 +48,10 @@ def checkpoint(project):
     ('options', 'message'),
     [
         (['default_hooks.checkpoint.save_best=mIOU'],
-         r"save_best of AtomicCheckpointHook is 'mIOU', but validation gives aAcc, "
+         r"save_best of AtomicCheckpointHook is 'mIOU', but validation returns aAcc, "
          'mIoU, mAcc. Give one of these'),
         (["custom_hooks=[dict(type='EarlyStoppingHook',monitor='miou')]"],
-         "monitor of EarlyStoppingHook is 'miou', but validation gives aAcc, mIoU"),
+         "monitor of EarlyStoppingHook is 'miou', but validation returns aAcc, mI"),
         (['model.test_cfg.mode=slid'],
          "model.test_cfg.mode is 'slid'; expected 'whole' or 'slide'"),
         (['model.test_cfg.mode=slide', 'model.test_cfg.crop_size=32'],
@@ -87,13 +87,15 @@ def checkpoint(project):
          'PYTHONPATH'),
     ],
 )  # fmt: skip
-def test_refused_before_training(load, options, message):
+def test_errors_before_training(load, options, message):
     with pytest.raises(UserError, match=message):
         train(load(*options), seed=0)
     assert not list(Path().rglob('iter_*.pth'))
 
 
-def test_a_batch_of_unequal_images_is_explained(load, checkpoint, tmp_path):
+def test_a_batch_of_images_with_different_sizes_is_explained(
+    load, checkpoint, tmp_path
+):
     root = write_squares(tmp_path / 'unequal')
     for kind in ('img', 'ann'):
         path = root / kind / 'val' / 'p1.png'
@@ -111,7 +113,7 @@ def test_a_batch_of_unequal_images_is_explained(load, checkpoint, tmp_path):
     assert run_test(load(*options), checkpoint)['mIoU'] > 0
 
 
-def test_a_map_of_one_pixel_in_training_is_explained(load):
+def test_a_feature_map_of_one_pixel_in_training_is_explained(load):
     options = ['train_dataloader.batch_size=1', 'model.data_preprocessor.size=(8,8)',
                'train_pipeline.3.crop_size=(8,8)',
                'train_dataloader.dataset.pipeline.3.crop_size=(8,8)',
@@ -136,7 +138,7 @@ def test_resume_with_another_optimizer(load, checkpoint):
         train(load(*options))  # fmt: skip
 
 
-def test_resume_of_a_finished_training_says_so(load, checkpoint):
+def test_resume_of_a_finished_training(load, checkpoint):
     cfg = load(f'load_from={checkpoint}', 'resume=True')
     log = train(cfg)._log_dir
     text = ''.join(path.read_text() for path in Path(log).glob('*.log'))
@@ -165,7 +167,7 @@ def test_a_test_set_without_labels(load, checkpoint, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == names
 
 
-def test_outputs_of_equal_names_in_several_data_sets(load, checkpoint, tmp_path):
+def test_outputs_with_equal_names_from_several_data_sets(load, checkpoint, tmp_path):
     shutil.copytree(tmp_path / 'data', tmp_path / 'more' / 'data')
     (tmp_path / 'two.py').write_text(
         "_base_ = './base.py'\n"
@@ -183,13 +185,13 @@ def test_outputs_of_equal_names_in_several_data_sets(load, checkpoint, tmp_path)
         assert len(found) == 8
     with np.load(tmp_path / 'dump.npz') as dump:
         assert len(dump['names']) == 8
-    # the other tools see the data sets, too
+    # other tools take these data sets, too
     (one,) = infer(cfg, checkpoint, ['data/img/val/p0.png'])
     assert one['classes']
 
 
-def test_infer_preprocesses_as_the_test_set(load, checkpoint, tmp_path):
-    """The pipeline of the loader alone was changed: to half of the size."""
+def test_infer_preprocesses_like_the_test_set(load, checkpoint, tmp_path):
+    """If only the loader's pipeline is changed, here to half of the size."""
     (tmp_path / 'inline.py').write_text(
         "_base_ = './base.py'\n"
         'test_dataloader = dict(dataset=dict(pipeline=[\n'
@@ -208,7 +210,7 @@ def test_infer_preprocesses_as_the_test_set(load, checkpoint, tmp_path):
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
-def test_a_damaged_file_does_not_end_a_folder(load, checkpoint, tmp_path):
+def test_a_damaged_file_does_not_stop_a_folder(load, checkpoint, tmp_path):
     folder = tmp_path / 'in'
     folder.mkdir()
     for i in range(3):
@@ -221,7 +223,9 @@ def test_a_damaged_file_does_not_end_a_folder(load, checkpoint, tmp_path):
     assert {'0.png', '2.png', 'legend.png'} < names and '1.png' not in names
 
 
-def test_classes_in_another_order_are_refused_by_every_tool(load, checkpoint, tmp_path):
+def test_classes_in_another_order_are_an_error_in_every_tool(
+    load, checkpoint, tmp_path
+):
     content = torch.load(checkpoint, weights_only=False)
     for meta in (
         dict(content['meta'], dataset_meta=dict(classes=('square', 'ground'))),
@@ -234,7 +238,7 @@ def test_classes_in_another_order_are_refused_by_every_tool(load, checkpoint, tm
         ):
             with pytest.raises(UserError, match='Labels would be mistaken for others'):
                 run()
-    meta = dict(content['meta'], dataset_meta=('square', 'ground'))  # of no known form
+    meta = dict(content['meta'], dataset_meta=('square', 'ground'))  # unknown
     torch.save(dict(state_dict=content['state_dict'], meta=meta), 'other.pth')
     assert len(list(infer(load(), 'other.pth', ['data/img/val']))) == 4
 
@@ -244,7 +248,7 @@ def test_classes_in_another_order_are_refused_by_every_tool(load, checkpoint, tm
     ['p1', 'p1.png', './p1.png', 'img/val/p1.png', 'p1.png p1.png',
      'img/val/p1.png ann/val/p1.png'],
 )  # fmt: skip
-def test_lists_name_images_as_people_write_them(load, checkpoint, tmp_path, line):
+def test_formats_of_image_lists(load, checkpoint, tmp_path, line):
     (tmp_path / 'list.txt').write_text(f'{line}\n')
     cfg = load('test_dataloader.dataset.ann_file=../list.txt')
     cfg.test_dataloader.dataset.ann_file = str(tmp_path / 'list.txt')
@@ -261,7 +265,7 @@ def test_lists_name_images_as_people_write_them(load, checkpoint, tmp_path, line
         ('p1.png p2.png', "line 1: 'p2.png' is not the label map of .*p1.png"),
     ],
 )  # fmt: skip
-def test_lists_that_name_something_else(load, checkpoint, tmp_path, line, message):
+def test_wrong_image_lists(load, checkpoint, tmp_path, line, message):
     (tmp_path / 'list.txt').write_text(f'{line}\n')
     cfg = load()
     cfg.test_dataloader.dataset.ann_file = str(tmp_path / 'list.txt')
@@ -269,7 +273,7 @@ def test_lists_that_name_something_else(load, checkpoint, tmp_path, line, messag
         run_test(cfg, checkpoint)
 
 
-def test_classes_under_their_name_of_mmseg_0(load, tmp_path):
+def test_metainfo_of_mmseg_0(load, tmp_path):
     """mmsegmentation #3199: CLASSES and PALETTE in METAINFO."""
     (tmp_path / 'old_names.py').write_text(
         'from squares_dataset import DATASETS, ImageMaskDataset\n'
@@ -288,14 +292,14 @@ def test_classes_under_their_name_of_mmseg_0(load, tmp_path):
         train(load(*options), seed=0)  # fmt: skip
 
 
-def test_endings_in_upper_case(load, checkpoint, tmp_path):
+def test_suffixes_in_upper_case(load, checkpoint, tmp_path):
     root = write_squares(tmp_path / 'upper')
     for path in [*root.rglob('*.png')]:
         path.rename(path.with_suffix('.PNG'))
     assert run_test(load('test_dataloader.dataset.data_root=upper'), checkpoint)
 
 
-def test_16_bits_are_read_as_their_8(load, checkpoint, tmp_path):
+def test_16_bit_images_are_read_as_8_bits(load, checkpoint, tmp_path):
     grey = draw(5)[0][..., 0]
     Image.fromarray(grey).save('eight.png')
     Image.fromarray(grey.astype(np.uint16) * 257).save('sixteen.png')
@@ -303,8 +307,8 @@ def test_16_bits_are_read_as_their_8(load, checkpoint, tmp_path):
     assert eight['classes'] == sixteen['classes']
 
 
-def test_a_signal_is_answered_in_an_epoch_without_end(load, tmp_path):
-    """Of a sampler whose length is not where it ends."""
+def test_a_signal_stops_an_endless_epoch(load, tmp_path):
+    """Of a sampler that yields more samples than its length."""
     (tmp_path / 'endless.py').write_text(
         'import signal\n'
         'from mmengine.dataset import InfiniteSampler\n'

@@ -1,4 +1,4 @@
-"""The tools as a user runs them: real processes, real files."""
+"""The tools, as a user runs them: real processes, real files."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ ITERATIONS = 4
 
 
 def options(data, **more):
-    """--cfg-options for a run of seconds: a tiny head, few iterations, small crops."""
+    """--cfg-options for a run of seconds: small head, few iterations, small crops."""
     small = {
         'data_root': data,
         'model.decode_head.channels': 16,
@@ -50,7 +50,7 @@ def load(path):
 
 @pytest.fixture(scope='module')
 def trained(tool, mini, tmp_path_factory):
-    """A work dir after training, and what training printed."""
+    """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
     done = tool('train', CONFIG, '--seed', 0, *options(mini), cwd=folder)
     return folder, done.stdout
@@ -63,7 +63,7 @@ def checkpoint(trained):
 
 @pytest.fixture(scope='module')
 def clip(mini, tmp_path_factory):
-    """A video of street scenes, with odd sides; not to be changed."""
+    """A video of street scenes with odd sides; must not be changed."""
     path = tmp_path_factory.mktemp('videos') / 'drive.avi'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('mpeg4', rate=10)
@@ -80,7 +80,7 @@ def decoded(path):
         return [frame.to_image() for frame in container.decode(video=0)]
 
 
-def test_train_says_what_runs_and_how_far_it_is(trained):
+def test_train_prints_its_config_and_progress(trained):
     folder, output = trained
     first = output.splitlines()[0]
     assert first.startswith(f'config {CONFIG} | task segmentation | device ')
@@ -90,7 +90,7 @@ def test_train_says_what_runs_and_how_far_it_is(trained):
     )
     assert re.search(r'Iter\(val\) .*mIoU: \d', output)
     assert 'sky' in output  # the table of classes
-    assert 'Config:' not in output  # which belongs into the log file
+    assert 'Config:' not in output  # this belongs to the log file
     work_dir = folder / 'work_dirs' / 'glore_mini'
     assert (work_dir / 'iter_2.pth').is_file()
     assert (work_dir / 'last_checkpoint').read_text().endswith(f'iter_{ITERATIONS}.pth')
@@ -100,8 +100,8 @@ def test_train_says_what_runs_and_how_far_it_is(trained):
 
 
 @pytest.mark.slow
-def test_training_is_repeatable_and_resumes(trained, tool, mini, tmp_path):
-    """A run of 2 + 2 iterations ends where it says, and goes on rather than anew."""
+def test_training_is_reproducible_and_resumes(trained, tool, mini, tmp_path):
+    """A run of 2 + 2 iterations prints where it ends, and does not restart."""
     folder, _ = trained
     shorter = options(mini, **{'train_cfg.max_iters': 2})
     tool('train', CONFIG, '--seed', 0, '--work-dir', 'run', *shorter, cwd=tmp_path)
@@ -121,7 +121,7 @@ def test_training_is_repeatable_and_resumes(trained, tool, mini, tmp_path):
 
 @pytest.mark.slow
 def test_pretrained_weights(tool, mini, tmp_path):
-    """As the Cityscapes configs have them, but from a file."""
+    """As in the Cityscapes configs, but from a file."""
     from mmengine.registry import MODELS, init_default_scope
 
     init_default_scope('mmseg')
@@ -149,7 +149,7 @@ def test_mixed_precision(tool, trained, mini, tmp_path, losses):
     assert mixed[0] != full[0] and mixed == pytest.approx(full, rel=0.05)
 
 
-def test_test_writes_what_it_is_asked_for(checkpoint, tool, mini, tmp_path):
+def test_all_outputs_of_test(checkpoint, tool, mini, tmp_path):
     done = tool(
         'test', CONFIG, checkpoint, '--submission-dir', 'submission', '--show-dir',
         'shown', '--dump', 'dump.npz', *options(mini), cwd=tmp_path,
@@ -171,12 +171,12 @@ def test_test_writes_what_it_is_asked_for(checkpoint, tool, mini, tmp_path):
         written = np.array(Image.open(written))
         assert written.shape == (48, 96)
         assert set(np.unique(written)) <= set(LABEL_IDS.values())
-        (shown,) = (tmp_path / 'shown').glob(f'*/{name}')  # in the folder of its city
+        (shown,) = (tmp_path / 'shown').glob(f'*/{name}')  # in its city
         shown = np.array(Image.open(shown))
         assert (shown.shape[1], shown.shape[0] > 48) == (4 * 96, True)
         (truth,) = mini.rglob(name.replace('leftImg8bit', 'gtFine_labelTrainIds'))
         errors = shown[-48:, -96:, 0]
-        assert set(np.unique(errors)) <= {0, 128, 255}  # 128: not scored
+        assert set(np.unique(errors)) <= {0, 128, 255}  # 128: ignored
         np.testing.assert_array_equal(errors == 128, np.array(Image.open(truth)) == 255)
 
 
@@ -206,7 +206,7 @@ def test_infer(checkpoint, tool, mini, tmp_path):
     (tmp_path / 'one').mkdir()
     image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
     turned = Image.Exif()
-    turned[0x0112] = 6  # as phones hold it: to be shown turned by 90 degrees
+    turned[0x0112] = 6  # as phones write them: to be displayed rotated by 90 degrees
     Image.open(image).convert('L').save(tmp_path / 'one' / 'grey.jpg', exif=turned)
     done = tool(
         'infer', CONFIG, checkpoint, image, 'one', '--out-dir', 'out', '--json',
@@ -236,7 +236,7 @@ def test_infer(checkpoint, tool, mini, tmp_path):
 
 
 def test_infer_on_a_video(checkpoint, clip, tool, mini, tmp_path):
-    """In a folder with an image; its frames are segmented as images are."""
+    """In a folder with an image; its frames are segmented like images."""
     frames = decoded(clip)
     (tmp_path / 'frames').mkdir()
     for index, frame in enumerate(frames):
@@ -249,7 +249,7 @@ def test_infer_on_a_video(checkpoint, clip, tool, mini, tmp_path):
             'infer', CONFIG, checkpoint, folder, '--out-dir', out, '--json',
             'found.json', '--top-k', 19, *options(mini), cwd=tmp_path,
         )  # fmt: skip
-    assert not done.stderr  # a progress bar is for terminals
+    assert not done.stderr  # a progress bar appears in terminals only
     out = tmp_path / 'out'
     assert sorted(path.name for path in out.iterdir()) == [
         'drive', 'drive_overlay.mp4', 'legend.png', 'still.png', 'still_overlay.jpg',
@@ -288,7 +288,7 @@ def test_infer_on_a_video(checkpoint, clip, tool, mini, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes(tool, mini, tmp_path):
-    """Torchrun on CPUs: train, validate, save, resume, test; one warning of SyncBN."""
+    """Torchrun on CPUs: train, validate, save, resume, test; one SyncBN warning."""
     args = ('dist_train.sh', CONFIG, 2, '--work-dir', 'run')
     first = tool(*args, *options(mini, **{'train_cfg.max_iters': 2}), cwd=tmp_path)
     output = first.stdout + first.stderr
@@ -319,18 +319,18 @@ def test_two_processes(tool, mini, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_speak_with_one_voice(tool, tmp_path):
+def test_two_processes_print_one_error(tool, tmp_path):
     done = tool('dist_train.sh', CONFIG, 2, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert done.stderr.count('error: no data set at ') == 1
     assert not (tmp_path / 'work_dirs').exists()
 
 
-# ------------------------------------------------------- errors a user will make
+# ------------------------------------------------------- errors of users
 
 
-def refuses(done, *texts):
-    """One clear message, a non-zero exit, no traceback."""
+def assert_error(done, *texts):
+    """One clear message, a non-zero exit status, no traceback."""
     assert done.returncode == 1, done.stdout + done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
     assert len(errors) == 1, done.stderr
@@ -340,12 +340,16 @@ def refuses(done, *texts):
 
 
 def test_no_config(tool, tmp_path):
-    refuses(tool('train', 'no.py', cwd=tmp_path, check=False), 'no config at no.py')
+    assert_error(
+        tool('train', 'no.py', cwd=tmp_path, check=False), 'no config at no.py'
+    )
 
 
 def test_no_data(tool, tmp_path):
     done = tool('train', CONFIG, cwd=tmp_path, check=False)
-    refuses(done, 'no data set at data/mini_cityscapes/leftImg8bit/train', 'data_root=')
+    assert_error(
+        done, 'no data set at data/mini_cityscapes/leftImg8bit/train', 'data_root='
+    )
     assert not (tmp_path / 'work_dirs').exists()
 
 
@@ -361,7 +365,7 @@ def test_incomplete_data(tool, data, tmp_path, pattern, text):
     for path in data.glob(pattern):
         path.unlink()
     done = tool('train', CONFIG, *options(data), cwd=tmp_path, check=False)
-    refuses(done, text, data)
+    assert_error(done, text, data)
     assert not (tmp_path / 'work_dirs').exists()
 
 
@@ -383,7 +387,7 @@ def truncated_image(data):
     ('damage', 'workers'), [(damaged_label, 0), (truncated_image, 1)]
 )
 def test_damaged_data(tool, data, tmp_path, damage, workers):
-    """Found in training, in this process or a loader's; nothing is overwritten."""
+    """Found in training, in this process or a worker; no file is overwritten."""
     text = damage(data)
     earlier = tmp_path / 'run' / 'iter_2.pth'
     earlier.parent.mkdir()
@@ -397,7 +401,7 @@ def test_damaged_data(tool, data, tmp_path, damage, workers):
         'train', CONFIG, '--work-dir', 'run', *options(data, **more), cwd=tmp_path,
         check=False,
     )  # fmt: skip
-    refuses(done, text, data)
+    assert_error(done, text, data)
     assert earlier.read_text() == 'precious'
     assert not list(tmp_path.rglob('iter_4.pth'))
 
@@ -409,25 +413,25 @@ def test_damaged_test_data_stops_the_test(checkpoint, tool, data, tmp_path):
         'test', CONFIG, checkpoint, '--dump', 'x.npz', *options(data), cwd=tmp_path,
         check=False,
     )  # fmt: skip
-    refuses(done, path, 'cannot be read as an image')
+    assert_error(done, path, 'cannot be read as an image')
     assert not (tmp_path / 'x.npz').exists()
 
 
 @pytest.mark.slow
-def test_checkpoints_that_do_not_fit(checkpoint, tool, mini, tmp_path):
+def test_checkpoints_that_do_not_match(checkpoint, tool, mini, tmp_path):
     fcn = CONFIG.with_name('fcn_mini.py')
     done = tool('test', fcn, checkpoint, *options(mini), cwd=tmp_path, check=False)
-    refuses(done, checkpoint, 'is the checkpoint of another network than', fcn,
+    assert_error(done, checkpoint, 'is the checkpoint of another network than', fcn,
             'not of this network (such as decode_head.units.0.')  # fmt: skip
     more = {'model.decode_head.channels': 24}
     done = tool('infer', CONFIG, checkpoint, mini, *options(mini, **more), cwd=tmp_path,
                 check=False)  # fmt: skip
-    refuses(done, 'of another shape (such as decode_head.conv_seg.weight)')
+    assert_error(done, 'of another shape (such as decode_head.conv_seg.weight)')
     (tmp_path / 'broken.pth').write_bytes(checkpoint.read_bytes()[:5000])
     done = tool('test', CONFIG, 'broken.pth', *options(mini), cwd=tmp_path, check=False)
-    refuses(done, 'broken.pth cannot be read as a checkpoint: ', 'It is damaged')
+    assert_error(done, 'broken.pth cannot be read as a checkpoint: ', 'It is damaged')
     done = tool('test', CONFIG, 'none.pth', *options(mini), cwd=tmp_path, check=False)
-    refuses(done, 'no checkpoint at none.pth')
+    assert_error(done, 'no checkpoint at none.pth')
 
 
 def with_glore(unit: str, placement: str) -> str:
@@ -464,12 +468,12 @@ def test_wrong_models(mini, tmp_path, unit, placement, key, text):
     assert not (tmp_path / 'run').exists()
 
 
-def test_wrong_keys_of_a_user(tool, mini, tmp_path):
+def test_wrong_keys_in_a_user_s_config(tool, mini, tmp_path):
     done = tool(
         'train', CONFIG, *options(mini, **{'model.decode_head.num_node': 4}),
         cwd=tmp_path, check=False,
     )  # fmt: skip
-    refuses(done, f'{CONFIG}: model.decode_head cannot be built: ', "'num_node'")
+    assert_error(done, f'{CONFIG}: model.decode_head cannot be built: ', "'num_node'")
     assert not (tmp_path / 'work_dirs').exists()
 
 
@@ -503,31 +507,31 @@ def test_missing_parts(mini, tmp_path):
         train(cfg)
 
 
-def test_resume_where_nothing_is(tool, mini, tmp_path):
+def test_resume_without_a_checkpoint(tool, mini, tmp_path):
     done = tool('train', CONFIG, '--resume', *options(mini), cwd=tmp_path, check=False)
-    refuses(done, '--resume: work_dirs/glore_mini holds no checkpoint')
+    assert_error(done, '--resume: work_dirs/glore_mini has no checkpoint')
     assert not (tmp_path / 'work_dirs').exists()
 
 
 @pytest.mark.slow
-def test_resume_of_another_network(trained, tool, mini, tmp_path):
-    """Not even the config beside the checkpoints is overwritten."""
+def test_resume_with_another_network(trained, tool, mini, tmp_path):
+    """Even the config next to the checkpoints is not overwritten."""
     run = shutil.copytree(trained[0] / 'work_dirs' / 'glore_mini', tmp_path / 'run')
     (run / 'last_checkpoint').write_text(str(run / f'iter_{ITERATIONS}.pth'))
     before = sorted(run.rglob('*'))
     fcn = CONFIG.with_name('fcn_mini.py')
     done = tool('train', fcn, '--resume', '--work-dir', run, *options(mini),
                 cwd=tmp_path, check=False)  # fmt: skip
-    refuses(done, run, 'is the checkpoint of another network than', fcn)
+    assert_error(done, run, 'is the checkpoint of another network than', fcn)
     assert sorted(run.rglob('*')) == before
     more = {'load_from': 'nowhere.pth'}
     done = tool('train', fcn, *options(mini, **more), cwd=tmp_path, check=False)
-    refuses(done, 'no checkpoint at nowhere.pth')
+    assert_error(done, 'no checkpoint at nowhere.pth')
     assert not (tmp_path / 'work_dirs').exists()
 
 
 @pytest.mark.slow
-def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
+def test_infer_does_not_overwrite_its_input(checkpoint, tool, mini, tmp_path):
     image = sorted((mini / 'leftImg8bit').rglob('*.png'))[0]
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
@@ -541,12 +545,12 @@ def test_infer_never_writes_over_its_input(checkpoint, tool, mini, tmp_path):
     ):
         done = tool('infer', CONFIG, checkpoint, *inputs, '--out-dir', out,
                     *options(mini), cwd=tmp_path, check=False)  # fmt: skip
-        refuses(done, text)
+        assert_error(done, text)
     assert (tmp_path / 'a' / 'x.png').read_bytes() == image.read_bytes()
     assert not (tmp_path / 'out').exists()
 
 
-def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
+def test_infer_does_not_overwrite_a_folder_or_the_legend(clip, tmp_path):
     (tmp_path / 'drive').mkdir()
     for name in ('legend.jpg', 'legend.png'):
         (tmp_path / name).touch()
@@ -560,19 +564,19 @@ def test_infer_never_writes_over_a_folder_or_the_legend(clip, tmp_path):
             next(infer(cfg, 'none.pth', [path], str(tmp_path)))
 
 
-def test_infer_leaves_nothing_of_a_damaged_video(
+def test_infer_leaves_no_files_for_a_damaged_video(
     checkpoint, clip, tool, mini, tmp_path
 ):
     content = clip.read_bytes()
     (tmp_path / 'cut.avi').write_bytes(content[: len(content) // 2])
     done = tool('infer', CONFIG, checkpoint, 'cut.avi', '--out-dir', 'out',
                 *options(mini), cwd=tmp_path, check=False)  # fmt: skip
-    refuses(done, 'cut.avi: PyAV cannot open it')
+    assert_error(done, 'cut.avi: PyAV cannot open it')
     assert not list((tmp_path / 'out').iterdir())
 
 
 @pytest.mark.slow
-def test_infer_without_input(checkpoint, tool, mini, tmp_path):
+def test_infer_with_wrong_inputs(checkpoint, tool, mini, tmp_path):
     (tmp_path / 'notes.txt').write_text('no picture')
     for name, text in (
         ('none.png', 'none.png: no such file'),
@@ -581,7 +585,7 @@ def test_infer_without_input(checkpoint, tool, mini, tmp_path):
         done = tool(
             'infer', CONFIG, checkpoint, name, *options(mini), cwd=tmp_path, check=False
         )
-        refuses(done, text)
+        assert_error(done, text)
 
 
 def test_interrupted(capsys):

@@ -1,4 +1,4 @@
-"""The tools on photographs, as a user runs them: real processes, real files."""
+"""The tools on images, as a user runs them: real processes, real files."""
 
 import json
 import re
@@ -27,14 +27,14 @@ CONFIG = CONFIGS / 'glore_mini.py'
 
 @pytest.fixture(scope='module')
 def photographs(tmp_path_factory):
-    """A few generated photographs; not to be changed."""
+    """A few generated images; must not be changed."""
     root = tmp_path_factory.mktemp('data') / 'mini'
     return write_mini_imagenet(root, num_train=20, num_val=10, scale=0.3)
 
 
 @pytest.fixture
 def damaged(photographs, tmp_path):
-    """A copy in which one photograph of each split is cut off; and these two."""
+    """A copy with one truncated image in each split, and the paths of these two."""
     root = Path(shutil.copytree(photographs, tmp_path / 'damaged'))
     bad = [min((root / split).glob('*/*')) for split in ('train', 'val')]
     for path in bad:
@@ -47,7 +47,7 @@ options = partial(tiny_epochs, head='head')
 
 @pytest.fixture(scope='module')
 def trained(tool, photographs, tmp_path_factory):
-    """A work dir after training, and what training printed."""
+    """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
     done = tool('train', CONFIG, '--seed', 0, *options(photographs), cwd=folder)
     return folder, done.stdout
@@ -58,7 +58,7 @@ def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / 'epoch_2.pth'
 
 
-def test_train_says_what_runs_and_how_far_it_is(trained, checkpoint):
+def test_train_prints_its_config_and_progress(trained, checkpoint):
     _, output = trained
     first = output.splitlines()[0]
     assert first.startswith(f'config {CONFIG} | task classification | device cpu')
@@ -68,7 +68,7 @@ def test_train_says_what_runs_and_how_far_it_is(trained, checkpoint):
     assert checkpoint.is_file()
 
 
-def test_training_goes_on_without_what_cannot_be_read(tool, damaged, tmp_path):
+def test_training_skips_unreadable_images(tool, damaged, tmp_path):
     root, bad, other = damaged
     other.unlink()
     shutil.rmtree(other.parent)  # this class has no image in val
@@ -76,11 +76,13 @@ def test_training_goes_on_without_what_cannot_be_read(tool, damaged, tmp_path):
         file.unlink()
     every = options(root, **{'train_dataloader.drop_last': False})
     done = tool('train', CONFIG, '--amp', *every, cwd=tmp_path)
-    told = [x.split('WARNING - ')[1] for x in done.stdout.splitlines() if 'left o' in x]
-    assert told[0].startswith(f'left out of training: {root}/train: no images')
-    assert told[0].endswith(f'in {CLASSES[9]!r}')
-    assert told[1].startswith(f'left out of training: {bad}: cannot be read as an ima')
-    assert told[2:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
+    lines = [
+        x.split('WARNING - ')[1] for x in done.stdout.splitlines() if 'left o' in x
+    ]
+    assert lines[0].startswith(f'left out of training: {root}/train: no images')
+    assert lines[0].endswith(f'in {CLASSES[9]!r}')
+    assert lines[1].startswith(f'left out of training: {bad}: cannot be read as an ima')
+    assert lines[2:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_training_goes_on_without_what_cannot_be_read(tool, damaged, tmp_path):
         ),
         (
             {'load_from': 'alone.pth'},
-            "If it is a backbone alone, such as torchvision's, give it to that: ",
+            "If it is only a backbone, such as torchvision's, load it in the con",
         ),
         (
             {'train_dataloader.batch_size': 32},
@@ -109,9 +111,7 @@ def test_training_goes_on_without_what_cannot_be_read(tool, damaged, tmp_path):
         ),
     ],
 )
-def test_train_refuses_before_it_starts(
-    change, message, photographs, tmp_path, monkeypatch
-):
+def test_errors_before_training(change, message, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({'conv1.weight': torch.ones(1)}, 'alone.pth')
     changes = {'data_root': str(photographs), 'train_dataloader.batch_size': 4} | change
@@ -122,7 +122,7 @@ def test_train_refuses_before_it_starts(
 
 
 def test_classes_in_another_order(tool, photographs, checkpoint, tmp_path):
-    """Given once they are those of all data sets, and a test knows the checkpoint's."""
+    """All data sets have them, and a test compares them with the checkpoint's."""
     names = Path(tmp_path / 'names.txt')
     names.write_text('\n'.join(sorted(CLASSES)[::-1]))
     other = options(photographs, classes=names)
@@ -135,7 +135,7 @@ def test_classes_in_another_order(tool, photographs, checkpoint, tmp_path):
     assert f'are not those of {checkpoint} (ahead_0, ahead_1' in done.stderr
 
 
-def test_testing_stops_at_a_bad_photograph(tool, damaged, checkpoint, tmp_path):
+def test_testing_stops_at_a_damaged_image(tool, damaged, checkpoint, tmp_path):
     root, _, bad = damaged
     done = tool('test', CONFIG, checkpoint, *options(root), cwd=tmp_path, check=False)
     assert done.returncode == 1
@@ -143,7 +143,7 @@ def test_testing_stops_at_a_bad_photograph(tool, damaged, checkpoint, tmp_path):
     assert done.stderr.endswith('Fetch it again, or take it out of the data set.\n')
 
 
-def test_test_writes_scores_and_pictures(tool, photographs, checkpoint, tmp_path):
+def test_test_writes_scores_and_images(tool, photographs, checkpoint, tmp_path):
     done = tool(
         'test', CONFIG, checkpoint, '--dump', 'out/scores.npz', '--show-dir', 'shown',
         *options(photographs), cwd=tmp_path,
@@ -166,8 +166,8 @@ def test_test_writes_scores_and_pictures(tool, photographs, checkpoint, tmp_path
 
 
 @pytest.mark.slow
-def test_flips_are_averaged(tool, photographs, checkpoint, tmp_path):
-    """With --tta a photograph and its mirror image score alike."""
+def test_tta_averages_flips(tool, photographs, checkpoint, tmp_path):
+    """With --tta an image and its mirror image have the same scores."""
     mirrored = Path(shutil.copytree(photographs, tmp_path / 'mirrored'))
     for path in mirrored.glob('val/*/*'):
         flipped = Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -200,7 +200,7 @@ def test_flips_are_averaged(tool, photographs, checkpoint, tmp_path):
 def test_infer_classifies_files_folders_and_patterns(
     tool, photographs, checkpoint, tmp_path
 ):
-    """Photographs of odd kinds among them, and with the data set out of reach."""
+    """With unusual image modes, and without access to the data set."""
     source = min(photographs.glob('val/*/*'))
     folder = tmp_path / 'mine'
     folder.mkdir()
@@ -243,8 +243,10 @@ def test_infer_classifies_files_folders_and_patterns(
         assert drawn.width >= original.width and drawn.height > original.height
 
 
-def test_infer_names_what_is_no_image(tool, photographs, checkpoint, tmp_path):
-    """What was found before it is printed and written."""
+def test_infer_reports_files_that_are_not_images(
+    tool, photographs, checkpoint, tmp_path
+):
+    """Results of files before it are printed and written."""
     shutil.copy(min(photographs.glob('val/*/*')), tmp_path / 'a.jpg')
     (tmp_path / 'note.txt').write_text('no image')
     done = tool(
@@ -252,16 +254,16 @@ def test_infer_names_what_is_no_image(tool, photographs, checkpoint, tmp_path):
         *options(photographs), cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    told, error = done.stderr.splitlines()
-    assert told.startswith('left out: note.txt: cannot be read as an image: ')
+    warning, error = done.stderr.splitlines()
+    assert warning.startswith('left out: note.txt: cannot be read as an image: ')
     assert error.startswith('error: 1 of 2 inputs could not be read, the first: note')
     assert 'a.jpg: ahead_' in done.stdout
     record, unread = json.loads((tmp_path / 'found.json').read_text())
-    assert unread == dict(input='note.txt', error=told.removeprefix('left out: '))
+    assert unread == dict(input='note.txt', error=warning.removeprefix('left out: '))
     assert record['input'] == 'a.jpg'
 
 
-def test_resume_goes_on(tool, photographs, trained, tmp_path):
+def test_resume_continues_the_training(tool, photographs, trained, tmp_path):
     shutil.copytree(trained[0] / 'work_dirs', tmp_path / 'work_dirs')
     longer = options(photographs, **{'train_cfg.max_epochs': 3})
     done = tool('train', CONFIG, '--resume', *longer, cwd=tmp_path)
@@ -269,8 +271,8 @@ def test_resume_goes_on(tool, photographs, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_recipe_of_mixed_images_trains(tool, photographs, tmp_path):
-    """RandAugment, Mixup, CutMix, LAMB: mmpretrain's A3 recipe on our data sets."""
+def test_a_recipe_with_mixed_images_trains(tool, photographs, tmp_path):
+    """mmpretrain's A3 recipe on our data sets: RandAugment, Mixup, CutMix, LAMB."""
     config = tmp_path / 'mixed.py'
     base = CONFIGS / 'glore_postact_r50_rsb-a3_imagenet.py'
     config.write_text(

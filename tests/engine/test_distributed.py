@@ -1,4 +1,4 @@
-"""Runs of several processes: the same figures as of one, and one end for all."""
+"""Runs with several processes: the same results as with one, and a common end."""
 
 import os
 import re
@@ -17,7 +17,7 @@ CONFIG = soak.ROOT / 'configs' / 'seg' / 'glore_mini.py'
 pytestmark = pytest.mark.slow
 
 
-def test_one_two_and_four_processes_train_alike(tmp_path):
+def test_one_two_and_four_processes_give_the_same_training(tmp_path):
     """With norms that do not depend on the split, and without dropout, which does."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 20))
     heads = ('model.decode_head', 'model.auxiliary_head')
@@ -31,7 +31,7 @@ def test_one_two_and_four_processes_train_alike(tmp_path):
         losses = soak.logged(tmp_path / f'of_{processes}')
         curves.append([loss for step in range(1, 21) for loss in losses[step]])
         figures.append(soak.logged(tmp_path / f'of_{processes}', 'mIoU')[20])
-    assert curves[0][-1] < 0.98 * curves[0][0]  # it learns
+    assert curves[0][-1] < 0.98 * curves[0][0]  # the loss decreases
     np.testing.assert_allclose(curves[1], curves[0], rtol=2e-6)
     np.testing.assert_allclose(curves[2], curves[0], rtol=2e-6)
     assert figures[1] == figures[2] == figures[0]
@@ -39,7 +39,7 @@ def test_one_two_and_four_processes_train_alike(tmp_path):
 
 @pytest.mark.parametrize('images', [1, 3])
 def test_every_sample_of_a_test_counts_once(images, tool, tmp_path):
-    """Also where the processes cannot have equally many."""
+    """Even if the processes do not have the same number of samples."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 4), images)
     assert soak.launch(tmp_path, config, 'run').wait() == 0
     saved = 'run/iter_4.pth'
@@ -55,8 +55,8 @@ def test_every_sample_of_a_test_counts_once(images, tool, tmp_path):
 
 
 @pytest.mark.parametrize(('script', 'code'), [('train.py', 75), ('test.py', 143)])
-def test_a_signal_says_whether_the_run_can_go_on(script, code, monkeypatch):
-    """To the launcher itself, as `scancel` or Ctrl-C sends it; a test starts anew."""
+def test_the_launcher_reports_whether_a_run_can_be_resumed(script, code, monkeypatch):
+    """For signals to the launcher, from `scancel` or Ctrl-C; a test cannot resume."""
     main = runpy.run_path(str(soak.ROOT / 'tools' / 'launch.py'))['main']
 
     def stopped(args):
@@ -69,8 +69,8 @@ def test_a_signal_says_whether_the_run_can_go_on(script, code, monkeypatch):
     assert ended.value.code == code
 
 
-def none_is_left(config):
-    """Processes that load data look every 5 s whether theirs is there."""
+def assert_no_process_left(config):
+    """Worker processes check every 5 s whether their parent still exists."""
     limit = time.monotonic() + 20
     while of_rank(0, config) + of_rank(1, config) and time.monotonic() < limit:
         time.sleep(0.2)
@@ -84,7 +84,7 @@ def wait_until_it_trains(log, run):
         time.sleep(0.05)
 
 
-def test_a_process_that_is_killed_ends_all(tmp_path):
+def test_a_killed_process_ends_all_processes(tmp_path):
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 500))
     run = soak.launch(tmp_path, config, 'run', 2)
     log = tmp_path / 'run.log'
@@ -96,11 +96,11 @@ def test_a_process_that_is_killed_ends_all(tmp_path):
     said = log.read_text()
     assert said.rstrip().endswith('error: process 1 was killed by SIGKILL')
     assert 'Traceback' not in said
-    assert none_is_left(config)
+    assert assert_no_process_left(config)
 
 
-def test_an_error_of_one_process_is_the_one_that_is_told(tmp_path):
-    """Of two nodes, each with its own launcher: a file is damaged while they train."""
+def test_an_error_of_one_process_is_reported(tmp_path):
+    """On two nodes with a launcher each, if a file is damaged during training."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 500))
     port = soak.free_port()
     runs = [
@@ -122,10 +122,10 @@ def test_an_error_of_one_process_is_the_one_that_is_told(tmp_path):
         assert damaged.name in first or first == (
             'error: another process of this run has ended'
         )
-    assert none_is_left(config)
+    assert assert_no_process_left(config)
 
 
-def test_two_nodes_train_as_one(tmp_path):
+def test_two_nodes_give_the_same_training(tmp_path):
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 10))
     port = soak.free_port()
     share = ('--cfg-options', 'train_dataloader.batch_size=2')
@@ -139,14 +139,14 @@ def test_two_nodes_train_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('backbone', 'options', 'told'),
+    ('backbone', 'options', 'message'),
     [
         (dict(frozen_stages=2, norm_eval=True), (), None),
         (
             dict(out_indices=(2,)),
             (),
-            r'error: 25 parameters have no part in the loss: backbone\.layer4\.0\.conv1'
-            r'\.weight, .* and 20 more\. .* find_unused_parameters=True',
+            r'error: 25 parameters do not contribute to the loss: backbone\.layer4\.0\.'
+            r'conv1\.weight, .* and 20 more\. .* find_unused_parameters=True',
         ),
         (dict(out_indices=(2,)), ('find_unused_parameters=True',), None),
         (
@@ -155,12 +155,12 @@ def test_two_nodes_train_as_one(tmp_path):
             r'error: backbone\.layer4\S+ is used twice .* static_graph=True',
         ),
     ],
-    ids=['frozen', 'unused', 'unused, told', 'with_cp'],
+    ids=['frozen', 'unused', 'unused, allowed', 'with_cp'],
 )
 def test_parameters_without_a_gradient(
-    backbone, options, told, small_data, tool, tmp_path
+    backbone, options, message, small_data, tool, tmp_path
 ):
-    """Units behind frozen stages, and in stages that the head does not take."""
+    """Units in frozen stages, and in stages that the head does not use."""
     backbone = dict(type='ResNet', depth=18, **backbone)
     channels = 256 if 'out_indices' in backbone else 512
     config = tmp_path / 'config.py'
@@ -177,8 +177,8 @@ def test_parameters_without_a_gradient(
     )
     options = ('--cfg-options', *options) if options else ()
     done = tool('dist_train.sh', config, 2, *options, cwd=tmp_path, check=False)
-    if told is None:
+    if message is None:
         assert done.returncode == 0, done.stderr
     else:
-        assert done.returncode == 1 and re.search(told, done.stderr), done.stderr
+        assert done.returncode == 1 and re.search(message, done.stderr), done.stderr
         assert 'Traceback' not in done.stderr

@@ -1,4 +1,4 @@
-"""Trainings that end before they are done: what is left, and how they go on."""
+"""Interrupted trainings: what is saved, and how they resume."""
 
 import os
 import random
@@ -27,8 +27,8 @@ PROCESSES = soak.Scenario('two processes', 'iterations', 30, 2)
 @pytest.mark.parametrize(
     'scenario', [ITERATIONS, EPOCHS, PROCESSES], ids=lambda scenario: scenario.name
 )
-def test_killed_at_any_moment_nothing_is_lost(scenario, tmp_path):
-    """What `make soak` does for longer."""
+def test_no_progress_is_lost_after_kills(scenario, tmp_path):
+    """`make soak` does the same for longer."""
     outcome = soak.soak(tmp_path, scenario, 2, random.Random(4))
     assert (outcome.kills, outcome.lost) == (2, 0)
     assert outcome.identical == outcome.trainings > 0
@@ -70,7 +70,9 @@ def validate_longer(config: Path) -> None:
         'two processes validating',
     ],
 )
-def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp_path):
+def test_a_signal_saves_a_checkpoint_and_reports_it(
+    scenario, number, moment, saved, tmp_path
+):
     config = soak.prepare(tmp_path, scenario)
     if scenario.config == 'iterations':
         validate_longer(config)
@@ -96,8 +98,10 @@ def test_asked_to_stop_it_saves_and_says_so(scenario, number, moment, saved, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize('first', [0, 1])
-def test_the_answer_is_the_same_whichever_process_is_asked_first(first, tmp_path):
-    """In validation, which each leaves by itself."""
+def test_the_result_is_the_same_whichever_process_gets_the_signal_first(
+    first, tmp_path
+):
+    """During validation, which each process leaves by itself."""
     config, log = soak.prepare(tmp_path, PROCESSES), tmp_path / 'run.log'
     validate_longer(config)
     process = soak.launch(tmp_path, config, 'run', 2)
@@ -108,8 +112,8 @@ def test_the_answer_is_the_same_whichever_process_is_asked_first(first, tmp_path
     assert 'Traceback' not in log.read_text()
 
 
-def test_slurm_queues_it_again(tmp_path, monkeypatch):
-    """With a stand-in for srun: stopped and saved, twice, then failed."""
+def test_slurm_requeues_the_job(tmp_path, monkeypatch):
+    """With a fake srun: stopped and saved twice, then failed."""
     srun = tmp_path / 'srun'
     srun.write_text(
         '#!/bin/sh\necho "$@" >> noted\nexit $(sed -n "$(wc -l < noted)p" codes)'
@@ -154,14 +158,14 @@ def files():
     return {path.name for path in Path('run').glob('*.pth*')}
 
 
-def test_the_newest_that_is_whole_is_resumed(run, capsys):
+def test_the_latest_complete_checkpoint_is_resumed(run, capsys):
     run(train_cfg__max_iters=6)
     newest = Path('run/iter_6.pth')
     weights = read_checkpoint(str(newest))['state_dict']
     content = newest.read_bytes()
     newest.write_bytes(content[: len(content) // 2])
     Path('run/iter_7.pth').touch()
-    Path('run/iter_9.pth.123.part').touch()  # what a killed run was writing
+    Path('run/iter_9.pth.123.part').touch()  # an incomplete file of a killed run
     run(resume='latest', train_cfg__max_iters=6)
     said = capsys.readouterr().out
     assert 'skipped: ' in said and 'iter_7.pth is empty' in said
@@ -172,8 +176,8 @@ def test_the_newest_that_is_whole_is_resumed(run, capsys):
     assert not list(Path('run').glob('*.part'))
 
 
-def test_with_none_that_is_whole_it_says_why(run):
-    with pytest.raises(UserError, match='run holds no checkpoint to go on from'):
+def test_only_incomplete_checkpoints(run):
+    with pytest.raises(UserError, match='run has no checkpoint to resume from'):
         run(resume='latest')
     Path('run').mkdir(exist_ok=True)
     torch.save(dict(state_dict={'a': torch.ones(1)}), 'run/iter_4.pth')
@@ -184,8 +188,8 @@ def test_with_none_that_is_whole_it_says_why(run):
     assert 'iter_5.pth: it is a folder' in str(error.value)
 
 
-def test_what_others_wrote_is_never_deleted(run):
-    """Neither by the number that is kept, nor because a checkpoint says so."""
+def test_files_of_others_are_never_deleted(run):
+    """Neither by the limit of checkpoints, nor because a checkpoint names them."""
     Path('run').mkdir()
     precious = Path('precious.pth').resolve()
     for name in ('run/iter_1.pth', 'run/best_mIoU_iter_1.pth', precious):
@@ -201,11 +205,11 @@ def test_what_others_wrote_is_never_deleted(run):
     run(resume='latest', train_cfg__max_iters=16, train_cfg__val_interval=4)
     for name in ('run/iter_1.pth', 'run/best_mIoU_iter_1.pth', precious):
         assert Path(name).read_text() == 'mine'
-    assert files() >= {'iter_12.pth', 'iter_16.pth'}  # of ours, the last two
+    assert files() >= {'iter_12.pth', 'iter_16.pth'}  # the last two of ours
     assert 'iter_4.pth' not in files()
 
 
-def test_a_new_run_in_an_old_folder_deletes_nothing_of_it(run):
+def test_a_new_run_in_an_old_folder_deletes_none_of_its_files(run):
     run()
     before = files()
     run(
@@ -214,7 +218,7 @@ def test_a_new_run_in_an_old_folder_deletes_nothing_of_it(run):
     assert files() == before | {'iter_6.pth'}
 
 
-def test_neither_workers_nor_validation_change_training(run):
+def test_workers_and_validation_do_not_change_training(run):
     run()
     one = read_checkpoint('run/iter_8.pth')
     loading = dict(num_workers=0, persistent_workers=False)
@@ -225,7 +229,7 @@ def test_neither_workers_nor_validation_change_training(run):
     assert soak.same(one['random_states'], other['random_states'])
 
 
-def test_another_seed_is_refused(run):
+def test_another_seed_is_an_error(run):
     run(train_cfg__max_iters=4)
     with pytest.raises(
         UserError, match='--seed 1: .*iter_4.pth was trained with seed 0'
@@ -234,7 +238,7 @@ def test_another_seed_is_refused(run):
     run(seed=None, resume='latest')
 
 
-def test_two_runs_in_one_folder_are_refused(run):
+def test_two_runs_in_one_folder_are_an_error(run):
     script = (
         'from filelock import FileLock\n'
         "lock = FileLock('run/.training.lock')\n"
@@ -255,7 +259,7 @@ def test_two_runs_in_one_folder_are_refused(run):
 
 
 def test_a_full_disk(tmp_path):
-    """Of a real file system, with room for one checkpoint and a part of the next."""
+    """On a real file system with space for one checkpoint and a part of the next."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 8))
     (tmp_path / 'run').mkdir()
     inside = (

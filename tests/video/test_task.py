@@ -23,13 +23,13 @@ CONFIG = CONFIGS / 'glore_mini.py'
 
 @pytest.fixture(scope='module')
 def videos(tmp_path_factory):
-    """A few generated videos; not to be changed."""
+    """A few generated videos; must not be changed."""
     root = tmp_path_factory.mktemp('data') / 'mini'
     return write_mini_kinetics(root, num_train=16, num_val=8, scale=0.3)
 
 
 def damaged(videos, folder, split):
-    """A copy whose first video of a split is cut off."""
+    """A copy with the first video of a split truncated."""
     root = Path(shutil.copytree(videos, folder / 'damaged'))
     path = first(root, split)
     path.write_bytes(path.read_bytes()[:-2000])
@@ -47,7 +47,7 @@ options = partial(tiny_epochs, head='cls_head')
 
 @pytest.fixture(scope='module')
 def trained(tool, videos, tmp_path_factory):
-    """A work dir after training, and what training printed."""
+    """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
     done = tool('train', CONFIG, '--seed', 0, *options(videos), cwd=folder)
     return folder, done.stdout
@@ -58,7 +58,7 @@ def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / 'epoch_2.pth'
 
 
-def test_train_says_what_runs_and_how_far_it_is(trained, checkpoint):
+def test_train_prints_its_config_and_progress(trained, checkpoint):
     _, output = trained
     first = output.splitlines()[0]
     assert first.startswith(f'config {CONFIG} | task video | device cpu')
@@ -68,14 +68,16 @@ def test_train_says_what_runs_and_how_far_it_is(trained, checkpoint):
     assert checkpoint.is_file()
 
 
-def test_training_goes_on_without_a_bad_clip(tool, videos, tmp_path):
+def test_training_skips_a_damaged_clip(tool, videos, tmp_path):
     root = damaged(videos, tmp_path, 'train')
     done = tool('train', CONFIG, *options(root), cwd=tmp_path)
-    told = [x.split('WARNING - ')[1] for x in done.stdout.splitlines() if 'left o' in x]
-    assert told[0].startswith(
+    lines = [
+        x.split('WARNING - ')[1] for x in done.stdout.splitlines() if 'left o' in x
+    ]
+    assert lines[0].startswith(
         f'left out of training: {first(root, "train")}: truncated, '
     )
-    assert told[1:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
+    assert lines[1:] == ['epoch 1 left out 1 sample(s)', 'epoch 2 left out 1 sample(s)']
 
 
 @pytest.mark.slow
@@ -100,11 +102,11 @@ def test_mixed_precision(tool, trained, videos, tmp_path, losses):
         ),
         (
             {'load_from': 'released.pth'},
-            'Its names are those of the GloRe release: convert it first',
+            'It has the parameter names of the GloRe release: convert it first',
         ),
     ],
 )
-def test_train_refuses_before_it_starts(change, message, tool, videos, tmp_path):
+def test_errors_before_training(change, message, tool, videos, tmp_path):
     torch.save(
         {'conv2.B01.conv_m1.bn.weight': torch.ones(4)}, tmp_path / 'released.pth'
     )
@@ -115,7 +117,7 @@ def test_train_refuses_before_it_starts(change, message, tool, videos, tmp_path)
     assert not (tmp_path / 'work_dirs').exists()
 
 
-def test_testing_stops_at_a_bad_clip(tool, videos, checkpoint, tmp_path):
+def test_testing_stops_at_a_damaged_clip(tool, videos, checkpoint, tmp_path):
     root = damaged(videos, tmp_path, 'val')
     done = tool('test', CONFIG, checkpoint, *options(root), cwd=tmp_path, check=False)
     assert done.returncode == 1
@@ -156,7 +158,7 @@ def test_test_writes_scores_and_strips(tool, videos, checkpoint, tmp_path):
 
 @pytest.mark.slow
 def test_views_run(tool, videos, checkpoint, tmp_path):
-    """Ten clips and crops of every video, from files, through the real Runner."""
+    """Ten clips and crops of every video, from files, with the real Runner."""
     crop = dict(type='CenterCrop', crop_size=24)
     (tmp_path / 'views.py').write_text(
         f"_base_ = '{CONFIG}'\n"
@@ -192,7 +194,7 @@ def test_views_run(tool, videos, checkpoint, tmp_path):
 
 
 def test_infer(tool, videos, checkpoint, tmp_path):
-    """Clips in several containers, one with odd sides, one too short for the span."""
+    """Several containers, one with odd sides, one shorter than a clip."""
     source = first(videos, 'val')
     folder = tmp_path / 'my clips'
     folder.mkdir()
@@ -226,7 +228,7 @@ def test_infer(tool, videos, checkpoint, tmp_path):
         if size:
             assert (frames[0].size, len(frames), rate) == (size, length, 12)
         top = np.asarray(frames[0])[: max(frames[0].height // 14, 8)]
-        assert top.max() > 100 and np.median(top) < 40  # light letters on a dark bar
+        assert top.max() > 100 and np.median(top) < 40  # light text on a dark bar
 
 
 @pytest.mark.parametrize(
@@ -236,22 +238,22 @@ def test_infer(tool, videos, checkpoint, tmp_path):
         ('empty.mp4', b'', 'empty.mp4: empty (0 bytes)'),
     ],
 )
-def test_infer_names_what_it_cannot_read(
+def test_infer_reports_unreadable_files(
     name, content, message, tool, videos, checkpoint, tmp_path
 ):
     (tmp_path / name).write_bytes(content)
     arguments = [CONFIG, checkpoint, name, '--out-dir', 'out', *options(videos)]
     done = tool('infer', *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    told = done.stderr.splitlines()
-    assert told[0].startswith(f'left out: {message}')
-    assert told[-1].startswith('error: 1 of 1 inputs could not be read, the first: ')
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f'left out: {message}')
+    assert lines[-1].startswith('error: 1 of 1 inputs could not be read, the first: ')
     assert not list((tmp_path / 'out').iterdir())
 
 
 @pytest.mark.slow
-def test_precise_bn_measures_the_statistics(tool, videos, tmp_path):
-    """With mmpretrain's hook the statistics are those of the training set, not zero."""
+def test_precise_bn_computes_the_statistics(tool, videos, tmp_path):
+    """With mmpretrain's hook they are those of the training set, not of the start."""
     precise = "dict(type='mmpretrain.PreciseBNHook', num_samples=16, priority=30)"
     (tmp_path / 'precise.py').write_text(
         f"_base_ = '{CONFIG}'\n"
@@ -274,13 +276,13 @@ def test_precise_bn_measures_the_statistics(tool, videos, tmp_path):
         content = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=True)
         states.append(content['state_dict'])
     usual, precise = (s['backbone.conv1.bn.running_var'] for s in states)
-    # after 4 batches a running variance has moved a third of the way from 1
+    # after 4 batches, a running variance is a third of the way from 1
     assert ((usual - 1) / (precise - 1)).median() == pytest.approx(1 - 0.9**4, abs=0.1)
 
 
 @pytest.mark.slow
-def test_frames_on_disk(tool, videos, checkpoint, tmp_path):
-    """The same clips as folders of images give the same scores, almost."""
+def test_folders_of_frames(tool, videos, checkpoint, tmp_path):
+    """The same clips as folders of images have almost the same scores."""
     root = tmp_path / 'frames'
     lines = (videos / 'kinetics400_val_list_videos.txt').read_text().splitlines()
     listed = []
@@ -364,7 +366,7 @@ def test_get_flops_needs_a_size(tool, tmp_path):
 
 @pytest.mark.slow
 def test_get_flops_of_an_order(tool, tmp_path):
-    """The released R50 has 31.776 G in the direct order."""
+    """The released R50 has 31.776 GMACs in the direct order."""
     config = CONFIGS / 'glore_r50_8x8_kinetics400.py'
     found = [
         tool('get_flops', config, *order, cwd=tmp_path).stdout.split('|')

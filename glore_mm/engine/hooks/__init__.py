@@ -1,1 +1,1 @@
-"""Hooks of mmengine: checkpoints, pictures of nodes, pictures of predictions."""
+"""Hooks for mmengine: checkpoints, pictures of nodes, pictures of predictions."""

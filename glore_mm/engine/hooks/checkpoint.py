@@ -1,4 +1,4 @@
-"""CheckpointHook with atomic writes and random states."""
+"""A CheckpointHook that writes atomically and saves random states."""
 
 import json
 import os
@@ -17,23 +17,24 @@ from glore_mm.engine.resume import LAST_CHECKPOINT, list_names
 from glore_mm.engine.signals import pending_signal, raise_interrupted
 from glore_mm.utils.atomic_write import write_text
 
-_MANIFEST = '.written.json'  # which checkpoints of a folder are ours
+_MANIFEST = '.written.json'  # lists the checkpoints that the run has written
 _DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_MANIFEST)})\.\d+\.part')
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """CheckpointHook of mmengine that loses nothing when a run is killed.
+    """CheckpointHook of mmengine that loses no checkpoint when a run is killed.
 
-    An older checkpoint is removed after the newer one is on the disk, and only if this
-    run, or the run that it resumes, wrote it; `last_checkpoint` is updated in between.
-    A checkpoint also holds the random states of all processes, and whether its weights
-    were validated. The arguments are those of CheckpointHook, for local folders.
+    An older checkpoint is removed only after the newer one is on the disk and
+    `last_checkpoint` is updated, and only if this run, or the run that it resumes,
+    wrote it. A checkpoint also has the random states of all processes, and whether its
+    weights were validated. The arguments are those of CheckpointHook, for local
+    folders.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, and the files in it that this run owns."""
-        # with it an untrusted checkpoint could have files deleted
+        """Find the folder, and the files in it that this run has written."""
+        # from an untrusted checkpoint, this list could delete other files
         runner.message_hub.runtime_info.pop('keep_ckpt_ids', None)
         super().before_train(runner)
         state = runner.resume_state
@@ -41,12 +42,12 @@ class AtomicCheckpointHook(CheckpointHook):
         if resumed:
             self.last_ckpt = state.checkpoint
         self._saved_at = state.iterations
-        self._own = self.file_backend = _CheckpointManifest(self.out_dir, resumed)
+        self._manifest = self.file_backend = _CheckpointManifest(self.out_dir, resumed)
         self._before_val: list[dict[str, Any]] | None = None
         _remove_drafts(self.out_dir)
 
     def before_val(self, runner: Runner) -> None:
-        """Keep the random states that training continues with."""
+        """Keep the random states with which training continues after validation."""
         self._before_val = gather_rng_states()
 
     def after_val_iter(
@@ -76,13 +77,13 @@ class AtomicCheckpointHook(CheckpointHook):
             checkpoint['random_states'] = self._random_states
 
     def save_now(self, runner: Runner) -> str:
-        """Save the current weights unless they are saved; all processes must call this.
+        """Save the weights unless they are saved already; all processes must call this.
 
         Returns:
-            str: The checkpoint.
+            str: The path of the checkpoint.
         """
         path = self._save_trained(runner)
-        barrier()  # a process that exits makes the launcher kill the one that writes
+        barrier()  # if a process exited first, the launcher would kill the one writing
         return path
 
     def _save_trained(self, runner: Runner) -> str:
@@ -118,52 +119,53 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt, self._saved_at = path, meta['iter']
         if is_main_process():
             write_text(osp.join(runner.work_dir, LAST_CHECKPOINT), path)
-            self._own.add(path)
-            self._own.remove_surplus(self.max_keep_ckpts)
+            self._manifest.add(path)
+            self._manifest.remove_surplus(self.max_keep_ckpts)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        before = {path: _state_of(path) for path in self._best()}
+        before = {path: _size_and_time(path) for path in self._best()}
         super()._save_best_checkpoint(runner, metrics)
         if is_main_process():
             for path in self._best():
-                if _state_of(path) != before.get(path):
-                    self._own.add(path)
-            self._own.remove_outdated()
+                if _size_and_time(path) != before.get(path):
+                    self._manifest.add(path)
+            self._manifest.remove_outdated()
 
     def _best(self) -> set[str]:
-        several = getattr(self, 'best_ckpt_path_dict', None)
-        paths = several.values() if several else [getattr(self, 'best_ckpt_path', None)]
+        by_metric = getattr(self, 'best_ckpt_path_dict', None) or {}
+        paths = by_metric.values() or [getattr(self, 'best_ckpt_path', None)]
         return set(filter(None, paths))
 
 
 class _CheckpointManifest:
-    """The checkpoints in a folder that a run wrote.
+    """The checkpoints in a folder that a run has written.
 
-    It is the file backend of CheckpointHook, which therefore sees no other files, and
-    whose removals are delayed until the newer file is written.
+    CheckpointHook uses it as its file backend. So it sees no other files, and a file is
+    removed only after the newer one is written.
 
     Args:
-        folder (str): Where they are.
-        resumed (bool): Whether those of an earlier run in this folder are this run's.
+        folder (str): The folder.
+        resumed (bool): Whether the files of the earlier run in this folder count as
+            those of this run.
     """
 
     def __init__(self, folder: str, resumed: bool) -> None:
         self._folder = folder
         self._outdated: list[str] = []
-        self._written: dict[str, list[int] | None] = {}  # the oldest first: size, time
-        self._manifest = osp.join(folder, _MANIFEST)
+        self._written: dict[str, list[int] | None] = {}  # size, time; oldest first
+        self._path = osp.join(folder, _MANIFEST)
         if resumed:
-            with suppress(OSError, ValueError, TypeError), open(self._manifest) as file:
+            with suppress(OSError, ValueError, TypeError), open(self._path) as file:
                 self._written = dict(json.load(file))
 
     def join_path(self, *parts: str) -> str:
         return osp.join(*parts)
 
     def isfile(self, path: str) -> bool:
-        """Whether a file is there and ours, as it was written."""
-        here = osp.dirname(osp.abspath(path)) == osp.abspath(self._folder)
-        noted = self._written.get(osp.basename(path))
-        return here and noted is not None and noted == _state_of(path)
+        """Whether the run has written a file, and it exists and is unchanged."""
+        in_folder = osp.dirname(osp.abspath(path)) == osp.abspath(self._folder)
+        recorded = self._written.get(osp.basename(path))
+        return in_folder and recorded is not None and recorded == _size_and_time(path)
 
     def isdir(self, path: str) -> bool:
         return False
@@ -172,22 +174,22 @@ class _CheckpointManifest:
         self._outdated.append(path)
 
     def add(self, path: str) -> None:
-        """Record a file that was written."""
+        """Record a file that the run has written."""
         name = osp.basename(path)
         self._outdated = [each for each in self._outdated if each != path]
         self._written.pop(name, None)
-        self._written[name] = _state_of(path)
-        write_text(self._manifest, json.dumps(list(self._written.items())))
+        self._written[name] = _size_and_time(path)
+        write_text(self._path, json.dumps(list(self._written.items())))
 
     def remove_surplus(self, keep: int) -> None:
-        """Remove the oldest, but for the best, of more than so many; -1 keeps all."""
+        """Remove all but the newest `keep` and the best checkpoints; -1 keeps all."""
         names = [name for name in self._written if not name.startswith('best_')]
         if keep > 0:
             self._outdated += [osp.join(self._folder, name) for name in names[:-keep]]
         self.remove_outdated()
 
     def remove_outdated(self) -> None:
-        """Remove what has been replaced."""
+        """Remove the files for which removal was delayed."""
         for path in self._outdated:
             if self.isfile(path):
                 os.remove(path)
@@ -195,7 +197,7 @@ class _CheckpointManifest:
         self._outdated = []
 
 
-def _state_of(path: str) -> list[int] | None:
+def _size_and_time(path: str) -> list[int] | None:
     try:
         found = os.lstat(path)
     except OSError:
@@ -205,7 +207,7 @@ def _state_of(path: str) -> list[int] | None:
 
 @master_only
 def _remove_drafts(folder: str) -> None:
-    """Remove the incomplete files of a killed run."""
+    """Remove incomplete files of a killed run."""
     for name in list_names(folder):
         if _DRAFT.fullmatch(name):
             with suppress(OSError):
@@ -213,5 +215,5 @@ def _remove_drafts(folder: str) -> None:
 
 
 def get_checkpoint_hook(runner: Runner) -> AtomicCheckpointHook | None:
-    """The checkpoint hook of a runner."""
+    """Return the checkpoint hook of a runner, if it has one."""
     return next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)

@@ -1,4 +1,4 @@
-"""Seeing nodes form while a network trains."""
+"""Visualise the nodes of the units while a network trains."""
 
 from functools import partial
 from typing import Any
@@ -19,27 +19,29 @@ from glore_mm.visualization.projections import node_usage
 
 @HOOKS.register_module()
 class NodeVisualizationHook(Hook):
-    """Give the visualizer pictures and figures of the units, while they train.
+    """Pass pictures and figures of the units to the visualizer during training.
 
-    Of every unit, before training and after every few iterations, on a few samples that
-    stay the same:
+    For every unit, before training and after every `interval` iterations, on a few
+    fixed samples:
 
-    - `nodes_<unit>_<sample>`, a picture: the highest-ranked maps and the graph;
-    - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, what the unit adds to its input;
-    - `nodes/<unit>/closing`: mean size of `GloRe.closing_weight`, that of the closing
-      norm or, without one that trains, of conv_extend;
-    - `nodes/<unit>/entropy`: of the use of nodes (`node_usage` of
-      glore_mm.visualization.projections), 1 where
-      all are used alike, 0 where one is;
-    - `nodes/<unit>/dead`: nodes used less than a hundredth of their equal share.
+    - `nodes_<unit>_<sample>`: a picture of the highest-ranked maps and the graph;
+    - `nodes/<unit>/added`: ‖Y‖ / ‖X‖, the size of the unit's output relative to its
+      input;
+    - `nodes/<unit>/closing`: mean absolute value of `GloRe.closing_weight`, the weight
+      of the closing norm, or that of conv_extend without a trainable closing norm;
+    - `nodes/<unit>/entropy`: normalised entropy of the use of nodes (`node_usage` of
+      glore_mm.visualization.projections): 1 if all nodes are used equally, 0 if only
+      one is used;
+    - `nodes/<unit>/dead`: number of nodes used less than a hundredth of an equal share.
 
-    Any config takes it: `--cfg-options default_hooks.nodes.type=NodeVisualizationHook`.
+    It can be added to any config:
+    `--cfg-options default_hooks.nodes.type=NodeVisualizationHook`.
 
     Args:
-        interval (int): In iterations. Default: 1000.
-        samples (int): How many, evenly chosen from the data of validation, or of
-            training where there is no validation. Default: 2.
-        top_k (int): Maps in a picture. Default: 4.
+        interval (int): Iterations between two visualizations. Default: 1000.
+        samples (int): Number of samples, evenly spaced in the validation set, or in the
+            training set without validation. Default: 2.
+        top_k (int): Number of maps in a picture. Default: 4.
 
     Raises:
         UserError: `samples` or `top_k` is less than 1.
@@ -58,7 +60,7 @@ class NodeVisualizationHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Choose the samples; draw what the units are before training."""
+        """Choose the samples; visualise the units before training."""
         validates = runner.val_loop is not None
         loader = runner.val_dataloader if validates else runner.train_dataloader
         dataset = loader.dataset
@@ -75,37 +77,37 @@ class NodeVisualizationHook(Hook):
         data_batch: dict[str, Any] | None = None,
         outputs: dict[str, Any] | None = None,
     ) -> None:
-        """Draw what has become of them."""
+        """Visualise the units after every `interval` iterations."""
         if self.every_n_train_iters(runner, self.interval):
             self._show(runner, runner.iter + 1)
 
     def _show(self, runner: Runner, step: int) -> None:
-        # only training that is watched waits for what draws to be imported
+        # imported here, because importing the drawing code takes time
         from glore_mm.visualization.nodes import NodeView, plot_nodes
 
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        seen = [
+        runs = [
             capture(model, partial(model.test_step, batch)) for batch in self._batches
         ]
         figures: dict[str, float] = {}
-        for path in seen[0].units:
-            for i, sample in enumerate(seen):
-                view = NodeView(sample.maps_of(path), sample.units[path].graph)
-                sheet = plot_nodes(sample.frames, view, self.top_k)
+        for path in runs[0].units:
+            for i, run in enumerate(runs):
+                view = NodeView(run.maps_of(path), run.units[path].graph)
+                sheet = plot_nodes(run.frames, view, self.top_k)
                 name = f'nodes_{path}_{i}'
                 runner.visualizer.add_image(name, np.asarray(sheet), step)
-            figures |= _figures(path, model.get_submodule(path), seen)
+            figures |= _figures(path, model.get_submodule(path), runs)
         runner.visualizer.add_scalars(figures, step)
 
 
-def _figures(path: str, unit: GloRe, seen: list[CapturedRun]) -> dict[str, float]:
-    """The scalars of a unit, by name."""
-    # samples may differ in size
-    used = np.mean([node_usage(sample.units[path].maps) for sample in seen], axis=0)
+def _figures(path: str, unit: GloRe, runs: list[CapturedRun]) -> dict[str, float]:
+    """Return the scalars of a unit by name."""
+    # usage first, then the mean: samples may differ in size
+    used = np.mean([node_usage(run.units[path].maps) for run in runs], axis=0)
     share = used[used > 0]
     entropy = -(share * np.log(share)).sum() / np.log(max(len(used), 2))
-    added = np.mean([sample.units[path].added.mean() for sample in seen])
+    added = np.mean([run.units[path].added.mean() for run in runs])
     return {
         f'nodes/{path}/added': float(added),
         f'nodes/{path}/closing': float(unit.closing_weight.detach().abs().mean()),

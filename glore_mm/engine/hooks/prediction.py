@@ -1,4 +1,4 @@
-"""A hook that writes a picture of each sample of a test, with its prediction."""
+"""A hook that writes a picture of each test sample with its prediction."""
 
 import os.path as osp
 from abc import abstractmethod
@@ -14,10 +14,10 @@ from glore_mm.visualization.drawing import save_image
 
 
 class PredictionHook(Hook):
-    """While testing, write a picture of each sample, with prediction and truth.
+    """Write a picture of each test sample, with prediction and ground truth.
 
     Args:
-        folder (str): Where to write, in the folders that the data set has.
+        folder (str): The output folder; its subfolders are those of the data set.
     """
 
     def __init__(self, folder: str) -> None:
@@ -34,7 +34,7 @@ class PredictionHook(Hook):
         dataset = runner.test_dataloader.dataset
         for index, sample in enumerate(outputs):
             picture = self.draw(sample, dataset, data_batch, index)
-            # the images of mmseg and mmpretrain, the videos of mmaction2
+            # img_path in mmseg and mmpretrain, filename in mmaction2
             path = sample.get('img_path') or sample.filename
             name = self.file_name(relative_name(path, dataset))
             save_image(picture, osp.join(self.folder, name))
@@ -43,15 +43,16 @@ class PredictionHook(Hook):
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """The picture of a sample.
+        """Draw the picture of a sample.
 
         Args:
-            sample (Any): The output of the network, of the library's own class.
-            dataset (BaseDataset): The data set that is tested.
-            data_batch (dict): The batch that the sample is from.
-            index (int): Its place in the batch.
+            sample (Any): The output of the network, in the data structure of the task's
+                library.
+            dataset (BaseDataset): The test set.
+            data_batch (dict): The batch with the sample.
+            index (int): The index of the sample in the batch.
         """
 
     def file_name(self, name: str) -> str:
-        """The name of a sample's picture, by that of its file."""
+        """Return the file name of the picture of a sample."""
         return f'{osp.splitext(name)[0]}.png'
