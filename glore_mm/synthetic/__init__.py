@@ -1,1 +1,1 @@
-"""Generated data sets for tests, demos and benchmarks of reasoning."""
+"""Generated data sets for tests, demos and benchmarks of long-range reasoning."""

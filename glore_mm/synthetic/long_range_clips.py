@@ -1,8 +1,8 @@
-"""Clips whose class depends on what was seen long before the end.
+"""Clips whose class depends on a cue long before the end.
 
-A disc of one of four colours, the class, shows in a few of the first frames; the last
-frames ask for it: a grey square. A network that reads the end of the clip, and whose
-output there depends on fewer frames than lie between, can only guess.
+A disc in one of four colours, the class, appears in a few early frames. The last frames
+show a grey square. A network that classifies the last frame can only guess if its
+temporal receptive field is smaller than the distance between the disc and the square.
 
 Run ``python -m glore_mm.synthetic.long_range_clips ROOT`` to write a data set.
 """
@@ -25,8 +25,8 @@ from glore_mm.synthetic.writer import (
 
 NUM_FRAMES = 32
 SIZE = 32  # height and width of a frame in pixels
-_VERSION = 1  # of the clips; raise it when they change
-_SHOWN = 4  # frames in which a disc or the square shows
+_VERSION = 1  # increase it when the generated clips change
+_SHOWN = 4  # number of frames with the disc, and with the square
 _RADIUS = 7  # pixels
 _COLORS = list(COLORS.values())
 
@@ -34,16 +34,17 @@ _COLORS = list(COLORS.values())
 def draw_clip(
     rng: Generator, color: int, distance: int = 20, num_distractors: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a clip, and the same without its cue.
+    """Draw a clip and a copy of it without the cue.
 
     Args:
-        rng (np.random.Generator): Of positions, background and distractors.
+        rng (np.random.Generator): Source of positions, background and distractors.
         color (int): The class, an index into COLORS.
-        distance (int): Least number of frames between the cue and the square.
-        num_distractors (int): Coloured rings, which mean nothing, in a frame each.
+        distance (int): Minimum number of frames between the cue and the square.
+        num_distractors (int): Number of coloured rings without a meaning, each in one
+            frame.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: uint8 (T, H, W, 3), RGB.
+        tuple[np.ndarray, np.ndarray]: The clip and the copy, uint8 (T, H, W, 3), RGB.
     """
     noise = rng.normal(0, 30, (NUM_FRAMES, SIZE, SIZE, 3)).astype(np.float32)
     noise = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in noise])
@@ -72,20 +73,22 @@ def write_long_range_clips(
     num_distractors: int = 1,
     seed: int = 0,
 ) -> Path:
-    """Write clips and their lists, unless they are there.
+    """Write clips and their lists, unless they already exist.
 
-    ``train`` and ``val`` hold the clips, of each validation clip also the copy without
-    cue, ``000000_erased.avi``; ``train.txt`` and ``val.txt`` list them with their
-    class. The codec is lossless and keeps frames apart, so that nothing of the cue
-    reaches another frame. Any four clips in a row have every class once.
+    The folders ``train`` and ``val`` contain the clips. ``val`` also contains a copy of
+    each clip without the cue, ``000000_erased.avi``. ``train.txt`` and ``val.txt`` list
+    the files with their classes. The codec is lossless and encodes each frame by
+    itself, so that no trace of the cue reaches other frames. Any four successive clips
+    have every class once.
 
     Args:
         root (str | Path): Folder to create.
-        num_train (int): Training clips.
-        num_val (int): Validation clips.
-        distance (int): Least number of frames between the cue and the end, up to 24.
-        num_distractors (int): Coloured rings of a clip, which mean nothing.
-        seed (int): Of the clips.
+        num_train (int): Number of training clips.
+        num_val (int): Number of validation clips, without the copies.
+        distance (int): Minimum number of frames between the cue and the square, up to
+            24.
+        num_distractors (int): Number of coloured rings without a meaning in a clip.
+        seed (int): Seed of the random clips.
 
     Returns:
         Path: The root.
@@ -132,7 +135,7 @@ def _place(rng: Generator) -> tuple[int, ...]:
     return tuple(int(i) for i in rng.integers(_RADIUS, SIZE - _RADIUS, 2))
 
 
-#: main(args): write a data set from the command line.
+#: Command-line entry point; writes a data set.
 main = partial(run_writer, write_long_range_clips, 'set of clips with long-range cues')
 
 

@@ -1,9 +1,9 @@
 """Strips in which the class of a region depends on a distant cue.
 
-Cues of a few shapes and colours stand at one end of a strip, grey regions of the same
-shapes at the other. A region has the class of the cue of its shape: the cue's colour.
-Nothing near a region tells it, so a network whose output depends on a neighbourhood
-smaller than the distance can only guess.
+Coloured cues of different shapes are at one end of a strip, grey regions of the same
+shapes at the other end. The class of a region is the colour of the cue with the same
+shape. Nothing near a region depends on its class. So a network can only guess if its
+receptive field is smaller than the distance between cues and regions.
 
 Run ``python -m glore_mm.synthetic.long_range_strips ROOT`` to write a data set.
 """
@@ -27,10 +27,10 @@ COLORS = {  # the classes, RGB
 }
 SHAPES = ('square', 'disc', 'triangle')
 SIZE = (64, 640)  # height, width of a strip in pixels
-ERASED = '_erased'  # what the names of copies without cues end with
-_VERSION = 1  # of the pictures; raise it when they change
-_RADIUS = 11  # of cues and regions, pixels
-_END = 80  # width of an end of the strip, where cues or regions stand
+ERASED = '_erased'  # name suffix of copies without cues
+_VERSION = 1  # increase it when the generated images change
+_RADIUS = 11  # of cues and regions, in pixels
+_END = 80  # width of an end of the strip with cues or regions, in pixels
 _GREY = (128, 128, 128)
 
 
@@ -41,20 +41,21 @@ def draw_strip(
     distance: int = 400,
     num_distractors: int = 2,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw a strip, and the same without its cues.
+    """Draw a strip and a copy of it without the cues.
 
     Args:
-        rng (np.random.Generator): Of positions, background and distractors.
-        colors (Sequence[int]): The colour of each cue, an index into COLORS; the shapes
-            are SHAPES in their order.
+        rng (np.random.Generator): Source of positions, background and distractors.
+        colors (Sequence[int]): Colour of each cue, an index into COLORS. The shapes are
+            the first ones of SHAPES.
         cues_left (bool): Whether the cues are at the left end.
-        distance (int): Least distance from a cue to a region along the strip, pixels.
-        num_distractors (int): Coloured rings, which mean nothing, anywhere.
+        distance (int): Minimum distance from a cue to a region along the strip, in
+            pixels.
+        num_distractors (int): Number of coloured rings without a meaning, anywhere.
 
     Returns:
         tuple[np.ndarray, np.ndarray, np.ndarray]: The strip, uint8 (H, W, 3), RGB; the
-        strip with its cues erased; the labels, uint8 (H, W): the colour in regions, 255
-        elsewhere, which is not scored.
+        copy without cues; the labels, uint8 (H, W): the class in regions, 255 (not
+        scored) elsewhere.
     """
     height, width = SIZE
     noise = rng.normal(0, 40, (height, width, 3)).astype(np.float32)
@@ -68,7 +69,7 @@ def draw_strip(
         cv2.circle(strip, center, _RADIUS - 3, color, 3, cv2.LINE_AA)
     labels = np.full(SIZE, 255, np.uint8)
 
-    # from the left: cues, at least `distance`, regions
+    # from the left: cues, a gap of at least `distance`, regions
     start = int(rng.integers(0, width - 2 * _END - distance + 1))
     places = [start, start + _END + distance]
     if not cues_left:
@@ -92,22 +93,23 @@ def write_long_range_strips(
     num_distractors: int = 2,
     seed: int = 0,
 ) -> Path:
-    """Write strips as images and label maps, unless they are there.
+    """Write strips as images and label maps, unless they already exist.
 
-    ``images/<split>/000000.png`` and ``labels/<split>/000000.png``, and of each
-    validation strip the copy without cues, ``000000_erased.png`` in both folders. Any
-    2 · 4^num_cues strips in a row have every combination of colours, with the cues at
-    either end, once.
+    Writes ``images/<split>/000000.png`` and ``labels/<split>/000000.png``. Each
+    validation strip also has a copy without cues, ``000000_erased.png`` in both
+    folders. Any 2 · 4^num_cues successive strips have every combination of the colours
+    and of the end with the cues once.
 
     Args:
         root (str | Path): Folder to create.
-        num_train (int): Training strips.
-        num_val (int): Validation strips.
-        distance (int): Least distance from a cue to a region, pixels, up to 480.
-        num_cues (int): Cues of a strip, and regions, 1 to 3. From 2 on it is not enough
-            to know which colours there are: each region has to find its own.
-        num_distractors (int): Coloured rings of a strip, which mean nothing.
-        seed (int): Of the strips.
+        num_train (int): Number of training strips.
+        num_val (int): Number of validation strips, without the copies.
+        distance (int): Minimum distance from a cue to a region, in pixels, up to 480.
+        num_cues (int): Number of cues, and of regions, in a strip, 1 to 3. With 2 or
+            more, a network has to match each region with its cue; the set of colours in
+            the strip is not enough.
+        num_distractors (int): Number of coloured rings without a meaning in a strip.
+        seed (int): Seed of the random strips.
 
     Returns:
         Path: The root.
@@ -155,12 +157,12 @@ def write_long_range_strips(
 
 
 def sample_suffixes(split: str) -> tuple[str, ...]:
-    """What the names of a sample's copies end with: only `val` has one without cues."""
+    """Return the name suffixes of a sample's files; `val` has copies without cues."""
     return ('', ERASED) if split == 'val' else ('',)
 
 
 def _spread(rng: Generator, start: int, count: int) -> list[tuple[int, int]]:
-    """Centres of so many shapes in an end of the strip, in any order, none touching."""
+    """Draw the centres of `count` shapes in an end of the strip, without overlap."""
     columns = start + _END * (2 * rng.permutation(count) + 1) // (2 * count)
     room = max(0, _END // count - 2 * _RADIUS) // 2
     return [
@@ -195,7 +197,7 @@ def _save(path: Path, array: np.ndarray) -> None:
     path.write_bytes(cv2.imencode('.png', array)[1].tobytes())
 
 
-#: main(args): write a data set from the command line.
+#: Command-line entry point; writes a data set.
 main = partial(
     run_writer, write_long_range_strips, 'set of strips with long-range cues'
 )

@@ -16,12 +16,12 @@ CITIES = {
     'train': ('aachen', 'bochum', 'bremen', 'cologne', 'darmstadt', 'jena', 'ulm'),
     'val': ('frankfurt', 'lindau', 'munster'),
 }
-_VERSION = 2  # of the pictures; raise it when a change in street_scenes alters them
+_VERSION = 2  # increase it when street_scenes draws other images
 _MIN_SIDE = 32  # pixels
 
 
 def _files(split: str, i: int) -> tuple[str, str, str]:
-    """Paths of image, label ids and train ids of sample i, relative to the root."""
+    """Return the paths of image, label ids and train ids, relative to the root."""
     cities = CITIES[split]
     city = cities[i % len(cities)]
     stem = f'{split}/{city}/{city}_{i // len(cities):06d}_000019'
@@ -39,10 +39,10 @@ def write_mini_cityscapes(
     size: tuple[int, int] = (128, 256),
     seed: int = 0,
 ) -> Path:
-    """Write a synthetic data set in the layout of Cityscapes, unless it is there.
+    """Write a synthetic data set in the layout of Cityscapes, unless it exists.
 
-    Sample i of a split depends on the seed, i and the size only, so a larger data set
-    begins with the smaller one. The folder appears under its name when it is complete.
+    Sample i of a split depends only on the seed, i and the size, so a larger data set
+    begins with the smaller one. The folder is written atomically.
 
     Args:
         root (str | Path): Folder to create, with ``leftImg8bit`` and ``gtFine`` in it.
@@ -82,7 +82,7 @@ def write_mini_cityscapes(
     return create_dataset(Path(root), 'mini_cityscapes', record, files, write)
 
 
-#: main(args): write a data set from the command line.
+#: Command-line entry point; writes a data set.
 main = partial(run_writer, write_mini_cityscapes, 'Cityscapes')
 
 

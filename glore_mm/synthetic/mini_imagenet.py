@@ -1,15 +1,17 @@
 """A small synthetic image data set in the layout of ImageNet.
 
-Two clocks with one hand each stand diagonally opposite, so that each half of the
-picture, left, right, top or bottom, holds one of them. The class is by how many tenths
-of a turn the hand of the lower clock is ahead of that of the upper one, clockwise. The
-half of a face to which the hand points is coloured, which even 32 × 32 pixels show.
+Two clocks with one hand each are diagonally opposite, so that each half of the image
+(left, right, top, bottom) contains one of them. The class is the clockwise angle from
+the hand of the upper clock to the hand of the lower clock, in tenths of a turn. The
+half of a face around the hand is coloured, so that it is visible even at 32 × 32
+pixels.
 
-No half of the picture tells the class, by construction: the upper hand's angle is
-uniform on the circle, and the lower hand's is that plus what the class adds, thus
-uniform too, whatever the class. Everything else, sizes, places, light and noise, is
-drawn independently of the class. A clock keeps so far from the middle lines that no
-block of the JPEG file holds parts of it and of another half.
+By construction, no half of the image contains information about the class: the angle of
+the upper hand is uniform on the circle. The angle of the lower hand is the sum of this
+angle and that of the class, so it is also uniform in each class. Everything else
+(sizes, positions, light, noise) is drawn independently of the class. The distance of a
+clock from the middle lines is so large that no JPEG block contains parts of a clock and
+of the opposite half.
 
 Run ``python -m glore_mm.synthetic.mini_imagenet ROOT`` to write one.
 """
@@ -32,18 +34,20 @@ from glore_mm.synthetic.writer import (
     sample_rng,
 )
 
-#: The lower hand is ahead of the upper one by so many tenths of a turn.
+#: Class names: the angle from the upper to the lower hand, in tenths of a turn.
 CLASSES = tuple(f'ahead_{tenths}' for tenths in range(10))
 
-_VERSION = 1  # of the images; raise it when a change alters them
+_VERSION = 1  # increase it when the generated images change
 _SIZES = ((375, 500),) * 5 + ((500, 375),) * 3
 _SIZES += (333, 500), (500, 333), (480, 640), (500, 500), (225, 300), (300, 225)
-_JPEG = dict(quality=90, subsampling=0)  # no subsampling: its blocks are 8 × 8 pixels
+_JPEG = dict(quality=90, subsampling=0)  # without subsampling, blocks are 8 × 8 pixels
 _BLOCK = 8
-_MARGIN = 0.04  # from the middle lines to a clock, in shorter sides of the picture
-_REACH = 0.46  # to its far side: a square crop of the centre shows both clocks
-_DIAMETER = 0.88, 0.94  # of a clock, in parts of the room that this leaves
-_JITTER = 0.02  # of the lower hand, in turns
+# Distances from the middle lines to the near and the far side of a clock, relative to
+# the shorter side of the image. A square centre crop contains both clocks.
+_MARGIN = 0.04
+_REACH = 0.46
+_DIAMETER = 0.88, 0.94  # of a clock, relative to the space between these distances
+_JITTER = 0.02  # maximum deviation of the lower hand, in turns
 
 _Colour: TypeAlias = tuple[int, int, int]
 # Colours of rim, marks and hand, and of the two halves of the face
@@ -58,17 +62,17 @@ def write_mini_imagenet(
     scale: float = 1.0,
     seed: int = 0,
 ) -> Path:
-    """Write a synthetic data set in the layout of ImageNet, unless it is there.
+    """Write a synthetic data set in the layout of ImageNet, unless it exists.
 
-    Sample i of a split depends on the seed, i and the scale only, so a larger data set
-    begins with the smaller one. The folder appears under its name when it is complete:
-    ``train`` and ``val`` with a folder for each class.
+    Writes ``train`` and ``val`` with a folder for each class. Sample i of a split
+    depends only on the seed, i and the scale, so a larger data set begins with the
+    smaller one. The folder is written atomically.
 
     Args:
         root (str | Path): Folder to create.
         num_train (int): Number of training images.
         num_val (int): Number of validation images.
-        scale (float): Of the images; at 1 most are 500×375 or 375×500.
+        scale (float): Scale of the images; at 1 most are 500×375 or 375×500.
         seed (int): Seed of the random images.
 
     Returns:
@@ -104,8 +108,8 @@ def draw_image(rng: Generator, label: int, size: tuple[int, int]) -> np.ndarray:
     """Draw an image.
 
     Args:
-        rng (np.random.Generator): Source of everything but the class.
-        label (int): The class, an index of `CLASSES`.
+        rng (np.random.Generator): Source of everything except the class.
+        label (int): The class, an index into `CLASSES`.
         size (tuple[int, int]): Height and width in pixels.
 
     Returns:
@@ -116,12 +120,12 @@ def draw_image(rng: Generator, label: int, size: tuple[int, int]) -> np.ndarray:
     lower = upper + label / len(CLASSES) + rng.uniform(-_JITTER, _JITTER)
     _clock(picture, rng, -1, upper, _disc, _UPPER)
     _clock(picture, rng, 1, lower, _tile, _LOWER)
-    picture += rng.normal(0, 2.5, (*size, 1))  # grain, the same in all channels
+    picture += rng.normal(0, 2.5, (*size, 1))  # the same noise in all channels
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _wall(rng: Generator, size: tuple[int, int]) -> np.ndarray:
-    """A softly lit background, (H, W, 3), float64."""
+    """Draw a background with smooth light, (H, W, 3), float64."""
     orders = np.arange(5)
     waves = rng.standard_normal((3, 5, 5)) + rng.standard_normal((5, 5))
     waves *= 8 / (1 + orders[:, None] + orders)
@@ -140,9 +144,16 @@ def _clock(
     shape: Callable[[np.ndarray, np.ndarray], np.ndarray],
     colours: tuple[_Colour, _Colour, _Colour],
 ) -> None:
-    """Draw a clock whose hand points to `turn`, clockwise from the top, in turns.
+    """Draw a clock.
 
-    It stands in the upper left quarter where side is −1, in the lower right where 1.
+    Args:
+        picture (np.ndarray): Float (H, W, 3), changed in place.
+        rng (np.random.Generator): Source of size and position.
+        side (int): −1 for the upper left quarter, 1 for the lower right quarter.
+        turn (float): Angle of the hand, clockwise from the top, in turns.
+        shape (Callable): Norm of the offsets from the centre, 1 at the rim.
+        colours (tuple): RGB of rim, marks and hand, of the face, and of its half around
+            the hand.
     """
     lines, face, half = colours
     shorter = min(picture.shape[:2])
@@ -153,13 +164,13 @@ def _clock(
     spans = [(math.ceil(m - room), math.floor(m + room)) for m in middle]
     box = picture[tuple(slice(*span) for span in spans)]
     y, x = (m + rng.uniform(-1, 1) * (room - radius) for m in middle)
-    # in radii from the clock's centre, (h, 1) and (w,)
+    # offsets from the clock's centre, in radii, (h, 1) and (w,)
     dy = (np.arange(*spans[0])[:, None] + 0.5 - y) / radius
     dx = (np.arange(*spans[1]) + 0.5 - x) / radius
     light = 1 - 0.08 * dy[..., None]  # from above
 
     def paint(colour: _Colour, depth: np.ndarray) -> None:
-        """Paint what is at a positive depth, which is given in radii."""
+        """Paint the pixels with a positive depth, in radii, with smooth edges."""
         cover = np.clip(depth * radius + 0.5, 0, 1)[..., None]
         box[...] += cover * (light * colour - box)
 
@@ -173,29 +184,29 @@ def _clock(
     turns = np.arctan2(dx, -dy) / (2 * math.pi)
     off = np.abs(turns - np.round(turns * 10) / 10) * 2 * math.pi * from_centre
     paint(lines, np.minimum(0.03 - off, 0.06 - np.abs(from_centre - 0.76)))
-    width = 0.1 - 0.08 * along  # of half the hand, which is narrower at its tip
+    width = 0.1 - 0.08 * along  # half the width of the hand, which tapers to its tip
     ends = np.minimum(along + 0.2, 0.8 - along)
     paint(lines, np.maximum(np.minimum(width - across, ends), 0.13 - from_centre))
 
 
 def _disc(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """The norm whose unit ball is a disc."""
+    """Norm with a disc as unit ball."""
     return np.hypot(dx, dy)
 
 
 def _tile(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """The norm whose unit ball is a square with round corners."""
+    """Norm with a square with round corners as unit ball."""
     return np.sqrt(np.hypot(dx * dx, dy * dy))
 
 
 def _file(split: str, i: int) -> str:
-    """Path of sample i, relative to the root, named as ImageNet's are."""
+    """Return the path of sample i, relative to the root, named as in ImageNet."""
     name = CLASSES[i % len(CLASSES)]
     number = f'{name}_{i}' if split == 'train' else f'mini_val_{i + 1:08d}'
     return f'{split}/{name}/{number}.JPEG'
 
 
-#: main(args): write a data set from the command line.
+#: Command-line entry point; writes a data set.
 main = partial(run_writer, write_mini_imagenet, 'ImageNet')
 
 

@@ -1,15 +1,16 @@
 """A small synthetic video data set in the layout of Kinetics-400.
 
-A red disc and a blue square swing to and fro, each in a pen of its own; the pens lie
-diagonally opposite, so that each half of the picture holds one of them. The class is
-how their swings relate: together, against each other, or one a quarter of a swing
-behind the other.
+A red disc and a blue square move left and right periodically, each in its own box. The
+boxes are diagonally opposite, so that each half of the image contains one of them. The
+class is the phase difference of the two motions: the same direction, opposite
+directions, or one a quarter of a period behind the other.
 
-No single frame and no half of the picture tells the class, by construction: where a
-thing starts and in which phase of its swing is drawn uniformly and independently of the
-class, and what leaves a pen on one side enters on the other. What one thing does, and
-where both are in one frame, is then distributed alike in all classes. A fixed quantiser
-keeps the encoder from carrying anything from one half or frame to another.
+By construction, no single frame and no half of the image contains information about the
+class: the start position and the phase of an object are drawn uniformly and
+independently of the class, and an object that leaves its box on one side enters it on
+the other side. So the motion of one object, and the positions of both objects in one
+frame, have the same distribution in all classes. A fixed quantiser prevents the encoder
+from passing information between halves or frames.
 
 Run ``python -m glore_mm.synthetic.mini_kinetics ROOT`` to write one.
 """
@@ -30,7 +31,7 @@ from glore_mm.synthetic.writer import (
     write_video,
 )
 
-#: How far the blue square's swing is behind the red disc's, as a part of a swing.
+#: Delay of the blue square relative to the red disc, in periods, by class name.
 LAGS = {
     'same_direction': 0.0,
     'opposite_directions': 0.5,
@@ -39,11 +40,11 @@ LAGS = {
 }
 CLASSES = tuple(LAGS)
 
-_VERSION = 1  # of the videos; raise it when a change alters them
-_PERIOD = 30, 34  # frames of a swing: a clip of 8 frames, 4 apart, sees nearly one
-_REACH = 0.48, 0.52  # of a swing, in widths of the pen
-_RADIUS = 0.22, 0.25  # of a thing, in heights of the pen
-_MARGIN = 0.03  # around a pen, in quarters of the picture
+_VERSION = 1  # increase it when the generated videos change
+_PERIOD = 30, 34  # frames; a clip of 8 frames with interval 4 covers nearly one period
+_REACH = 0.48, 0.52  # of a motion, in widths of the box
+_RADIUS = 0.22, 0.25  # of an object, in heights of the box
+_MARGIN = 0.03  # around a box, in quarters of the image
 _RED, _BLUE = (215, 60, 45), (50, 90, 215)
 _SIZES = ((256, 320),) * 4 + ((256, 340), (320, 256), (240, 320), (180, 240))
 _RATES = tuple(map(Fraction, ('30', '30000/1001', '25', '24', '15')))
@@ -59,18 +60,18 @@ def write_mini_kinetics(
     scale: float = 1.0,
     seed: int = 0,
 ) -> Path:
-    """Write a synthetic data set in the layout of Kinetics-400, unless it is there.
+    """Write a synthetic data set in the layout of Kinetics-400, unless it exists.
 
-    Sample i of a split depends on the seed, i and the scale only, so a larger data set
-    begins with the smaller one. The folder appears under its name when it is complete:
-    ``videos_train`` and ``videos_val`` with a folder for each class, their lists
-    ``kinetics400_{train,val}_list_videos.txt``, and ``label_map.txt``.
+    Writes ``videos_train`` and ``videos_val`` with a folder for each class, their lists
+    ``kinetics400_{train,val}_list_videos.txt``, and ``label_map.txt``. Sample i of a
+    split depends only on the seed, i and the scale, so a larger data set begins with
+    the smaller one. The folder is written atomically.
 
     Args:
         root (str | Path): Folder to create.
         num_train (int): Number of training videos.
         num_val (int): Number of validation videos.
-        scale (float): Of the pictures; at 1 most are 320 wide and 256 high.
+        scale (float): Scale of the frames; at 1 most are 320 wide and 256 high.
         seed (int): Seed of the random videos.
 
     Returns:
@@ -110,7 +111,7 @@ def draw_video(
     """Draw the frames of a video.
 
     Args:
-        rng (np.random.Generator): Source of everything but the class.
+        rng (np.random.Generator): Source of everything except the class.
         lag (float): The class, a value of `LAGS`.
         size (tuple[int, int]): Height and width in pixels.
         num_frames (int): Number of frames.
@@ -118,25 +119,25 @@ def draw_video(
     Returns:
         np.ndarray: uint8, (num_frames, height, width, 3), RGB.
     """
-    picture, pens = _background(rng, size)
+    picture, boxes = _background(rng, size)
     frames = np.repeat(picture[None], num_frames, axis=0)
     phase, period = rng.random(), rng.uniform(*_PERIOD)
     reach, radius = rng.uniform(*_REACH), rng.uniform(*_RADIUS)
     times = np.arange(num_frames) / period + phase
-    things = (pens[0], 0, _disc, _RED), (pens[1], lag, _square, _BLUE)
-    for (rows, columns), delay, shape, colour in things:
+    objects = (boxes[0], 0, _disc, _RED), (boxes[1], lag, _square, _BLUE)
+    for (rows, columns), delay, shape, colour in objects:
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        swing = 2 * np.abs((times - delay) % 1 - 0.5)  # 1 → 0 → 1
-        x = (rng.random() + reach * swing) * width
+        motion = 2 * np.abs((times - delay) % 1 - 0.5)  # 1 → 0 → 1
+        x = (rng.random() + reach * motion) * width
         y = (0.5 + rng.uniform(-0.15, 0.15)) * height
-        # the shorter way round the pen, (T, 1, W), and (H, 1)
+        # offsets: horizontal (T, W), periodic in the box, and vertical (H, 1)
         dx = (np.arange(width) - x[:, None] + width / 2) % width - width / 2
         dy = np.arange(height)[:, None] - y
         distance = shape(dx[:, None], dy)
         cover = np.clip(radius * height - distance + 0.5, 0, 1)[..., None]
         light = 1 - 0.2 * dy[..., None] / height  # from above
-        pen = frames[:, rows, columns]
-        pen += cover * (light * colour - pen)
+        box = frames[:, rows, columns]
+        box += cover * (light * colour - box)
     return np.clip(frames, 0, 255).astype(np.uint8)
 
 
@@ -151,34 +152,34 @@ def _square(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
 def _background(
     rng: Generator, size: tuple[int, int]
 ) -> tuple[np.ndarray, list[tuple[slice, ...]]]:
-    """A soft picture (H, W, 3), float32, with the pens of disc and square in it."""
+    """Draw a smooth background (H, W, 3), float32, with the boxes of both objects."""
     picture = np.full((*size, 3), rng.uniform(105, 125), np.float32)
     for cells, contrast in ((4, 5), (9, 2)):
         noise = contrast * rng.standard_normal((cells, cells, 3))
         picture += cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC)
-    pens = [
+    boxes = [
         tuple(
             slice(round((k + _MARGIN) * n / 2), round((k + 1 - _MARGIN) * n / 2))
             for n in size
         )
         for k in (0, 1)
     ]
-    for pen in pens:
-        picture[pen] += 30
-    return picture, pens
+    for box in boxes:
+        picture[box] += 30
+    return picture, boxes
 
 
 def _format(rng: Generator) -> tuple[str, str]:
-    """Codec and suffix; drawn first, for a name is known before its video is drawn."""
+    """Draw codec and suffix; the first draw in both `_name` and `_write_video`."""
     return _FORMATS[rng.integers(len(_FORMATS))]
 
 
 def _name(split: str, i: int, seed: int) -> str:
-    """`<class>/<id>_<start>_<end>.<container>`, as Kinetics names its clips."""
+    """Return a name `<class>/<id>_<start>_<end>.<container>`, as in Kinetics."""
     rng = sample_rng(seed, split, i)
     _, suffix = _format(rng)
     start = rng.integers(300)
-    # with the number of the sample in it no two are the same
+    # the sample number makes the name unique
     video = ''.join(rng.choice(_LETTERS, 6)) + f'{i:05d}'
     label = CLASSES[i % len(CLASSES)]
     return f'{label}/{video}_{start:06d}_{start + 10:06d}{suffix}'
@@ -187,7 +188,7 @@ def _name(split: str, i: int, seed: int) -> str:
 def _write_video(path: Path, split: str, i: int, scale: float, seed: int) -> None:
     rng = sample_rng(seed, split, i)
     codec, _ = _format(rng)
-    # even sides, which H.264 wants
+    # H.264 needs even sides
     height, width = (
         2 * max(round(side * scale / 2), 8)
         for side in _SIZES[rng.integers(len(_SIZES))]
@@ -199,7 +200,7 @@ def _write_video(path: Path, split: str, i: int, scale: float, seed: int) -> Non
     write_video(path, frames, codec, rate, 'yuv420p', _QUANTISER[codec])
 
 
-#: main(args): write a data set from the command line.
+#: Command-line entry point; writes a data set.
 main = partial(run_writer, write_mini_kinetics, 'Kinetics')
 
 

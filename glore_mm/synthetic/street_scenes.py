@@ -1,9 +1,9 @@
-"""Street scenes drawn by chance, each with its label map.
+"""Random street scenes with label maps.
 
-A straight street is seen from the driver's seat through a pinhole camera. Things stand
-in metres on a flat world: x to the right, y up, z ahead. Each stroke paints the image
-and the label map together, so the two cannot drift apart. Classes share colours on
-purpose: shape and place tell them apart.
+A pinhole camera at the driver's position looks along a straight street. World
+coordinates are in metres, on a flat ground: x to the right, y up, z ahead. Each drawing
+operation paints the image and the label map together, so they always match. Classes
+share colours on purpose, so that a network has to use shape and position.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 
 from glore_mm.utils.cityscapes_labels import LABEL_IDS
 
-_FINE = 3  # painted this much larger, then shrunk; odd: pixels have a centre sample
-_EYE, _NEAR, _FAR = 1.4, 0.2, 120.0  # height of the camera, where its view begins, ends
-_LANE = 3.4  # the camera drives in the middle of one, the oncoming one is on the left
+_FINE = 3  # supersampling factor; odd, so that each pixel has a centre sample
+_EYE, _NEAR, _FAR = 1.4, 0.2, 120.0  # camera height, near and far limit of the view
+_LANE = 3.4  # lane width; the camera is in the middle of one, oncoming cars on the left
 
 _CYCLES, _BORDERS = ('motorcycle', 'bicycle'), ('wall', 'fence')
 _TRAFFIC = *['car'] * 6, 'truck', 'bus', *_CYCLES
-# Scene i has the i-th of these near by, in turn, so that no split lacks a rare class.
+# Scenes have one of these rare classes nearby, in turn, so that every split has all.
 _FOCUS = 'train', 'truck', 'bus', *_CYCLES, *_BORDERS
 
 _SKIES = (112, 160, 216), (150, 184, 222), (180, 188, 196), (186, 180, 190)
@@ -32,17 +32,17 @@ _GRASS = (104, 126, 62), (126, 130, 74), (140, 126, 88), (92, 116, 60)
 _PAINTS = (222, 222, 220), (44, 46, 50), (120, 124, 128), (166, 34, 36), (40, 70, 130)
 _CLOTHES = *_PAINTS, (52, 92, 66), (120, 84, 62), (210, 170, 60)
 _SKINS = (222, 182, 152), (192, 146, 118), (124, 86, 64)
-_LAMPS = (40, 200, 120), (236, 160, 40), (200, 30, 36)  # go, wait, stop
+_LAMPS = (40, 200, 120), (236, 160, 40), (200, 30, 36)  # green, amber, red
 _WHITE, _DARK, _GLASS = (236, 234, 222), (36, 36, 38), (50, 60, 70)
 
-_VEHICLES = {  # half width, length, bottom, belt line, roof, how much the cabin slants
+_VEHICLES = {  # half width, length, bottom, belt line, roof, slant of the cabin
     'car': (0.9, 4.3, 0.25, 0.9, 1.5, 0.6),
     'truck': (1.25, 8.0, 0.55, 1.1, 3.7, 0),
     'bus': (1.25, 11.0, 0.35, 1.0, 3.1, 0),
     'train': (1.3, 24.0, 0.2, 1.2, 3.7, 0.4),
 }
 _WHEELS = [[(-0.58, 0.35)], [(0.58, 0.35)]]
-_FIGURES = (  # colours, width and points (along, up) of their lines and dots
+_FIGURES = (  # class, colours, width and points (along, up) of lines and dots
     ('person', _GREYS, 0.17, [(-0.17, 0.05), (0, 0.88), (0.17, 0.05)]),
     ('person', _CLOTHES, 0.42, [(0, 1.0), (0, 1.3)]),
     ('person', _SKINS, 0.26, [(0, 1.64)]),
@@ -59,7 +59,7 @@ _FIGURES = (  # colours, width and points (along, up) of their lines and dots
 
 
 class _Canvas:
-    """Image and label map of a scene, painted in world coordinates."""
+    """Image and label map of a scene, drawn in world coordinates."""
 
     def __init__(self, rng: Generator, height: int, width: int) -> None:
         self.rng, height, width = rng, height * _FINE, width * _FINE
@@ -71,13 +71,20 @@ class _Canvas:
         self.labels = np.full((height, width), LABEL_IDS['sky'], np.uint8)
 
     def draw(self, kind: str, tone: ArrayLike, at: ArrayLike, wide: float = 0) -> None:
-        """Fill polygons of points (x, y, z), or draw lines or dots that wide."""
+        """Fill polygons of points (x, y, z), or draw lines or dots if `wide` is given.
+
+        Args:
+            kind (str): Class.
+            tone (ArrayLike): RGB.
+            at (ArrayLike): Points, (*, n, 3); single points (*, 1, 3) are dots.
+            wide (float): Width of the lines or dots, in metres.
+        """
         points = np.array(at, float)
         z = np.maximum(points[..., 2:], _NEAR)
         pixels = (points[..., :2] - (0, _EYE)) * (1, -1) * self.focal / z + self.centre
         lines = [*np.rint(pixels).astype(np.int32).reshape(-1, z.shape[-2], 2)]
         tone = self.haze + (tone - self.haze) * np.exp(-z.min() / 150)
-        # at least a pixel, else the label map could miss it; at most what OpenCV draws
+        # at least one pixel of the label map, at most OpenCV's limit
         thick = round(np.clip(wide * self.focal / z.min(), _FINE, 32767))
         for array, value in (self.image, tone.tolist()), (self.labels, LABEL_IDS[kind]):
             if wide:
@@ -86,7 +93,14 @@ class _Canvas:
                 cv2.fillPoly(array, lines, value)
 
     def rect(self, kind: str, tone: ArrayLike, box: ArrayLike, *grid: int) -> None:
-        """Fill a rectangle x, x, y, y, z, z, or panes on it, so many across and up."""
+        """Fill a rectangle, or a grid of panes on it.
+
+        Args:
+            kind (str): Class.
+            tone (ArrayLike): RGB.
+            box (ArrayLike): Corner coordinates x, x, y, y, z, z.
+            grid (int): Number of panes, horizontally and vertically.
+        """
         (start, end), (across, up) = np.reshape(box, (3, 2)).T, grid or (1, 1)
         a, b = (0.2, 0.8) if grid else (0, 1)
         u = (np.arange(across)[:, None, None] + (a, b, b, a)) / across
@@ -97,7 +111,7 @@ class _Canvas:
         self.draw(kind, tone, start + shares * (end - start))
 
     def box(self, kind: str, tone: np.ndarray, box: Sequence[float]) -> np.ndarray:
-        """Paint a box; return its side that faces the street, and its front."""
+        """Draw a box; return its face towards the street and its front face."""
         x0, x1, y0, y1, z0, z1 = box
         x = x0 if x0 + x1 > 0 else x1
         faces = np.array([(x, x, y0, y1, z0, z1), (x0, x1, y0, y1, z0, z0)])
@@ -111,7 +125,7 @@ class _Canvas:
 def _vehicle(c: _Canvas, kind: str, x: float, z: float) -> None:
     half, length, low, belt, roof, slant = _VEHICLES[kind]
     end, oncoming, paint = z + length, x < -1, c.rng.choice(_PAINTS)
-    c.rect('road', _DARK, (x - half, x + half, 0, 0, z, end))  # its shadow
+    c.rect('road', _DARK, (x - half, x + half, 0, 0, z, end))  # shadow
     c.box(kind, paint, (x - half, x + half, low, belt, z, end))
     near = z + slant * (1.7 if oncoming else 0.2)
     far = end - slant * (0.2 if oncoming else 1.7)
@@ -137,17 +151,17 @@ def _figure(c: _Canvas, kinds: Sequence[str], x: float, z: float, yaw: float) ->
 
 
 def _plant(c: _Canvas, x: float, z: float, stem: float, high: float) -> None:
-    """Paint a tree, or a bush, which has no stem."""
+    """Draw a tree, or a bush if `stem` is 0."""
     leaves, half = c.rng.choice(_LEAVES), (high - stem) / 2
     c.draw('vegetation', _DARK, [(x, 0, z), (x, high / 2, z)], 0.05 * high)
-    for lift in -0.3, 0, 0.3:  # dark below, bright on top
+    for lift in -0.3, 0, 0.3:  # dark at the bottom, bright at the top
         u, v = np.clip(c.rng.normal(0, 0.35, (2, 6, 1)), -0.5, 0.5)
         dots = np.stack([x + u * half, stem + (1 + lift + v) * half, z + 0 * u], -1)
         c.draw('vegetation', leaves * (1 + 0.6 * lift), dots, half)
 
 
 def _pole(c: _Canvas, kind: str, x: float, z: float) -> None:
-    """Paint a traffic light, a traffic sign, or a mere pole, which is a street lamp."""
+    """Draw a traffic light, a traffic sign, or a street lamp (`kind` 'pole')."""
     high, arm = (6, np.copysign(2, x)) if kind == 'pole' else (2.6, 0)
     line = [(x, 0, z), (x, high, z), (x - arm, high, z)]
     c.draw('pole', _GREYS[0], line, 0.14)
@@ -164,7 +178,7 @@ def _pole(c: _Canvas, kind: str, x: float, z: float) -> None:
 
 
 def _block(c: _Canvas, kind: str, x: float, z: float, high: float) -> None:
-    """Paint twelve metres of houses, a wall or a fence: with windows, panels, bars."""
+    """Draw 12 m of buildings, wall or fence, with windows, panels or bars."""
     across = {'building': 4, 'wall': 3, 'fence': 22}[kind]
     wide, tone = (10, 0.45) if kind == 'building' else (0.3, 1.25)
     paint = c.rng.choice(_GREYS if kind == 'wall' else _BRICKS)
@@ -174,7 +188,7 @@ def _block(c: _Canvas, kind: str, x: float, z: float, high: float) -> None:
 
 
 def _side(c: _Canvas, side: int, kerb: float, border: str, crossing: float) -> None:
-    """Paint a sidewalk, what stands on it and what is behind it, far things first."""
+    """Draw a sidewalk, the objects on it and behind it, from far to near."""
     rng, strip, ends = c.rng, c.rng.choice((0, 0, 2)), (0, 0, _NEAR, _FAR)
     post, inner = side * (kerb + 0.4), kerb + strip
     front = inner + rng.uniform(2, 3.4)
@@ -206,7 +220,7 @@ def _side(c: _Canvas, side: int, kerb: float, border: str, crossing: float) -> N
 
 
 def _lane(c: _Canvas, x: float, kinds: Sequence[str], nearest: str) -> None:
-    """Fill a lane with some kinds of vehicles, far ones first."""
+    """Draw the vehicles of a lane, from far to near."""
     for z in c.rng.uniform(1, 6) + np.arange(78, 0, -12):
         kind = nearest if nearest and z < 12 else c.rng.choice(kinds)
         if kind in _CYCLES:
@@ -221,8 +235,8 @@ def draw_street(
     """Draw a street.
 
     Args:
-        rng (np.random.Generator): What everything but the focus is drawn by.
-        index (int): Chooses the rare thing that is near by, in turn.
+        rng (np.random.Generator): Source of everything except the rare class.
+        index (int): Number of the scene; selects the rare class that is nearby.
         size (tuple[int, int]): Height and width in pixels.
 
     Returns:
@@ -232,9 +246,9 @@ def draw_street(
     c, focus = _Canvas(rng, *size), _FOCUS[index % len(_FOCUS)]
     asphalt = rng.choice(_GREYS[:3]) * rng.uniform(0.7, 1)
     crossing = rng.uniform(12, 26)
-    for x in range(-110, 110, 7):  # where the street ends
+    for x in range(-110, 110, 7):  # trees at the end of the street
         _plant(c, x, _FAR, -6, rng.uniform(6, 16))
-    # What is further out hides nothing that is further in: sides first, then the lanes.
+    # sides first, then lanes: outer objects do not occlude inner ones
     for side, lanes in (-1, 1.5), (1, 0.5):
         parking = rng.choice((0.4, 2.4))
         kerb = lanes * _LANE + parking
@@ -251,7 +265,7 @@ def draw_street(
     oncoming = focus == 'train' or (focus in _VEHICLES and rng.random() < 0.5)
     _lane(c, -_LANE, _TRAFFIC, moving if oncoming else '')
     _lane(c, 0, _TRAFFIC, '' if oncoming else moving)
-    if rng.random() < 0.4:  # the bonnet of the car that carries the camera
+    if rng.random() < 0.4:  # bonnet of the camera's car
         height, width = c.labels.shape
         ellipse = (width // 2, height), (int(0.6 * width), height // 11), 0, 0, 360
         cv2.ellipse(c.image, *ellipse, rng.choice(_PAINTS).tolist(), -1)

@@ -1,4 +1,4 @@
-"""Write a generated data set atomically, and once."""
+"""Write generated data sets atomically."""
 
 import argparse
 import inspect
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-#: Kinds of generated data sets; `<kind>.json` in the folder of one is its record.
+#: Kinds of generated data sets. The folder of a data set has a record `<kind>.json`.
 KINDS = (
     'long_range_strips',
     'long_range_clips',
@@ -22,19 +22,21 @@ KINDS = (
     'mini_imagenet',
     'mini_kinetics',
 )
-
-
-#: Splits of a generated data set, in the order of their seeds.
+#: Splits of a generated data set; the index of a split is part of its seed.
 SPLITS = ('train', 'val')
 
 
 def sample_rng(seed: int, split: str, index: int) -> np.random.Generator:
-    """The random numbers of one sample, so that a larger data set begins alike."""
+    """Return the random generator of one sample.
+
+    It does not depend on other samples, so a larger data set begins with the smaller
+    one.
+    """
     return np.random.default_rng([seed, SPLITS.index(split), index])
 
 
 def read_record(root: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a generated data set was written with; empty of other folders."""
+    """Read the arguments that a data set was generated with; {} for other folders."""
     for kind in KINDS:
         with suppress(OSError, ValueError):
             return json.loads(Path(root, f'{kind}.json').read_text())
@@ -42,7 +44,7 @@ def read_record(root: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_int(name: str, value: int, least: int, most: int | None = None) -> int:
-    """Check an argument that must be an integer of `least` or more, up to `most`.
+    """Check that an argument is an integer from `least` to `most`.
 
     Raises:
         ValueError: It is not.
@@ -50,7 +52,7 @@ def check_int(name: str, value: int, least: int, most: int | None = None) -> int
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f'{name} must be an integer of {least} or more, got {value!r}')
     if most is not None and value > most:
-        raise ValueError(f'{name} must be {most} at most, got {value}')
+        raise ValueError(f'{name} must be at most {most}, got {value}')
     return int(value)
 
 
@@ -61,17 +63,16 @@ def create_dataset(
     files: Iterable[str],
     write: Callable[[Path], None],
 ) -> Path:
-    """Write a data set to a new folder, unless it is there already.
+    """Write a data set to a new folder, unless it already exists.
 
-    The folder appears under its name when it is complete.
+    The folder is written atomically.
 
     Args:
         root (Path): Folder to create.
-        name (str): One of KINDS.
-        record (dict): What distinguishes the data set from others, plain values.
-        files (Iterable[str]): Paths below root that must be there.
-        write (Callable[[Path], None]): Writes the files into the folder that it is
-            given.
+        name (str): Kind of the data set, one of KINDS.
+        record (dict): Arguments that generated the data set, as JSON types.
+        files (Iterable[str]): Paths relative to root that must exist.
+        write (Callable[[Path], None]): Writes the files into a given folder.
 
     Returns:
         Path: The root.
@@ -99,13 +100,14 @@ def create_dataset(
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f'.{root.name}-'
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=prefix) as folder:
-        draft = Path(folder) / 'draft'  # the folder itself is closed to other users
+        # `folder` itself has permissions for its owner only
+        draft = Path(folder) / 'draft'
         draft.mkdir()
         write(draft)
         (draft / f'{name}.json').write_text(json.dumps(record, indent=2) + '\n')
         try:
             draft.rename(root)
-        except OSError:  # another process may have been faster
+        except OSError:  # another process may have written it meanwhile
             if not is_written():
                 raise
     return root
@@ -119,23 +121,23 @@ def write_video(
     pix_fmt: str,
     options: dict[str, str] | None = None,
 ) -> None:
-    """Write a video, the same to the byte on every machine.
+    """Write a video that has the same bytes on every machine.
 
     Args:
-        path (Path): File to write; its ending says which container.
+        path (Path): File to write; its suffix determines the container.
         frames (np.ndarray): uint8 (T, H, W, 3), RGB.
-        codec (str): One of FFmpeg's encoders.
-        rate (Fraction | int): Frames a second.
-        pix_fmt (str): Of the encoded pixels, as FFmpeg calls it.
-        options (dict[str, str], optional): Of the encoder.
+        codec (str): Name of an FFmpeg encoder.
+        rate (Fraction | int): Frames per second.
+        pix_fmt (str): FFmpeg's name of the pixel format.
+        options (dict[str, str], optional): Options of the encoder.
     """
-    import av  # only the data sets of videos need it
+    import av  # only needed for videos
 
     with av.open(str(path), 'w') as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
-        stream.codec_context.thread_count = 1  # more would make other files
+        stream.codec_context.thread_count = 1  # the bytes depend on it
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
         container.mux(stream.encode())
@@ -144,13 +146,13 @@ def write_video(
 def run_writer(
     write: Callable[..., Path], kind: str, args: list[str] | None = None
 ) -> None:
-    """Write a data set from the command line: a root, and an option per default.
+    """Write a data set from the command line, with an option for each keyword argument.
 
     Args:
-        write (Callable): Takes the root; its other arguments have numbers, or tuples of
-            numbers, as defaults.
-        kind (str): Of the data set, for the help.
-        args (list[str], optional): Default: those of the process.
+        write (Callable): Function that writes the data set to a root folder. The
+            defaults of its other arguments are numbers or tuples of numbers.
+        kind (str): Kind of the data set, for the help text.
+        args (list[str], optional): Command-line arguments. Default: sys.argv.
     """
     parser = argparse.ArgumentParser(description=f'Write a small synthetic {kind}.')
     parser.add_argument('root', help='folder to create')

@@ -1,4 +1,4 @@
-"""The relational benchmark: its strips, and that a plain network sees no cue."""
+"""The long-range benchmark: its data, and which networks can use the cues."""
 
 import json
 from collections import Counter
@@ -40,7 +40,7 @@ def ablation(strips, monkeypatch, tmp_path):
     return read_ablation(str(CONFIGS / 'long_range.py'), dict(data_root=str(strips)))
 
 
-def test_every_class_and_place_as_often(strips):
+def test_all_classes_and_places_are_balanced(strips):
     for split in ('train', 'val'):
         colors, sides = Counter(), Counter()
         for path in sorted((strips / 'labels' / split).glob('??????.png')):
@@ -49,11 +49,11 @@ def test_every_class_and_place_as_often(strips):
             columns = np.flatnonzero((labels != 255).any(axis=0))
             sides['left' if columns.mean() < 320 else 'right'] += 1
         assert sides == dict(left=16, right=16)
-        # each of 16 pairs of colours twice: each colour in 7 pairs
+        # each of 16 pairs of colours occurs twice, each colour in 7 pairs
         assert colors == dict.fromkeys(range(len(COLORS)), 14)
 
 
-def test_the_erased_copy_lacks_the_cues_alone(strips):
+def test_the_erased_copy_lacks_only_the_cues(strips):
     for path in sorted((strips / 'images' / 'val').glob('??????.png')):
         erased = path.with_name(f'{path.stem}_erased.png')
         changed = (read(path) != read(erased)).any(axis=2)
@@ -83,7 +83,7 @@ def test_a_region_has_the_colour_of_the_cue_of_its_shape():
         assert (corners['cue'] == 3) == (shape == 'triangle')
 
 
-def test_knobs(tmp_path):
+def test_arguments(tmp_path):
     plain = draw_strip(np.random.default_rng(0), (1,), False, num_distractors=0)[0]
     rings = draw_strip(np.random.default_rng(0), (1,), False, num_distractors=5)[0]
     assert not np.array_equal(plain, rings)
@@ -92,15 +92,15 @@ def test_knobs(tmp_path):
     gap -= np.flatnonzero((near[0] != near[1]).any(axis=(0, 2))).max()
     assert 40 <= gap < 480
     for wrong, message in (
-        (dict(distance=481), 'distance must be 480 at most, got 481'),
-        (dict(num_cues=4), 'num_cues must be 3 at most, got 4'),
+        (dict(distance=481), 'distance must be at most 480, got 481'),
+        (dict(num_cues=4), 'num_cues must be at most 3, got 4'),
         (dict(num_cues=0), 'num_cues must be an integer of 1 or more, got 0'),
     ):
         with pytest.raises(ValueError, match=message):
             write_long_range_strips(tmp_path / 'x', **wrong)
 
 
-def test_written_once(strips, tmp_path):
+def test_is_written_once(strips, tmp_path):
     again = write_long_range_strips(
         tmp_path / 'again', num_train=32, num_val=32, num_cues=2
     )
@@ -113,20 +113,20 @@ def test_written_once(strips, tmp_path):
 
 
 def output(network, strip):
-    """The network's input (1, 3, H, W), and what it makes of every pixel of it."""
+    """Return the network's input (1, 3, H, W) and its output for every pixel."""
     x = torch.from_numpy(strip[..., ::-1].copy()).permute(2, 0, 1)[None].float()
     x = network.data_preprocessor(dict(inputs=[x[0]], data_samples=None))['inputs']
     x = x.detach().requires_grad_()
     logits = network.decode_head(network.extract_feat(x))
-    size = strip.shape[:2]  # as mmseg does
+    size = strip.shape[:2]  # as in mmseg
     return x, torch.nn.functional.interpolate(logits, size, mode='bilinear')
 
 
 def influence(network, strip, erased, labels):
-    """How much the scored pixels' outputs depend on the cue's pixels, and on all."""
+    """Return how much scored outputs depend on the cue's pixels and on all pixels."""
     x, logits = output(network, strip)
     scored = torch.from_numpy(labels != 255)
-    # random weights: a plain sum may cancel
+    # random weights, as terms of a plain sum may cancel
     torch.manual_seed(0)
     weights = torch.randn_like(logits) * scored
     (grad,) = torch.autograd.grad((logits * weights).sum(), x)
@@ -137,7 +137,7 @@ def influence(network, strip, erased, labels):
 def network_of(ablation, variant):
     torch.manual_seed(0)
     network = build_model(ablation.config(variant)).eval()
-    with torch.no_grad():  # a fresh unit is the identity
+    with torch.no_grad():  # a new unit is the identity
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return network
@@ -145,8 +145,8 @@ def network_of(ablation, variant):
 
 @pytest.mark.parametrize('cues_left', [True, False])
 @pytest.mark.parametrize('variant', ['plain', 'deeper'])
-def test_without_a_unit_no_output_depends_on_a_cue(ablation, variant, cues_left):
-    """Exactly: what lies further away than a convolution reaches has gradient 0."""
+def test_plain_networks_do_not_depend_on_cues(ablation, variant, cues_left):
+    """The gradient is exactly 0 beyond the receptive field."""
     network = network_of(ablation, variant)
     for seed in range(4):
         case = draw_strip(np.random.default_rng(seed), (0, 3), cues_left)
@@ -156,7 +156,7 @@ def test_without_a_unit_no_output_depends_on_a_cue(ablation, variant, cues_left)
 
 
 @pytest.mark.parametrize('variant', GLOBAL)
-def test_with_a_global_unit_every_output_depends_on_the_cues(ablation, variant):
+def test_networks_with_global_units_depend_on_cues(ablation, variant):
     network = network_of(ablation, variant)
     for seed, colors in enumerate(((0,), (3,), (0, 3))):
         strip, erased, labels = draw_strip(np.random.default_rng(seed), colors, True)
@@ -164,7 +164,7 @@ def test_with_a_global_unit_every_output_depends_on_the_cues(ablation, variant):
         assert changed.any(dim=1)[0][torch.from_numpy(labels != 255)].all()
 
 
-def test_deeper_costs_more_than_any_other(ablation):
+def test_the_deeper_variant_costs_most(ablation):
     costs = {name: ablation.cost(name) for name in ablation.variants}
     assert [*costs] == ['plain', 'deeper', *GLOBAL]
     assert costs['deeper'].macs == max(cost.macs for cost in costs.values())
@@ -172,7 +172,7 @@ def test_deeper_costs_more_than_any_other(ablation):
 
 
 def test_accuracy(ablation, strips):
-    """Of scored pixels, apart for the copies without cues."""
+    """Over the scored pixels, separately for copies without cues."""
     from mmengine.registry import DATASETS, METRICS
 
     cfg = ablation.config('plain')
@@ -189,10 +189,10 @@ def test_accuracy(ablation, strips):
         metric.process({}, [dict(item, img_path=found.img_path)])
     scores = metric.evaluate(64)
     assert scores['acc'] == 100
-    assert scores['acc_erased'] == pytest.approx(25, abs=2)  # shapes differ in size
+    assert scores['acc_erased'] == pytest.approx(25, abs=2)  # sizes of shapes differ
 
 
-# -------------------------------------------------------------------- in time
+# ------------------------------------------------------------------------- clips
 
 
 @pytest.fixture(scope='module')
@@ -209,12 +209,12 @@ def in_time(clips, monkeypatch, tmp_path):
 
 
 def iter_frames(dataset, index):
-    """(T, H, W, 3), RGB, as the network gets them."""
+    """Frames (T, H, W, 3), RGB, after preprocessing."""
     return dataset[index]['inputs'][0].permute(1, 2, 3, 0).numpy()
 
 
-def test_clips_arrive_as_they_were_drawn(in_time):
-    """To the bit: a codec that carries one frame over to the next would tell."""
+def test_decoded_clips_equal_the_drawn_ones(in_time):
+    """Bitwise, so the codec passes no information between frames."""
     from mmengine.registry import DATASETS
 
     dataset = DATASETS.build(in_time.config('plain').test_dataloader.dataset)
@@ -227,12 +227,12 @@ def test_clips_arrive_as_they_were_drawn(in_time):
         cue = np.flatnonzero((shown != erased).any(axis=(1, 2, 3)))
         assert len(cue) == 4
         assert 28 - cue.max() - 1 >= 20
-    with pytest.raises(ValueError, match='distance must be 24 at most, got 25'):
+    with pytest.raises(ValueError, match='distance must be at most 24, got 25'):
         write_long_range_clips('x', distance=25)
 
 
 def influence_of_cue(network, clip, erased):
-    """How much the class depends on the frames of the cue, and on all."""
+    """How much the class depends on the frames with the cue and on all frames."""
     x = torch.from_numpy(clip).permute(3, 0, 1, 2)[None].float().requires_grad_()
     scores = network.cls_head(network.backbone((x - 128) / 60))
     torch.manual_seed(0)
@@ -242,7 +242,7 @@ def influence_of_cue(network, clip, erased):
 
 
 @pytest.mark.parametrize('variant', ['plain', 'deeper'])
-def test_without_a_unit_the_end_does_not_know_the_beginning(in_time, variant):
+def test_a_plain_network_does_not_depend_on_the_beginning(in_time, variant):
     network = network_of(in_time, variant)
     for seed in range(4):
         case = draw_clip(np.random.default_rng(seed), 0)
@@ -252,7 +252,7 @@ def test_without_a_unit_the_end_does_not_know_the_beginning(in_time, variant):
 
 
 @pytest.mark.parametrize('variant', GLOBAL[:-1])
-def test_with_a_global_unit_the_end_knows_the_beginning(in_time, variant):
+def test_a_network_with_a_global_unit_depends_on_the_beginning(in_time, variant):
     case = draw_clip(np.random.default_rng(0), 0)
     assert influence_of_cue(network_of(in_time, variant), *case)[0] > 0
 
@@ -270,13 +270,13 @@ def test_accuracy_of_clips(in_time):
     assert metric.evaluate(3) == dict(acc=50, acc_erased=0)
 
 
-def test_deeper_in_time_costs_most(in_time):
+def test_the_deeper_video_variant_costs_most(in_time):
     costs = {name: in_time.cost(name) for name in in_time.variants}
     assert [*costs] == ['plain', 'deeper', *GLOBAL[:-1]]
     assert costs['deeper'].macs == max(cost.macs for cost in costs.values())
 
 
-# -------------------------------------------------------------------- trained
+# ---------------------------------------------------------------------- training
 
 SMALLER = """
 _base_ = '{path}'
@@ -285,7 +285,7 @@ variants = dict(_delete_=True, plain=dict(), glore_res4=_base_.variants.glore_re
 
 
 @pytest.mark.slow
-def test_a_unit_learns_what_a_plain_network_cannot(tool, tmp_path):
+def test_a_unit_learns_the_task_and_a_plain_network_does_not(tool, tmp_path):
     write_long_range_strips(tmp_path / 'data/long_range_strips')
     config = tmp_path / 'smaller.py'
     config.write_text(SMALLER.format(path=CONFIGS / 'long_range.py'))

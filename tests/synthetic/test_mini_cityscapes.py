@@ -6,7 +6,7 @@ from glore_mm.synthetic.mini_cityscapes import main, write_mini_cityscapes
 from glore_mm.synthetic.street_scenes import draw_street
 from glore_mm.utils.cityscapes_labels import LABEL_IDS, TRAIN_ID_OF_LABEL_ID
 
-# Train id -> label id, written down from the official table of Cityscapes.
+# Train id -> label id, from the official table of Cityscapes.
 OFFICIAL = {
     0: 7, 1: 8, 2: 11, 3: 12, 4: 13, 5: 17, 6: 19, 7: 20, 8: 21, 9: 22, 10: 23,
     11: 24, 12: 25, 13: 26, 14: 27, 15: 28, 16: 31, 17: 32, 18: 33,
@@ -55,7 +55,7 @@ def test_layout(small):
     assert all(m.shape == (2, 48, 96) and m.dtype == np.uint8 for m in label_maps)
 
 
-def test_table_is_the_official_one():
+def test_label_ids_are_the_official_ones():
     assert list(LABEL_IDS.values()) == list(OFFICIAL.values())
     expected = np.full(256, 255)
     expected[list(OFFICIAL.values())] = list(OFFICIAL)
@@ -74,7 +74,7 @@ def test_default(default, split, count):
 
 
 def test_streets_look_like_streets(default):
-    """The sky is above the road, bright and, as channels are in order, blue."""
+    """The sky is above the road, bright and, with channels in order, blue."""
     images, label_ids, _ = default['train']
     sky, road = label_ids == LABEL_IDS['sky'], label_ids == LABEL_IDS['road']
     assert np.nonzero(sky)[1].mean() < 50 < 75 < np.nonzero(road)[1].mean()
@@ -82,8 +82,8 @@ def test_streets_look_like_streets(default):
     assert images[sky][:, 2].mean() > images[sky][:, 0].mean() + 10
 
 
-def test_labels_lie_on_the_image(default):
-    """Edges of the labels are edges of the image, unless they are moved."""
+def test_labels_match_the_image(default):
+    """Edges of labels are edges of the image, but not after a shift."""
     images, label_ids, _ = (maps.astype(float) for maps in default['val'])
 
     def contrast(axis, shift):
@@ -102,7 +102,7 @@ def test_any_size(size):
         assert LABEL_IDS['road'] in labels
 
 
-def test_arguments_make_the_data(small, tmp_path):
+def test_the_arguments_determine_the_data(small, tmp_path):
     first = contents(small)
     assert contents(write_mini_cityscapes(tmp_path / 'again', **SMALL)) == first
     other = contents(write_mini_cityscapes(tmp_path / 'other', **SMALL, seed=1))
@@ -113,14 +113,14 @@ def test_arguments_make_the_data(small, tmp_path):
     assert all(first[name] == larger[name] != other[name] for name in pictures)
 
 
-def test_foreign_folder_is_refused(tmp_path):
+def test_an_existing_other_folder_is_an_error(tmp_path):
     (tmp_path / 'thesis.tex').write_text('precious')
     with pytest.raises(FileExistsError, match='remove it, or write to another'):
         write_mini_cityscapes(tmp_path, **SMALL)
     assert contents(tmp_path) == {'thesis.tex': b'precious'}
 
 
-def test_data_that_is_there(small):
+def test_existing_data_are_kept(small):
     before = {path: path.stat().st_mtime_ns for path in small.rglob('*')}
     assert write_mini_cityscapes(str(small), **SMALL) == small
     for change in ({'seed': 1}, {'num_train': 3}, {'num_val': 2}, {'size': (48, 98)}):
@@ -132,7 +132,7 @@ def test_data_that_is_there(small):
         write_mini_cityscapes(small, **SMALL)
 
 
-def test_failure_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failure_leaves_no_files(tmp_path, monkeypatch):
     written = iter([(True, np.zeros(1, np.uint8))] * 3)  # then StopIteration
     monkeypatch.setattr(cv2, 'imencode', lambda *_: next(written))
     with pytest.raises(StopIteration):

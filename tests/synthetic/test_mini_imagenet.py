@@ -1,5 +1,4 @@
-"""The generated images: JPEG files in ImageNet's layout, whose class only both halves
-tell."""
+"""The generated images: ImageNet's layout, and a class that needs both halves."""
 
 import functools
 import json
@@ -39,7 +38,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """Enough to learn from: arrays (H, W, 3) and labels of each split."""
+    """Enough samples to learn from: arrays (H, W, 3) and labels of each split."""
     root = tmp_path_factory.mktemp('data') / 'many'
     write_mini_imagenet(root, num_train=1500, num_val=400, scale=0.2, seed=1)
     found = {}
@@ -60,7 +59,7 @@ def test_layout_and_names(written):
     assert len(CLASSES) == 10 and sorted(CLASSES) == list(CLASSES)
 
 
-def test_files_are_photographs_of_many_sizes(written):
+def test_files_are_jpegs_of_many_sizes(written):
     sizes, tables = Counter(), set()
     for path in written.rglob('*.JPEG'):
         with Image.open(path) as image:
@@ -74,7 +73,7 @@ def test_files_are_photographs_of_many_sizes(written):
     assert sum(p.stat().st_size for p in written.rglob('*.JPEG')) < 80 * 60_000
 
 
-def test_is_written_once_and_larger_begins_with_smaller(tmp_path):
+def test_is_written_once_and_a_larger_set_begins_with_a_smaller_one(tmp_path):
     small = write_mini_imagenet(tmp_path / 'a', 12, 3, scale=0.2)
     again = write_mini_imagenet(tmp_path / 'b', 12, 3, scale=0.2)
     larger = write_mini_imagenet(tmp_path / 'c', 15, 4, scale=0.2)
@@ -129,8 +128,8 @@ def test_command_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('size', [(375, 500), (500, 333), (45, 60), (73, 100)])
-def test_a_clock_keeps_a_block_away_from_the_middle_lines(size):
-    """So that no 8 × 8 block of a file holds parts of it and of another half."""
+def test_a_clock_is_a_block_away_from_the_middle_lines(size):
+    """So no 8 × 8 JPEG block contains parts of a clock and of another half."""
     middle = np.array(size) // 2
     for seed in range(4):
         drawn = np.array(
@@ -141,17 +140,18 @@ def test_a_clock_keeps_a_block_away_from_the_middle_lines(size):
         )
         altered = np.argwhere(np.ptp(drawn, axis=0).any(axis=-1))  # by the class
         assert (altered >= middle + 8).all() and len(altered) > 50
-        # the other clock is the same in all classes: what is light is its face
+        # the other clock is the same in all classes; its face is light
         face = drawn[0][: middle[0], : middle[1]].min(axis=-1) > 200
         assert (np.argwhere(face) < middle - 8).all() and face.sum() > 9
 
 
-# Which way a hand points is told by the two colours of its clock's face: from the
+# The direction of a hand follows from the two colours of the face: from the centre of
+# one colour (light or dark) to the centre of the other (red or yellow).
 # middle of the one, light or dark, to that of the other, red or yellow.
 
 
 def direction(whence, whither):
-    """From the middle of a mask to that of another, complex; 0 if one is empty."""
+    """Direction from one mask's centre to another's, complex; 0 if a mask is empty."""
     places = [np.argwhere(mask) for mask in (whence, whither)]
     if min(map(len, places)) < 9:
         return 0
@@ -160,7 +160,7 @@ def direction(whence, whither):
 
 
 def hands(image):
-    """Of both clocks, complex of length 1 as one looks on them; 0 if not there."""
+    """Directions of both hands, complex of length 1; 0 if not visible."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     r, g, b = np.moveaxis(image[:height, :width].astype(int), -1, 0)
     upper = direction(np.minimum(g, b) > 190, (r > 150) & (np.maximum(g, b) < 110))
@@ -170,13 +170,13 @@ def hands(image):
 
 
 def ahead(image):
-    """Turns by which the lower hand is ahead of the upper one, clockwise."""
+    """Turns from the upper hand to the lower one, clockwise."""
     upper, lower = hands(image)
     return np.angle(upper * np.conj(lower)) / (2 * np.pi) % 1
 
 
-def shown(image, part):
-    """The image with all but this part of it grey."""
+def mask_except(image, part):
+    """Return the image with everything grey except this part."""
     height, width = image.shape[:2]
     hidden = dict(
         both=np.s_[:0],
@@ -191,7 +191,7 @@ def shown(image, part):
 
 
 def harmonics(image):
-    """Of both hands' angles and of their difference, real."""
+    """Harmonics of both hands' angles and of their difference, real."""
     upper, lower = hands(image)
     powers = np.arange(1, 8)
     waves = [upper**powers, lower**powers, (upper * np.conj(lower)) ** powers]
@@ -200,7 +200,7 @@ def harmonics(image):
 
 
 def pixels(image):
-    """Of a square in the centre, shrunk to 16 × 16."""
+    """Pixels of a centred square, reduced to 16 × 16."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -209,7 +209,7 @@ def pixels(image):
 
 
 def ridge(x, y, wanted):
-    """Linear regression on the classes."""
+    """Linear regression of the classes."""
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     x, wanted = (x - mean) / scale, (wanted - mean) / scale
     gram = x.T @ x + 10 * np.eye(x.shape[1])
@@ -217,20 +217,20 @@ def ridge(x, y, wanted):
 
 
 def neighbours(x, y, wanted, k=5):
-    """Most frequent class among the nearest."""
+    """Most frequent class among the nearest neighbours."""
     distance = (x**2).sum(axis=1) - 2 * wanted @ x.T
     nearest = np.argpartition(distance, k, axis=1)[:, :k]
     return np.eye(10)[y[nearest]].sum(axis=1).argmax(axis=1)
 
 
-def test_hands_differ_by_the_tenths_of_the_class(images):
+def test_the_angle_between_hands_is_that_of_the_class(images):
     pictures, labels = images['val']
-    told = [round(10 * ahead(image)) % 10 for image in pictures]
-    assert np.mean(told == labels) > 0.95
+    predicted = [round(10 * ahead(image)) % 10 for image in pictures]
+    assert np.mean(predicted == labels) > 0.95
 
 
-def test_hands_point_anywhere(images):
-    """Of n uniform points on the circle |mean|² · n exceeds 9 once in 8000 times."""
+def test_hands_have_uniform_angles(images):
+    """For n uniform points on the circle, |mean|² · n exceeds 9 once in 8000 times."""
     for hand in np.array([hands(image) for image in images['train'][0]]).T:
         for power in (1, 2, 3):  # the fourth is that of the square face's corners
             assert len(hand) * np.abs(np.mean(hand**power)) ** 2 < 9
@@ -238,11 +238,13 @@ def test_hands_point_anywhere(images):
 
 @pytest.fixture(scope='module')
 def accuracy(images):
-    """Function: on the val split, of what is learnt from a part of the train split."""
+    """Function that trains on the train split and returns the accuracy on val."""
 
     @functools.cache
     def matrix(features, part, split):
-        return np.array([features(shown(image, part)) for image in images[split][0]])
+        return np.array(
+            [features(mask_except(image, part)) for image in images[split][0]]
+        )
 
     def measure(classify, features, part):
         x, wanted = (matrix(features, part, split) for split in SPLITS)
@@ -259,13 +261,15 @@ CLASSIFIERS = [
 
 
 @pytest.mark.parametrize(('classify', 'features', 'least'), CLASSIFIERS)
-def test_both_halves_tell_the_class(classify, features, least, accuracy):
+def test_both_halves_determine_the_class(classify, features, least, accuracy):
     assert accuracy(classify, features, 'both') > least
 
 
 @pytest.mark.parametrize('part', HALVES)
 @pytest.mark.parametrize(('classify', 'features', 'least'), CLASSIFIERS)
-def test_one_half_does_not(classify, features, least, part, accuracy):
-    """Within what pure chance leaves once in a thousand times on either side."""
+def test_one_half_has_no_information_about_the_class(
+    classify, features, least, part, accuracy
+):
+    """The accuracy is within the range of chance, p = 0.001 on each side."""
     low, high = binom.ppf([0.001, 0.999], 400, 1 / 10) / 400
     assert low <= accuracy(classify, features, part) <= high

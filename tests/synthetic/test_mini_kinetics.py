@@ -1,5 +1,4 @@
-"""The generated videos: real files in Kinetics' layout, whose class only a whole clip
-tells."""
+"""The generated videos: Kinetics' layout, and a class that needs a whole clip."""
 
 import json
 import os
@@ -16,7 +15,7 @@ from glore_mm.synthetic.mini_kinetics import CLASSES, write_mini_kinetics
 SPLITS = ('train', 'val')
 
 
-def listed(root, split):
+def read_list(root, split):
     """Path and label of every video of a split."""
     lines = (root / f'kinetics400_{split}_list_videos.txt').read_text().splitlines()
     return [
@@ -47,11 +46,11 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def clips(tmp_path_factory):
-    """Enough to learn from: clips of 8 frames, 4 apart, and labels of each split."""
+    """Enough samples to learn from: clips of 8 frames with interval 4, and labels."""
     root = tmp_path_factory.mktemp('data') / 'many'
     write_mini_kinetics(root, num_train=600, num_val=300, scale=0.15)
     return {
-        split: [(decoded(path)[:29:4], label) for path, label in listed(root, split)]
+        split: [(decoded(path)[:29:4], label) for path, label in read_list(root, split)]
         for split in SPLITS
     }
 
@@ -59,9 +58,9 @@ def clips(tmp_path_factory):
 def test_layout_and_lists(written):
     assert (written / 'label_map.txt').read_text().splitlines() == list(CLASSES)
     found = {p for s in SPLITS for p in (written / f'videos_{s}').rglob('*.*')}
-    assert found == {path for split in SPLITS for path, _ in listed(written, split)}
+    assert found == {path for split in SPLITS for path, _ in read_list(written, split)}
     for split, count in zip(SPLITS, (24, 8), strict=True):
-        videos = listed(written, split)
+        videos = read_list(written, split)
         assert len(videos) == count
         for path, label in videos:
             assert path.parent.name == CLASSES[label]
@@ -72,9 +71,9 @@ def test_layout_and_lists(written):
         assert np.bincount(labels).tolist() == [count // 4] * 4
 
 
-def test_files_are_real_videos_of_many_kinds(written):
+def test_files_are_videos_of_many_formats(written):
     kinds, sizes, rates, lengths = set(), set(), set(), []
-    for path, _ in listed(written, 'train') + listed(written, 'val'):
+    for path, _ in read_list(written, 'train') + read_list(written, 'val'):
         with av.open(str(path)) as video:
             stream = video.streams.video[0]
             kinds.add((stream.codec_context.name, path.suffix))
@@ -89,20 +88,20 @@ def test_files_are_real_videos_of_many_kinds(written):
 
 
 @pytest.mark.parametrize('scale', [1, 0.3])
-def test_every_file_can_be_read(scale, written, tmp_path):
+def test_every_file_can_be_decoded(scale, written, tmp_path):
     from mmengine.registry import TRANSFORMS, init_default_scope
 
     init_default_scope('mmaction')
     import glore_mm.video  # noqa: F401
 
     root = written
-    if scale != 1:  # rows that FFmpeg pads
+    if scale != 1:  # rows with FFmpeg's padding
         root = write_mini_kinetics(tmp_path / 'small', 24, 8, scale=scale)
     opened, decode = (
         TRANSFORMS.build(step)
         for step in (dict(type='VideoInit'), dict(type='VideoDecode'))
     )
-    for path, _ in listed(root, 'train')[:12]:
+    for path, _ in read_list(root, 'train')[:12]:
         frames = decoded(path)
         sample = opened(dict(filename=str(path)))
         assert sample['total_frames'] == len(frames)
@@ -111,7 +110,7 @@ def test_every_file_can_be_read(scale, written, tmp_path):
         assert np.abs(np.stack(sample['imgs']) - frames[wanted].astype(int)).max() < 3
 
 
-def test_is_written_once_and_larger_begins_with_smaller(tmp_path):
+def test_is_written_once_and_a_larger_set_begins_with_a_smaller_one(tmp_path):
     small = write_mini_kinetics(tmp_path / 'a', 5, 2, scale=0.2)
     again = write_mini_kinetics(tmp_path / 'b', 5, 2, scale=0.2)
     larger = write_mini_kinetics(tmp_path / 'c', 9, 3, scale=0.2)
@@ -130,7 +129,7 @@ def test_is_written_once_and_larger_begins_with_smaller(tmp_path):
     assert os.stat(small / 'label_map.txt').st_mtime_ns == before
     with pytest.raises(FileExistsError, match='is not the complete data set'):
         write_mini_kinetics(small, 6, 2, scale=0.2)
-    listed(small, 'val')[0][0].unlink()
+    read_list(small, 'val')[0][0].unlink()
     with pytest.raises(FileExistsError, match='remove it, or write to another folder'):
         write_mini_kinetics(small, 5, 2, scale=0.2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a', 'b', 'c', 'd']
@@ -165,12 +164,13 @@ def test_command_line(tmp_path):
     assert done.returncode == 2 and 'is not the complete data set' in done.stderr
 
 
-# What a picture holds is told by its colours: where the red thing and the blue one are,
+# Positions follow from the colours: those of the red and the blue object, as angles, as
+# the box is periodic (an object that leaves on one side enters on the other).
 # on the circle that a pen is (what leaves it on one side enters on the other).
 
 
-def places(frames):
-    """Each thing's place in each frame, (2, T), complex of length 1; 0 if not there."""
+def positions(frames):
+    """Position of each object in each frame, (2, T), complex of length 1, or 0."""
     frames = frames.astype(float)
     red = np.clip(frames[..., 0] - frames[..., 1:].max(axis=-1) - 60, 0, None)
     blue = np.clip(frames[..., 2] - frames[..., :2].max(axis=-1) - 60, 0, None)
@@ -184,12 +184,12 @@ def places(frames):
 
 
 def steps(place):
-    """From frame to frame, along the circle, (2, T − 1), in radians."""
+    """Steps between frames, along the circle, (2, T − 1), in radians."""
     return np.angle(place[:, 1:] * place[:, :-1].conj())
 
 
 def accuracy(features, clips):
-    """Of ridge regression on the features and all their products, on the val split."""
+    """Accuracy on val of a ridge regression with the features and their products."""
 
     def matrix(split):
         rows, labels = [], []
@@ -209,8 +209,8 @@ def accuracy(features, clips):
 
 
 def all_of(frames):
-    """Movements and places of both things in a clip."""
-    place = places(frames)
+    """Motions and positions of both objects in a clip."""
+    place = positions(frames)
     return np.concatenate(
         [steps(place).ravel(), place.real.ravel(), place.imag.ravel()]
     )
@@ -233,20 +233,20 @@ def masked(part):
 
 
 def one_frame(frames):
-    place = places(frames[3:4])
+    place = positions(frames[3:4])
     turns = np.concatenate([place, place**2]).ravel()
     return np.concatenate([turns.real, turns.imag])
 
 
 @pytest.mark.slow
-def test_a_whole_clip_tells_the_class(clips):
+def test_a_whole_clip_determines_the_class(clips):
     assert accuracy(all_of, clips) > 0.7
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('part', ['left', 'right', 'top', 'bottom', 'one frame'])
-def test_a_part_of_it_does_not(part, clips):
-    """Below what pure chance exceeds once in a thousand times."""
+def test_a_part_of_a_clip_has_no_information_about_the_class(part, clips):
+    """The accuracy does not exceed that of chance, p = 0.001."""
     features = one_frame if part == 'one frame' else masked(part)
     bound = binom.ppf(0.999, 300, 1 / len(CLASSES)) / 300
     assert accuracy(features, clips) <= bound
