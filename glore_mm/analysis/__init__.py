@@ -1,3 +1,3 @@
-"""What networks cost, how they trained, how two of them compare."""
+"""Cost of networks, training logs, comparisons of networks, checks of data sets."""
 
 import glore_mm.utils  # noqa: F401

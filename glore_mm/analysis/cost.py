@@ -13,14 +13,14 @@ from glore_mm.insertion import find_units
 
 @dataclass
 class Cost:
-    """What a network costs, and its units' share of it.
+    """Parameters and operations of a network and of its units.
 
     Attributes:
-        parameters (int): Of the whole network.
-        macs (int): Multiply-accumulate operations of its convolutions and matrix
+        parameters (int): Parameters of the whole network.
+        macs (int): Multiply-accumulate operations of all convolutions and matrix
             products, for one input.
-        unit_parameters (int): Of the units.
-        unit_macs (int): Of the units.
+        unit_parameters (int): Parameters of the units.
+        unit_macs (int): Multiply-accumulate operations of the units.
     """
 
     parameters: int
@@ -30,24 +30,25 @@ class Cost:
 
 
 def count_flops(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
-    """Count what a network costs in evaluation, with torch's own counter.
+    """Count parameters and operations of a network, with torch's FLOP counter.
 
     Args:
-        model (nn.Module): The network; it is run once and left as it was.
-        args: Its arguments.
-        inputs: Those that are given by name.
+        model (nn.Module): The network. It is run once in evaluation mode; its mode is
+            restored.
+        args: Positional arguments of the network.
+        inputs: Keyword arguments of the network.
 
     Returns:
-        Cost: In parameters and MACs.
+        Cost: Parameters and multiply-accumulate operations.
     """
     units = find_units(model)
-    in_place = {torch.ops.aten.baddbmm_: _baddbmm_flop}  # which torch does not count
+    in_place = {torch.ops.aten.baddbmm_: _baddbmm_flop}  # not counted by torch
     counter = FlopCounterMode(display=False, custom_mapping=in_place)
     with eval_mode(model), counter:
         model(*args, **inputs)
     counts = counter.get_flop_counts()
     root = type(model).__name__
-    # a unit by itself is the root, and its name in it is empty
+    # the name is empty where the model itself is a unit
     paths = [f'{root}.{name}' if name else root for name in units]
     in_units = sum(sum(counts[path].values()) for path in paths)
     return Cost(
@@ -61,5 +62,5 @@ def count_flops(model: nn.Module, *args: Any, **inputs: Any) -> Cost:
 
 
 def _baddbmm_flop(_: torch.Size, a: torch.Size, b: torch.Size, **__: Any) -> int:
-    """Of (N, P, Q) × (N, Q, L), by their shapes."""
+    """Return the floating-point operations of (N, P, Q) × (N, Q, L)."""
     return 2 * a.numel() * b[-1]

@@ -1,4 +1,4 @@
-"""A look at data sets before training: what is likely a mistake, a line each."""
+"""Check data sets for likely mistakes before training."""
 
 import hashlib
 import os
@@ -14,21 +14,21 @@ from mmengine.dataset import BaseDataset
 
 from glore_mm.utils.errors import UnreadableSampleError, summarize_list
 
-_SAMPLES = 100  # that are read
-_FILES = 20_000  # whose sizes are compared
-_SECONDS = 3.0  # for each of both
+_SAMPLES = 100  # samples to read
+_FILES = 20_000  # files to compare by size
+_SECONDS = 3.0  # limit of each of these two checks
 
 
 @dataclass
-class _Look:
-    """What some samples of a data set hold."""
+class _Statistics:
+    """Statistics of some samples of a data set."""
 
     count: int = 0
     digests: set[bytes] = field(default_factory=set)  # of the images
-    sums: list[np.ndarray] = field(default_factory=list)  # of x and x², by channel
+    moments: list[np.ndarray] = field(default_factory=list)  # means of x and x²
     pixels: Counter[int] = field(default_factory=Counter)  # by label
-    smaller: list[str] = field(default_factory=list)  # label maps than their images
-    unreadable: list[str] = field(default_factory=list)
+    wrong_size: list[str] = field(default_factory=list)  # label maps, unlike the image
+    unreadable: list[str] = field(default_factory=list)  # error messages
 
 
 def check_data(
@@ -37,18 +37,20 @@ def check_data(
     std: Sequence[float] | None = None,
     ignore_index: int = 255,
 ) -> list[str]:
-    """Look at some hundred samples, for some seconds.
+    """Check up to 100 samples of each data set, for some seconds.
 
     Args:
-        datasets (Mapping[str, BaseDataset]): By loop: 'train', 'val'.
-        mean (Sequence[float], optional): What the preprocessor subtracts, by channel.
-        std (Sequence[float], optional): What it divides by then.
+        datasets (Mapping[str, BaseDataset]): Data sets by loop: 'train', 'val'.
+        mean (Sequence[float], optional): Mean of each channel that the preprocessor
+            subtracts.
+        std (Sequence[float], optional): Standard deviation of each channel that it
+            divides by.
         ignore_index (int): The label that is not scored. Default: 255.
 
     Returns:
-        list[str]: What may be wrong, a line each: classes in no label map or without
-        samples, images that are all the same or far from mean and std, label maps
-        smaller than their image, files in both data sets.
+        list[str]: A line for each likely mistake: classes that no label map has or that
+        have no samples, images that are all the same or far from mean and std, label
+        maps of another size than their image, files in both data sets.
     """
     found: list[str] = []
     for loop, dataset in datasets.items():
@@ -56,84 +58,88 @@ def check_data(
         classes: Sequence[str] = metainfo.get('classes') or ()
         if len(classes) == 1:
             found.append(f'{loop}: a single class, {classes[0]}: nothing to learn')
-        look = _look_at(dataset)
-        found += [f'{loop}: {line}' for line in _judge(look)]
-        if look.pixels:
-            found += _missing_in_maps(loop, look, classes, len(dataset), ignore_index)
+        seen = _read_samples(dataset)
+        found += [f'{loop}: {line}' for line in _check_files(seen)]
+        if seen.pixels:
+            found += _missing_in_maps(loop, seen, classes, len(dataset), ignore_index)
         elif loop == 'train':
             found += _missing_in_list(loop, dataset, classes)
-        if loop == 'train' and look.sums and mean is not None and std is not None:
-            found += _far_from(loop, look, mean, std)
+        if loop == 'train' and seen.moments and mean is not None and std is not None:
+            found += _check_normalization(loop, seen, mean, std)
     if 'train' in datasets and 'val' in datasets:
         found += _duplicates(datasets['train'], datasets['val'])
     return found
 
 
-def _look_at(dataset: BaseDataset) -> _Look:
-    """Read some samples by those transforms of the pipeline that load something."""
-    look = _Look()
+def _read_samples(dataset: BaseDataset) -> _Statistics:
+    """Read some samples with the loading transforms of the pipeline."""
+    seen = _Statistics()
     loaders = [
         transform
         for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
         if type(transform).__name__.startswith('Load')
     ]
-    for index in _some(dataset, _SAMPLES) if loaders else ():
+    for index in _spread_indices(dataset, _SAMPLES) if loaders else ():
         results: Any = dataset.get_data_info(index)
         try:
             for transform in loaders:
                 results = transform(results)
         except UnreadableSampleError as error:
-            look.unreadable.append(str(error))
+            seen.unreadable.append(str(error))
             continue
-        look.count += 1
+        seen.count += 1
         image, labels = results.get('img'), results.get('gt_seg_map')
         if image is not None:
-            look.digests.add(hashlib.sha256(image.tobytes()).digest())
+            seen.digests.add(hashlib.sha256(image.tobytes()).digest())
             values = image.reshape(-1, image.shape[-1]).astype(float)
-            look.sums.append(np.stack([values.mean(0), (values**2).mean(0)]))
+            seen.moments.append(np.stack([values.mean(0), (values**2).mean(0)]))
         if labels is not None:
             values, counts = np.unique(labels, return_counts=True)
-            look.pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            seen.pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
             if image is not None and labels.shape != image.shape[:2]:
-                look.smaller.append(str(results.get('seg_map_path')))
-    return look
+                seen.wrong_size.append(str(results.get('seg_map_path')))
+    return seen
 
 
-def _some(dataset: BaseDataset, most: int) -> Iterator[int]:
-    """Indices of so many samples, spread evenly, until the time is up."""
+def _spread_indices(dataset: BaseDataset, limit: int) -> Iterator[int]:
+    """Yield up to `limit` evenly spread indices, until `_SECONDS` have passed."""
     end = time.monotonic() + _SECONDS
-    count = min(most, len(dataset))
+    count = min(limit, len(dataset))
     for index in np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist():
         if time.monotonic() > end:
             return
         yield index
 
 
-def _judge(look: _Look) -> Iterator[str]:
-    if look.unreadable:
-        yield f'{len(look.unreadable)} file(s) cannot be read: {look.unreadable[0]}'
-    if look.count > 1 and len(look.digests) == 1:
-        yield f'the {look.count} images looked at are all the same'
-    if look.smaller:
+def _check_files(seen: _Statistics) -> Iterator[str]:
+    if seen.unreadable:
+        yield f'{len(seen.unreadable)} file(s) cannot be read: {seen.unreadable[0]}'
+    if seen.count > 1 and len(seen.digests) == 1:
+        yield f'the {seen.count} images that were read are all the same'
+    if seen.wrong_size:
         yield (
-            f'{len(look.smaller)} label map(s) have another size than their image, the '
-            f'first: {look.smaller[0]}'
+            f'{len(seen.wrong_size)} label map(s) have another size than their image, '
+            f'the first: {seen.wrong_size[0]}'
         )
 
 
 def _missing_in_maps(
-    loop: str, look: _Look, classes: Sequence[str], samples: int, ignore_index: int
+    loop: str,
+    seen: _Statistics,
+    classes: Sequence[str],
+    samples: int,
+    ignore_index: int,
 ) -> Iterator[str]:
-    missing = [name for i, name in enumerate(classes) if not look.pixels[i]]
+    missing = [name for i, name in enumerate(classes) if not seen.pixels[i]]
     if not missing:
         return
-    ignored = look.pixels[ignore_index] / look.pixels.total()
+    ignored = seen.pixels[ignore_index] / seen.pixels.total()
     yield (
-        f'{loop}: none of the {look.count} label maps looked at, of {samples}, has '
-        f'{summarize_list(missing)}'
+        f'{loop}: none of the {seen.count} label maps that were read, of {samples}, '
+        f'has {summarize_list(missing)}'
         + (
             f'; {ignored:.0%} of their pixels are {ignore_index}, which is ignored: '
-            'where it stands for a class, tools/masks_to_indices.py converts them'
+            f'if {ignore_index} is a class, tools/masks_to_indices.py converts them'
         )
         * bool(ignored)
     )
@@ -143,7 +149,7 @@ def _missing_in_list(
     loop: str, dataset: BaseDataset, classes: Sequence[str]
 ) -> Iterator[str]:
     found: set[int] = set()
-    indices = list(_some(dataset, len(dataset)))
+    indices = list(_spread_indices(dataset, len(dataset)))
     for index in indices:
         sample = dataset.get_data_info(index)
         label = sample.get('gt_label', sample.get('label'))
@@ -151,15 +157,15 @@ def _missing_in_list(
     missing = [name for i, name in enumerate(classes) if i not in found]
     if found and missing:
         yield (
-            f'{loop}: none of the {len(indices)} samples looked at is of '
+            f'{loop}: none of the {len(indices)} labels that were read is '
             f'{summarize_list(missing)}'
         )
 
 
-def _far_from(
-    loop: str, look: _Look, mean: Sequence[float], std: Sequence[float]
+def _check_normalization(
+    loop: str, seen: _Statistics, mean: Sequence[float], std: Sequence[float]
 ) -> Iterator[str]:
-    first, second = np.mean(look.sums, axis=0)
+    first, second = np.mean(seen.moments, axis=0)
     deviation = np.sqrt(np.maximum(second - first**2, 0))
     if len(first) not in (len(mean), 1):
         return
@@ -167,21 +173,21 @@ def _far_from(
     scale = deviation / np.asarray(std)
     if shift > 3 or scale.max() < 0.05 or scale.min() > 5:
         yield (
-            f'{loop}: the images have mean {_numbers(first)} and std '
-            f'{_numbers(deviation)}; data_preprocessor expects mean {_numbers(mean)} '
-            f'and std {_numbers(std)}'
+            f'{loop}: the images have mean {_format(first)} and std '
+            f'{_format(deviation)}; data_preprocessor expects mean {_format(mean)} '
+            f'and std {_format(std)}'
         )
 
 
-def _numbers(values: Any) -> str:
+def _format(values: Any) -> str:
     return ', '.join(f'{value:.4g}' for value in np.ravel(values))
 
 
 def _duplicates(train: BaseDataset, val: BaseDataset) -> Iterator[str]:
-    """Files that both data sets have, by content."""
+    """Find files of val that are also in train, by their content."""
     sizes: set[int] = set()
     digests: dict[bytes, str] = {}  # path of val by content
-    for path in _files(val, _SAMPLES):  # the time of both loops is that of reading, too
+    for path in _files(val, _SAMPLES):  # the time limit includes the reading
         sizes.add(os.path.getsize(path))
         digests.setdefault(_digest(path), path)
     pairs = []
@@ -199,8 +205,8 @@ def _duplicates(train: BaseDataset, val: BaseDataset) -> Iterator[str]:
         )
 
 
-def _files(dataset: BaseDataset, most: int) -> Iterator[str]:
-    for index in _some(dataset, most):
+def _files(dataset: BaseDataset, limit: int) -> Iterator[str]:
+    for index in _spread_indices(dataset, limit):
         sample = dataset.get_data_info(index)
         path = sample.get('img_path') or sample.get('filename')
         if isinstance(path, str) and os.path.isfile(path):

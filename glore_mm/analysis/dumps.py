@@ -1,4 +1,4 @@
-"""Prediction dumps of tools/test.py --dump: confusion matrices, scores."""
+"""Read prediction dumps of tools/test.py --dump: confusion matrices, scores."""
 
 import zipfile
 from dataclasses import dataclass, fields
@@ -10,14 +10,14 @@ from glore_mm.utils.errors import UserError
 
 @dataclass(frozen=True)
 class ConfusionDump:
-    """The confusion matrices of n images and C classes.
+    """Confusion matrices of n images and C classes.
 
     Attributes:
         path (str): The file.
         names (np.ndarray): Paths of the images, (n,).
-        classes (np.ndarray): Names of the classes, (C,).
-        confusion (np.ndarray): Pixels by true class (row) and predicted one, int64
-            (n, C, C).
+        classes (np.ndarray): Class names, (C,).
+        confusion (np.ndarray): Pixels by true class (row) and predicted class (column),
+            int64 (n, C, C).
     """
 
     path: str
@@ -32,7 +32,7 @@ class ConfusionDump:
 
     @property
     def total(self) -> np.ndarray:
-        """Pixels by true class and predicted one over all images, (C, C)."""
+        """Pixels by true class and predicted class over all images, (C, C)."""
         return self.confusion.sum(axis=0)
 
     @property
@@ -43,15 +43,15 @@ class ConfusionDump:
 
 @dataclass(frozen=True)
 class ScoresDump:
-    """What a classifier of C classes made of n images or videos.
+    """Scores of a classifier with C classes for n images or videos.
 
     Attributes:
         path (str): The file.
         names (np.ndarray): Paths of the samples, (n,).
-        classes (np.ndarray): Names of the classes, (C,).
-        labels (np.ndarray): The true classes, int64 (n,); of samples with several
-            labels (n, C), 1 for each that a sample has.
-        scores (np.ndarray): Float (n, C).
+        classes (np.ndarray): Class names, (C,).
+        labels (np.ndarray): True classes, int64 (n,). For samples with several labels
+            (n, C), with 1 for each label of a sample and 0 elsewhere.
+        scores (np.ndarray): Scores, float (n, C).
     """
 
     path: str
@@ -72,19 +72,20 @@ class ScoresDump:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether that is the true class, bool (n,)."""
+        """Whether the predicted class is the true one, bool (n,)."""
         return self.predicted == self.labels
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class.
+    """Compute the intersection over union of each class.
 
     Args:
-        confusion (np.ndarray): Pixels by true class (row) and predicted one,
+        confusion (np.ndarray): Pixels by true class (row) and predicted class (column),
             (*, C, C).
 
     Returns:
-        np.ndarray: (*, C), from 0 to 1; NaN for a class that neither has.
+        np.ndarray: (*, C), from 0 to 1; NaN for a class without true or predicted
+        pixels.
     """
     intersection, union = iou_parts(confusion)
     with np.errstate(invalid='ignore'):
@@ -92,20 +93,21 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def iou_parts(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection and union of each class, (*, C) each; they sum over images."""
+    """Return intersection and union of each class, (*, C) each, in pixels."""
     intersection = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = confusion.sum(axis=-2) + confusion.sum(axis=-1) - intersection
     return intersection, union
 
 
 def read_dump(path: str) -> ConfusionDump | ScoresDump:
-    """Read what a test of a network has dumped.
+    """Read a prediction dump.
 
     Returns:
-        ConfusionDump | ScoresDump: Of a segmentation network or of a classifier.
+        ConfusionDump | ScoresDump: The dump of a segmentation network or of a
+        classifier.
 
     Raises:
-        UserError: The file is missing, cannot be read, or is of something else.
+        UserError: The file is missing, cannot be read, or is not a prediction dump.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -116,7 +118,7 @@ def read_dump(path: str) -> ConfusionDump | ScoresDump:
         ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f'{path} cannot be read as a dump: {error}. Write it again, with '
+            f'{path} cannot be read as a dump: {error}. Write it again with '
             'tools/test.py --dump.'
         ) from error
     for kind in (ConfusionDump, ScoresDump):
@@ -124,28 +126,28 @@ def read_dump(path: str) -> ConfusionDump | ScoresDump:
         if all(key in arrays for key in keys):
             return kind(path, *(arrays[key] for key in keys))
     raise UserError(
-        f'{path} holds {", ".join(arrays) or "nothing"}, neither confusion matrices '
-        'nor scores with labels: it is no dump of tools/test.py --dump'
+        f'{path} has {", ".join(arrays) or "nothing"}, neither confusion matrices nor '
+        'scores with labels: it is not a dump of tools/test.py --dump'
     )
 
 
 def check_same_data(
     a: ConfusionDump | ScoresDump, b: ConfusionDump | ScoresDump
 ) -> None:
-    """Make sure that two dumps are of the same samples, labels and classes.
+    """Check that two dumps have the same samples, labels and classes.
 
     Raises:
-        UserError: They are not.
+        UserError: They differ.
     """
     if type(a) is not type(b):
         raise UserError(
-            f'one of {a.path} and {b.path} is of a segmentation network, the other of '
-            'a classifier. Give two of a kind.'
+            f'one of {a.path} and {b.path} is from a segmentation network, the other '
+            'from a classifier. Give two dumps of the same kind.'
         )
     if isinstance(a, ScoresDump) and a.labels.ndim > 1:
         raise UserError(
-            f'{a.path} has samples with several labels. They are not compared: right '
-            'and wrong are of samples with one label.'
+            f'{a.path} has samples with several labels. Only samples with one label '
+            'can be compared.'
         )
     for what, ours, theirs in (
         ('classes', a.classes, b.classes),
@@ -160,7 +162,7 @@ def check_same_data(
         if len(different):
             i = different[0]
             raise UserError(
-                f'different {what}: number {i} is {ours[i]} in {a.path} and '
+                f'different {what}: number {i} is {ours[i]} in {a.path}, but '
                 f'{theirs[i]} in {b.path}. Test both networks on the same data.'
             )
     wrong = np.flatnonzero((a.truth != b.truth).reshape(len(a.names), -1).any(axis=1))

@@ -1,4 +1,4 @@
-"""What mmengine logged of trainings, read from their work dirs."""
+"""Read mmengine's training logs from work dirs."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from glore_mm.utils.errors import UserError, summarize_list
 
-LOG = 'vis_data/scalars.json'  # in a folder for each start of a run
+LOG = 'vis_data/scalars.json'  # in a timestamped folder for each start of a run
 
 
 class _Line(NamedTuple):
@@ -24,14 +24,16 @@ class _Line(NamedTuple):
 
 @dataclass
 class Curve:
-    """What a run logged under one key.
+    """The logged values of one key in a run.
 
     Attributes:
-        key (str): Its name.
-        source (str): 'train' or 'val'; 'hook', where another hook logged it.
-        unit (str): Of the steps: 'iteration' or 'epoch'; 'step', where a hook chose it.
-        steps (tuple[int, ...]): When, n of them.
-        values (tuple[float, ...]): What, n of them.
+        key (str): The key.
+        source (str): 'train', 'val', or 'hook' if another hook than LoggerHook logged
+            it.
+        unit (str): Unit of the steps: 'iteration', 'epoch', or 'step' if a hook chose
+            it.
+        steps (tuple[int, ...]): Steps of the n values.
+        values (tuple[float, ...]): The n values.
     """
 
     key: str
@@ -41,11 +43,14 @@ class Curve:
     values: tuple[float, ...]
 
     def summary(self) -> str:
-        """The last value, and of validation also the best: of a loss the lowest."""
+        """Describe the last value and, for validation, the best one.
+
+        The best value is the highest; for a key with 'loss' it is the lowest.
+        """
         last, step = self.values[-1], self.steps[-1]
         if self.source != 'val':
             return f'{self.key} {last:.4g} at {self.unit} {step}'
-        sign = -1 if 'loss' in self.key else 1  # as save_best of mmengine has it
+        sign = -1 if 'loss' in self.key else 1  # as mmengine's save_best does
         best, when = max(
             zip(self.values, self.steps, strict=True),
             key=lambda point: (not math.isnan(point[0]), sign * point[0]),
@@ -60,14 +65,14 @@ def read_runs(work_dirs: Sequence[str]) -> dict[str, dict[str, Curve]]:
     """Read the curves of several runs.
 
     Args:
-        work_dirs (Sequence[str]): A folder for each run; one given twice counts once.
+        work_dirs (Sequence[str]): Work dir of each run; duplicates count once.
 
     Returns:
-        dict[str, dict[str, Curve]]: Curves by key, by the name of the run: that of its
-        work dir, with as much of the path as tells it from the others.
+        dict[str, dict[str, Curve]]: Curves by key, by the name of the run. The name is
+        the end of the work dir's path, as short as it is unique.
 
     Raises:
-        UserError: As `read_run` does.
+        UserError: As for `read_run`.
     """
     paths = {Path(os.path.abspath(folder)): folder for folder in work_dirs}
     runs = {}
@@ -80,33 +85,33 @@ def read_runs(work_dirs: Sequence[str]) -> dict[str, dict[str, Curve]]:
 
 
 def read_run(work_dir: str) -> dict[str, Curve]:
-    """Read the curves of a run, also of one that was resumed or is still training.
+    """Read the curves of a run, which may be resumed or still training.
 
-    What a later start logged replaces what earlier ones logged from that step on.
-    A start that trained nothing is passed over, and so is a last line half written.
+    After a resume, the values of the later start replace those of earlier ones from its
+    first step on. Ignores starts without training steps and an incomplete last line.
 
     Args:
-        work_dir (str): The folder that training wrote.
+        work_dir (str): The work dir of the run.
 
     Returns:
-        dict[str, Curve]: By key. A key of training that validation has too is there
-        called `val/<key>`.
+        dict[str, Curve]: Curves by key. A key that training and validation share is
+        called `val/<key>` for validation.
 
     Raises:
         UserError: There is no such folder, no log in it, no training in its logs, or a
-            line that cannot be read.
+            line cannot be read.
     """
     folder = Path(work_dir)
     if not folder.is_dir():
         raise UserError(
             f'no work dir at {work_dir}. Give the folder that training wrote: '
-            'work_dirs/<config>, or what --work-dir was.'
+            'work_dirs/<config>, or the one given as --work-dir.'
         )
     logs = sorted(folder.glob(f'*/{LOG}'))
     if not logs:
         found = summarize_list(sorted(path.name for path in folder.iterdir()))
         raise UserError(
-            f'{work_dir} holds no log of a training (<timestamp>/{LOG}), but '
+            f'{work_dir} has no training log (<timestamp>/{LOG}), but '
             f'{found or "nothing"}. Give the work dir of a run.'
         )
     lines: list[_Line] = []
@@ -114,9 +119,9 @@ def read_run(work_dir: str) -> dict[str, Curve]:
         lines = _joined(lines, _lines(log))
     if not lines:
         raise UserError(
-            f'{work_dir}: no training is logged in {summarize_list(logs)}. The first '
-            'line comes after default_hooks.logger.interval iterations: wait, or lower '
-            'it.'
+            f'{work_dir}: no training step is logged in {summarize_list(logs)}. The '
+            'first one is logged after default_hooks.logger.interval iterations: wait, '
+            'or lower this interval.'
         )
     curves = {}
     for source in ('train', 'val', 'hook'):
@@ -143,8 +148,8 @@ def _lines(log: Path) -> list[_Line]:
             iteration, epoch = record.pop('iter'), record.pop('epoch', 0)
         elif 'data_time' in record:  # LoggerHook's
             source, unit = 'val', 'epoch' if 0 < step <= epoch else 'iteration'
-            # by default LoggerHook counts epochs, and iteration-based loops do not:
-            # all their validations are at 0
+            # LoggerHook counts epochs by default, so in iteration-based loops all
+            # validations are at step 0
             step = step or iteration
             for key in ('data_time', 'time'):
                 record.pop(key, None)
@@ -162,18 +167,21 @@ def _records(log: Path) -> Iterator[dict[str, Any]]:
             record = None
         if isinstance(record, dict) and 'step' in record:
             yield record
-        elif number < len(texts):  # the last is being written
+        elif number < len(texts):  # the last line may be incomplete
             raise UserError(
                 f'{log}, line {number}, is not a line of a log: found {text[:40]!r}, '
-                'expected a JSON object with a step. Mend it or delete it.'
+                'expected a JSON object with a step. Fix it or delete it.'
             )
 
 
 def _joined(earlier: list[_Line], later: list[_Line]) -> list[_Line]:
-    """One start of a run and the next, which may go on from before the first's end."""
+    """Join the logs of two starts; the later one may begin before the end of the first.
+
+    Drops the lines of the earlier start from the first step of the later one on.
+    """
     first: dict[str, float] = {line.source: line.step for line in reversed(later)}
     if 'train' not in first:
         return earlier
-    first['hook'] = math.inf  # nothing says what its steps count
+    first['hook'] = math.inf  # the unit of its steps is unknown
     kept = takewhile(lambda line: line.step < first.get(line.source, math.inf), earlier)
     return [*kept, *later]

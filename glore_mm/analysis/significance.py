@@ -1,11 +1,11 @@
 """Significance tests for two networks: McNemar, permutation, bootstrap, t, Wilcoxon.
 
-Two kinds of chance are meant, and a test covers one of them. Over *seeds*
-(`paired_seeds`): would the recipe, trained again, differ like this? On a *test set*
+Each test covers one of two sources of randomness. Over *seeds* (`paired_seeds`): would
+the recipes differ in the same way if they were trained again? On a *test set*
 (`compare_top1`, `compare_miou`, `compare_published`): would these two checkpoints
-differ like this on other images of the same kind?
+differ in the same way on other images of the same kind?
 
-The procedures are scipy's where it has them. All are two-sided.
+The tests are scipy's where it has them. All are two-sided.
 
 - McNemar: Note on the sampling error of the difference between correlated proportions
   or percentages. Psychometrika 12, 1947.
@@ -28,28 +28,28 @@ from scipy import stats
 from glore_mm.analysis.dumps import iou_parts
 from glore_mm.utils.errors import UserError
 
-CONFIDENCE = 0.95  # of every interval
-#: Pairs of seeds that a test needs. With fewer than 6 no p value of Wilcoxon's can be
-#: below 0.05.
+CONFIDENCE = 0.95  # of all intervals
+#: Pairs of seeds that a test needs. With fewer than 6, no p value of the Wilcoxon test
+#: can be below 0.05.
 MIN_PAIRS = {'t': 2, 'wilcoxon': 6}
 _RESAMPLES = 9999
-_EXACT_PAIRS = 12  # up to so many all ways to swap or to sign them are gone through
+_EXACT_PAIRS = 12  # up to this number, all permutations are enumerated
 
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much one network is better than another, and how sure that is.
+    """Difference between two networks, with its confidence interval and p value.
 
     Attributes:
-        value (float): Other less baseline, in the unit of what was compared.
-        low (float): Lower end of its 95 % interval.
-        high (float): Upper end.
-        p (float): Two-sided p value: how often a difference at least this large comes
-            about where there is none.
-        test (str): What gave the p value.
-        count (int): Of what it was taken over: pairs of seeds, samples.
-        smallest_p (float): The smallest p value that this many could have given; 0 for
-            a test with no such bound.
+        value (float): Other minus baseline, in the unit of the compared scores.
+        low (float): Lower end of the 95 % confidence interval.
+        high (float): Upper end of the 95 % confidence interval.
+        p (float): Two-sided p value: probability of a difference at least this large if
+            the networks do not differ.
+        test (str): Name of the test.
+        count (int): Number of pairs of seeds, or of samples.
+        smallest_p (float): Smallest p value that is possible with this number; 0 for a
+            test without such a bound.
     """
 
     value: float
@@ -62,11 +62,11 @@ class Difference:
 
 
 def format_difference(difference: Difference, scale: float = 1) -> str:
-    """A difference in a few words.
+    """Format a difference with its interval, p value and test.
 
     Args:
         difference (Difference): From one of the comparisons below.
-        scale (float): What to multiply it by: 100 for per cent. Default: 1.
+        scale (float): Factor for the values, such as 100 for per cent. Default: 1.
     """
     value, low, high = (
         scale * number for number in (difference.value, difference.low, difference.high)
@@ -79,7 +79,7 @@ def format_difference(difference: Difference, scale: float = 1) -> str:
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
-    """95 % interval of a mean, by Student's t; NaN for fewer than two values."""
+    """Return the 95 % t interval of a mean; NaN for fewer than two values."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
@@ -92,22 +92,22 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 def paired_seeds(
     baseline: Sequence[float], other: Sequence[float], test: str = 't'
 ) -> Difference:
-    """Compare two recipes by what each of several seeds gave.
+    """Compare two recipes by their scores for several seeds.
 
     Args:
-        baseline (Sequence[float]): A score for each seed.
-        other (Sequence[float]): The other recipe's, for the same seeds.
-        test (str): 't', the paired t test, or 'wilcoxon', the signed-rank test, which
-            does not suppose that differences are distributed normally but needs more
-            seeds. Its p value is exact up to 12 pairs, without ties up to 50.
+        baseline (Sequence[float]): Score of the baseline for each seed.
+        other (Sequence[float]): Score of the other recipe for the same seeds.
+        test (str): 't', the paired t test, or 'wilcoxon', the signed-rank test. The
+            latter does not assume that differences are normally distributed, but needs
+            more seeds. Its p value is exact up to 12 pairs, and without ties up to 50.
             Default: 't'.
 
     Returns:
-        Difference: The mean one; its interval is Student's with either test.
+        Difference: The mean difference. Its interval is the t interval with both tests.
 
     Raises:
-        UserError: There are too few pairs for the test: 2, or 6 for 'wilcoxon', not
-            counting those that are equal.
+        UserError: There are too few pairs for the test: it needs 2, or 6 pairs that
+            differ for 'wilcoxon'.
     """
     differences = _paired(baseline, other)
     count = len(differences)
@@ -121,7 +121,7 @@ def paired_seeds(
     if test == 't':
         if np.ptp(differences):
             p = stats.ttest_1samp(differences, 0).pvalue
-        else:  # no spread, no t
+        else:  # without variance, t is undefined
             p = np.nan if differences.any() else 1.0
         return Difference(value, **interval, p=float(p), test='paired t')
     unequal = np.count_nonzero(differences)
@@ -129,10 +129,10 @@ def paired_seeds(
         raise UserError(
             f"Wilcoxon's test needs {MIN_PAIRS[test]} or more pairs that differ, "
             f'got {unequal}, with which no p is below {2.0 ** (1 - unequal):.3g}. '
-            'Train more seeds, or take the t test.'
+            'Train more seeds, or use the t test.'
         )
     method = 'auto'
-    if unequal <= _EXACT_PAIRS:  # exact with ties too
+    if unequal <= _EXACT_PAIRS:  # exact, even with ties
         method = stats.PermutationMethod(n_resamples=np.inf)
     p = stats.wilcoxon(differences[differences != 0], method=method).pvalue
     smallest = 2.0 ** (1 - unequal)
@@ -146,23 +146,25 @@ def compare_top1(
 ) -> tuple[Difference, tuple[int, int]]:
     """Compare two classifiers on one test set.
 
-    The p value is that of McNemar's exact test, which looks at the samples that one of
-    the two has right and the other has not; the interval is from a paired bootstrap.
+    The p value is from McNemar's exact test, which uses the samples that only one of
+    the two classifies correctly. The interval is from a paired bootstrap.
 
     Args:
-        baseline (np.ndarray): Whether each sample was classified rightly, bool (n,).
+        baseline (np.ndarray): Whether the baseline classifies each sample correctly,
+            bool (n,).
         other (np.ndarray): The same for the other network, on the same samples.
-        seed (int): Of the bootstrap. Default: 0.
+        seed (int): Seed of the bootstrap. Default: 0.
 
     Returns:
-        tuple[Difference, tuple[int, int]]: In accuracy, from −1 to 1; and how many
-        samples only the other has right, and only the baseline.
+        tuple[Difference, tuple[int, int]]: Difference in accuracy, from −1 to 1; and
+        the number of samples that only the other, and only the baseline, classifies
+        correctly.
     """
     differences = _paired(baseline, other)
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     discordant = gained + lost
     p = stats.binomtest(gained, discordant).pvalue if discordant else 1.0
-    # what a bootstrap draws are numbers of samples won and lost
+    # a bootstrap only needs the numbers of samples gained and lost
     count = len(differences)
     shares = np.array([gained, lost, count - discordant]) / count
     drawn = np.random.default_rng(seed).multinomial(count, shares, _RESAMPLES)
@@ -181,21 +183,22 @@ def compare_top1(
 def compare_published(
     baseline: float, other: float, counts: tuple[int, int]
 ) -> Difference:
-    """Compare two accuracies of which nothing else is known.
+    """Compare two accuracies without the results of single samples.
 
-    As if each network had been tested on samples of its own: where both saw the same
-    ones, and err on much the same, the real uncertainty is smaller. The p value is that
-    of Pearson's χ² test, the interval Newcombe's hybrid score one (Interval estimation
-    for the difference between independent proportions. Statistics in Medicine 17,
-    1998).
+    Assumes that the networks were tested on different samples. If they were tested on
+    the same ones and make similar errors, the real uncertainty is smaller. The p value
+    is from Pearson's χ² test. The interval is Newcombe's hybrid score interval
+    (Interval estimation for the difference between independent proportions. Statistics
+    in Medicine 17, 1998).
 
     Args:
-        baseline (float): Accuracy, from 0 to 1.
-        other (float): The other network's.
-        counts (tuple[int, int]): How many samples either was tested on.
+        baseline (float): Accuracy of the baseline, from 0 to 1.
+        other (float): Accuracy of the other network, from 0 to 1.
+        counts (tuple[int, int]): Number of test samples of the baseline and of the
+            other network.
 
     Returns:
-        Difference: In accuracy, from −1 to 1.
+        Difference: Difference in accuracy, from −1 to 1.
     """
     right = [round(a * n) for a, n in zip((baseline, other), counts, strict=True)]
     (low_a, high_a), (low_b, high_b) = (
@@ -204,7 +207,7 @@ def compare_published(
     )
     value = other - baseline
     table = [[k, n - k] for k, n in zip(right, counts, strict=True)]
-    p = 1.0  # where both have all right, or none, there is nothing to tell apart
+    p = 1.0  # if both accuracies are 1, or both are 0
     if np.any(table, axis=0).all():
         p = stats.chi2_contingency(table, correction=False).pvalue
     return Difference(
@@ -225,21 +228,21 @@ def compare_miou(
 ) -> Difference:
     """Compare two segmentation networks on one test set by mean IoU.
 
-    Mean IoU is no mean over images, so it is computed anew for each resample. The p
-    value is from a paired permutation: where the networks do not differ, swapping what
-    they made of an image changes nothing. The interval is from the paired bootstrap,
-    which draws images with replacement.
+    The p value is from a paired permutation test, which randomly swaps the two
+    networks' results of an image. The interval is from a paired bootstrap, which draws
+    images with replacement. Mean IoU is computed from the pixel counts of each
+    resample, as it is not a mean over images.
 
     Args:
-        baseline (np.ndarray): The confusion matrices of n images, (n, C, C), pixels by
-            true class (row) and predicted one.
-        other (np.ndarray): Those of the other network, on the same images.
-        resamples (int): Swaps and draws; all swaps are gone through where there are
-            12 images or fewer. Default: 9999.
-        seed (int): Default: 0.
+        baseline (np.ndarray): Confusion matrices of the baseline for n images,
+            (n, C, C), pixels by true class (row) and predicted class (column).
+        other (np.ndarray): The same for the other network, on the same images.
+        resamples (int): Number of permutations and of bootstrap samples. With 12 images
+            or fewer, all permutations are enumerated. Default: 9999.
+        seed (int): Seed of both. Default: 0.
 
     Returns:
-        Difference: In mean IoU, from −1 to 1.
+        Difference: Difference in mean IoU, from −1 to 1.
     """
     rng = np.random.default_rng(seed)
     parts = np.stack([_iou_parts(baseline), _iou_parts(other)])  # (2, n, 2 C)
@@ -254,14 +257,14 @@ def compare_miou(
         swaps = rng.integers(2, size=(resamples, count)).astype(float)
     moved = swaps @ (parts[0] - parts[1])
     swapped = _mean_iou(totals[1] + moved) - _mean_iou(totals[0] - moved)
-    as_large = np.abs(swapped) >= abs(value) * (1 - 1e-12)  # equal, but for rounding
-    # the pair as it is belongs to the swaps, and is among all of them already
+    as_large = np.abs(swapped) >= abs(value) * (1 - 1e-12)  # tolerance for rounding
+    # the observed pair counts as a permutation; the full enumeration contains it
     p = as_large.mean() if exact else (1 + as_large.sum()) / (1 + resamples)
 
     draws = rng.multinomial(count, np.full(count, 1 / count), resamples).astype(float)
     drawn = _mean_iou(draws @ parts[1]) - _mean_iou(draws @ parts[0])
     low, high = _percentiles(drawn)
-    # a swap of all images turns the sign alone
+    # swapping all images only changes the sign, so two permutations are as large
     smallest = 2.0 ** (1 - count) if exact else 1 / (1 + resamples)
     return Difference(
         float(value), low, high, float(p), 'paired permutation', count, smallest
@@ -269,14 +272,15 @@ def compare_miou(
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's correction of the p values of several comparisons.
+    """Correct the p values of several comparisons with Holm's method.
 
     Args:
-        p_values (Sequence[float]): Of m comparisons; NaN is left out of them.
+        p_values (Sequence[float]): p values of m comparisons. NaN is not counted and
+            stays NaN.
 
     Returns:
-        np.ndarray: (m,). Those below α are significant while the chance of one false
-        alarm among all of them stays below α.
+        np.ndarray: Corrected p values, (m,). If those below α count as significant, the
+        probability of at least one false positive among all is at most α.
     """
     p_values = np.asarray(p_values, float)
     corrected = np.full_like(p_values, np.nan)
@@ -287,26 +291,27 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def _paired(baseline: ArrayLike, other: ArrayLike) -> np.ndarray:
-    """Differences, other less baseline, as float (n,)."""
+    """Return the differences, other minus baseline, as float (n,)."""
     baseline, other = np.asarray(baseline, float), np.asarray(other, float)
     if baseline.shape != other.shape or baseline.ndim != 1:
         raise ValueError(
-            f'pairs are wanted, got shapes {baseline.shape} and {other.shape}'
+            f'expected two vectors of one length, got shapes {baseline.shape} and '
+            f'{other.shape}'
         )
-    # 0.3 − 0.2 is 0.2 − 0.1, as in decimals, of scores in float32 too
+    # round, so that 0.3 − 0.2 equals 0.2 − 0.1 as in decimals, also in float32
     sizes = np.abs([*baseline, *other])
     scale = sizes[np.isfinite(sizes)].max(initial=0) or 1
     return np.round(other - baseline, 5 - int(np.floor(np.log10(scale))))
 
 
 def _iou_parts(confusion: np.ndarray) -> np.ndarray:
-    """Intersections and unions, which sum over images, (n, 2 C)."""
+    """Return intersections and unions, (n, 2 C); both can be summed over images."""
     # as float, exact up to 2⁵³ pixels
     return np.concatenate(iou_parts(np.asarray(confusion, float)), axis=-1)
 
 
 def _mean_iou(parts: np.ndarray) -> np.ndarray:
-    """(*, 2 C) → (*), over the classes that labels or predictions have."""
+    """Compute (*, 2 C) → (*): the mean over the classes in labels or predictions."""
     intersection, union = np.split(parts, 2, axis=-1)
     with np.errstate(invalid='ignore'):
         return np.nanmean(intersection / union, axis=-1)

@@ -1,4 +1,4 @@
-"""The look at data sets before training."""
+"""Checks of data sets before training."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def root(tmp_path):
     return write_squares(tmp_path / 'data')
 
 
-def look(root, classes=('ground', 'square'), splits=('train', 'val')):
+def check(root, classes=('ground', 'square'), splits=('train', 'val')):
     datasets = {
         loop: DATASETS.build(
             dict(
@@ -42,56 +42,56 @@ def change_masks(root, change):
         Image.fromarray(change(np.array(Image.open(path)))).save(path)
 
 
-def test_data_without_a_fault(root):
-    assert look(root) == []
+def test_correct_data_gives_no_warning(root):
+    assert check(root) == []
 
 
 def test_masks_of_0_and_255(root):
     change_masks(root, lambda mask: mask * 255)
-    assert look(root) == [
-        'train: none of the 4 label maps looked at, of 4, has square; 19% of their '
-        'pixels are 255, which is ignored: where it stands for a class, '
+    assert check(root) == [
+        'train: none of the 4 label maps that were read, of 4, has square; 19% of '
+        'their pixels are 255, which is ignored: if 255 is a class, '
         'tools/masks_to_indices.py converts them'
     ]
 
 
-def test_a_border_that_is_ignored_is_no_fault(root):
+def test_an_ignored_border_gives_no_warning(root):
     def with_border(mask):
         mask[:2] = 255
         return mask
 
     change_masks(root, with_border)
-    assert look(root) == []
+    assert check(root) == []
 
 
-def test_masks_that_are_ignored_all_over(root):
+def test_completely_ignored_masks(root):
     change_masks(root, lambda mask: np.full_like(mask, 255))
-    (line,) = look(root)
+    (line,) = check(root)
     assert 'has ground, square; 100% of their pixels are 255' in line
 
 
 def test_the_same_files_in_both_splits(root):
-    lines = look(root, splits=('train', 'train'))
+    lines = check(root, splits=('train', 'train'))
     assert lines == [
         f'4 file(s) of val are also in train, the first: {root}/img/train/p0.png is '
         f'{root}/img/train/p0.png'
     ]
 
 
-def test_images_all_alike_and_of_another_range(root):
+def test_identical_images_with_another_range(root):
     for path in root.glob('img/train/*'):
         Image.new('RGB', (64, 48), (1, 1, 1)).save(path)
-    same, far = look(root)
-    assert same == 'train: the 4 images looked at are all the same'
+    same, far = check(root)
+    assert same == 'train: the 4 images that were read are all the same'
     assert far == (
         'train: the images have mean 1, 1, 1 and std 0, 0, 0; data_preprocessor '
         'expects mean 123.7, 116.3, 103.5 and std 58.4, 57.1, 57.4'
     )
 
 
-def test_a_damaged_file_is_named(root):
+def test_a_damaged_file_is_reported(root):
     (root / 'img' / 'train' / 'p1.png').write_bytes(b'bad')
-    (line,) = look(root)
+    (line,) = check(root)
     assert line.startswith('train: 1 file(s) cannot be read: ')
     assert 'p1.png: cannot be read as an image' in line
 
@@ -102,5 +102,5 @@ def test_a_single_class(root):
     (root / 'ann' / 'val').symlink_to(root / 'ann' / 'train')
     (root / 'img' / 'val').rename(root / 'img' / 'unused')
     (root / 'img' / 'val').symlink_to(root / 'img' / 'train')
-    lines = look(root, classes=('ground',))
+    lines = check(root, classes=('ground',))
     assert lines[0] == 'train: a single class, ground: nothing to learn'

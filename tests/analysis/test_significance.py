@@ -1,4 +1,4 @@
-"""Significance against scipy's and statsmodels' own results, and by simulation."""
+"""Significance tests against scipy, statsmodels and simulations."""
 
 import itertools
 
@@ -23,7 +23,7 @@ from glore_mm.utils.errors import UserError
 
 
 def upper_bound(draws, alpha=0.05):
-    """False alarms that a sound test exceeds once in a thousand simulations."""
+    """Number of false alarms that a correct test exceeds with probability 0.001."""
     return stats.binom.ppf(0.999, draws, alpha)
 
 
@@ -41,12 +41,12 @@ def test_paired_t():
     assert (found.test, found.count, found.smallest_p) == ('paired t', 5, 0)
 
 
-def test_seeds_that_all_agree():
+def test_equal_differences_over_seeds():
     same = paired_seeds([70.1, 70.2, 70.4], [70.1, 70.2, 70.4])
     assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
     shifted = paired_seeds([70.1, 70.2, 70.4], [70.2, 70.3, 70.5])
     assert shifted.value == pytest.approx(0.1)
-    assert np.isnan(shifted.p)  # no spread, no t
+    assert np.isnan(shifted.p)  # without variance, t is undefined
 
 
 def test_wilcoxon():
@@ -56,26 +56,26 @@ def test_wilcoxon():
     exact = stats.wilcoxon((other - base).round(6), method='exact')
     assert found.p == pytest.approx(exact.pvalue)
     assert found.smallest_p == 2 / 2**7
-    # all of one sign: the smallest there is; equal sizes do not make it approximate
+    # all of one sign gives the smallest p; ties do not make it approximate
     assert paired_seeds(base, base + 0.1, 'wilcoxon').p == found.smallest_p
 
 
-def test_wilcoxon_of_many_pairs():
+def test_wilcoxon_with_many_pairs():
     base, other = np.random.default_rng(1).normal([[0], [0.3]], 1, (2, 40))
     exact = stats.wilcoxon(other - base, method='exact')
     assert paired_seeds(base, other, 'wilcoxon').p == pytest.approx(exact.pvalue)
 
 
-def test_too_few_seeds_are_refused():
+def test_too_few_seeds_are_an_error():
     with pytest.raises(UserError, match='needs 2 pairs of runs or more, got 1'):
         paired_seeds([70], [71])
     with pytest.raises(UserError, match='6 or more pairs that differ, got 5, '):
         paired_seeds(range(5), range(1, 6), 'wilcoxon')
-    with pytest.raises(UserError, match='got 5'):  # one of six makes no difference
+    with pytest.raises(UserError, match='got 5'):  # one of six pairs has no difference
         paired_seeds(range(6), [0, 2, 3, 4, 5, 6], 'wilcoxon')
     with pytest.raises(UserError, match="one of t, wilcoxon, got 'anova'"):
         paired_seeds([1, 2], [3, 4], 'anova')
-    with pytest.raises(ValueError, match='pairs are wanted'):
+    with pytest.raises(ValueError, match='expected two vectors of one length'):
         paired_seeds([1, 2, 3], [3, 4])
 
 
@@ -95,8 +95,8 @@ def test_false_alarms_over_seeds(test):
     assert 0 < alarms <= upper_bound(len(draws))
 
 
-def test_equal_differences_of_rounded_scores_have_no_spread():
-    """mmseg rounds to 0.01, in float32, in which differences are not quite equal."""
+def test_equal_differences_of_rounded_scores_have_no_variance():
+    """mmseg rounds scores to 0.01 in float32, so differences are not exactly equal."""
     a, b = np.float32([30.75, 30.80, 30.9]), np.float32([31.40, 31.45, 31.55])
     found = paired_seeds(a, b)
     assert np.isnan(found.p)
@@ -116,8 +116,8 @@ def test_holm(count):
 # ------------------------------------------------------------ top-1 on a test set
 
 
-def both_right(rng, count, shift=0.0):
-    """Whether two networks that err on much the same samples have each right."""
+def simulate_results(rng, count, shift=0.0):
+    """Correct or not, for two networks with correlated errors."""
     difficulty = rng.random(count)
     return tuple(
         difficulty + rng.normal(0, 0.2, count) < bound for bound in (0.7, 0.7 + shift)
@@ -125,7 +125,7 @@ def both_right(rng, count, shift=0.0):
 
 
 def test_mcnemar():
-    a, b = both_right(np.random.default_rng(0), 800, 0.03)
+    a, b = simulate_results(np.random.default_rng(0), 800, 0.03)
     found, (gained, lost) = compare_top1(a, b)
     table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
     assert (gained, lost) == (table[1][0], table[0][1])
@@ -152,9 +152,9 @@ def test_equal_classifiers():
 
 def test_false_alarms_and_coverage_of_top1():
     rng = np.random.default_rng(3)
-    found = [compare_top1(*both_right(rng, 500), seed=i)[0] for i in range(1000)]
+    found = [compare_top1(*simulate_results(rng, 500), seed=i)[0] for i in range(1000)]
     assert sum(each.p < 0.05 for each in found) <= upper_bound(1000)
-    # a bootstrap's intervals are a little narrow
+    # intervals of a bootstrap are slightly too narrow
     missed = sum(not each.low <= 0 <= each.high for each in found)
     assert 20 < missed <= upper_bound(1000, 0.06)
 
@@ -174,11 +174,11 @@ def test_published_figures(baseline, other, counts):
     assert found.value == pytest.approx(other - baseline)
 
 
-# ------------------------------------------------------------- mIoU on a test set
+# ------------------------------------------------------------ mIoU on a test set
 
 
 def images(rng, count, classes=3, skill=(0.8, 0.8)):
-    """Confusion matrices of two networks: images differ in content and difficulty."""
+    """Confusion matrices of two networks, for images of varying difficulty."""
     content = rng.multinomial(200, np.full(classes, 1 / classes), count)
     easy = rng.beta(8, 2, count)
     both = []
@@ -202,7 +202,7 @@ def test_permutation_of_few_images_is_exact():
     found = compare_miou(a, b)
 
     def statistic(first, second, axis):
-        """Of indices into both networks' matrices, the first's before the second's."""
+        """Indices of the first network's matrices, followed by the second's."""
         pool = np.concatenate([a, b])
 
         def score(index):
@@ -222,7 +222,7 @@ def test_permutation_of_few_images_is_exact():
     assert found.smallest_p == 2 / 2**8
 
 
-def test_permutation_of_many_images_nears_the_exact_one():
+def test_permutation_of_many_images_approximates_the_exact_one():
     a, b = images(np.random.default_rng(4), 14, skill=(0.795, 0.8))
     observed = abs(miou(b) - miou(a))
     all_swaps = []
@@ -262,7 +262,7 @@ def test_false_alarms_and_coverage_of_miou():
     assert 20 < missed <= upper_bound(1000, 0.06)
 
 
-def test_a_real_gain_is_found():
+def test_a_real_gain_is_detected():
     a, b = images(np.random.default_rng(7), 500, skill=(0.78, 0.8))
     found = compare_miou(a, b)
     assert found.low > 0
@@ -270,13 +270,13 @@ def test_a_real_gain_is_found():
     assert compare_miou(b, a).value == -found.value
 
 
-def test_a_class_that_no_one_has():
+def test_a_class_without_pixels():
     a, b = images(np.random.default_rng(8), 20)
     padded = [np.pad(m, ((0, 0), (0, 1), (0, 1))) for m in (a, b)]
     assert compare_miou(*padded) == compare_miou(a, b)
 
 
-def test_a_p_value_at_its_floor_is_said_to_be():
+def test_the_smallest_possible_p_value_is_marked():
     a = np.tile([[90, 10], [10, 90]], (30, 1, 1))
     b = np.tile([[99, 1], [1, 99]], (30, 1, 1))
     assert 'p = 0.0001, the smallest possible (paired' in format_difference(
