@@ -1,3 +1,3 @@
-"""Pictures and pages: what units project, curves, comparisons."""
+"""Projection maps, figures and HTML pages."""
 
 import glore_mm.utils  # noqa: F401

@@ -14,13 +14,14 @@ from glore_mm.visualization.projections import ProjectionMaps, record_projection
 
 @dataclass(frozen=True)
 class CapturedRun:
-    """One image or clip of T frames as a network saw it.
+    """Input and projections of a network's run on one image or on a clip of T frames.
 
     Attributes:
-        result (Any): What running it returned.
-        frames (np.ndarray): Resized, cropped and padded, uint8 (T, H, W, 3), RGB.
-        units (dict[str, ProjectionMaps]): By the path of the unit, over the frames;
-            units over one dimension are left out.
+        result (Any): Return value of the run.
+        frames (np.ndarray): The preprocessed input (resized, cropped, padded), uint8
+            (T, H, W, 3), RGB.
+        units (dict[str, ProjectionMaps]): Projections over the frames, by the path of
+            the unit. Units over one dimension are left out.
     """
 
     result: Any
@@ -28,26 +29,27 @@ class CapturedRun:
     units: dict[str, ProjectionMaps]
 
     def maps_of(self, unit: str) -> np.ndarray:
-        """The maps of a unit, float32 (K, T', h, w); T' is T or a part of it.
+        """Return the maps of a unit, float32 (K, T', h, w), with T' ≤ T.
 
-        Of several clips of a video those of the first.
+        If the input has several clips, returns the maps of the first clip.
         """
         maps = self.units[unit].maps
         return maps[0] if maps.ndim == 5 else maps.swapaxes(0, 1)
 
 
 def capture(model: BaseModel, run: Callable[[], Any]) -> CapturedRun:
-    """Run a network and note what it saw and what its units projected.
+    """Run a network and record its preprocessed input and its units' projections.
 
     Args:
         model (BaseModel): A model of mmsegmentation, mmpretrain or mmaction2.
-        run (Callable): Runs it: on one image or clip, or on frames one after another.
+        run (Callable): Runs the model on one image or clip, or on frames one after
+            another.
 
     Returns:
         CapturedRun: The frames and their maps.
 
     Raises:
-        UserError: As `record_projections`.
+        UserError: As for `record_projections`.
     """
     given = []
     hook = model.data_preprocessor.register_forward_hook(
@@ -64,7 +66,7 @@ def capture(model: BaseModel, run: Callable[[], Any]) -> CapturedRun:
 
 
 def _frames(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
-    """From a batch of one to uint8 (T, H, W, 3): normalisation is undone."""
+    """Convert a normalised batch of one sample to uint8 (T, H, W, 3), RGB."""
     x = inputs.float().cpu()
     if x.dim() == 6:  # (1, clips, 3, T, H, W) of 3D networks
         x = x[0, 0].transpose(0, 1)
@@ -76,7 +78,7 @@ def _frames(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
             for t in (preprocessor.mean, preprocessor.std)
         )
         x = x * std + mean
-    # each library has its own name for it; images are read as BGR, videos as RGB
+    # the flag's name differs by library; images are read as BGR, videos as RGB
     names = ('channel_conversion', '_channel_conversion', 'to_rgb')
     swapped = any(getattr(preprocessor, name, False) for name in names)
     if inputs.dim() == 4 and not swapped:

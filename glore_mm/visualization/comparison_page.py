@@ -1,4 +1,4 @@
-"""A page on what one segmentation network does better than another, and where."""
+"""HTML page that compares two segmentation networks."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from glore_mm.utils.errors import UserError
 from glore_mm.visualization.figures import figure_to_image
 from glore_mm.visualization.html import data_uri, render
 
-_WIDTH = 1000  # pixels, of pictures in the page
+_WIDTH = 1000  # maximum side of images in the page, in pixels
 
 
 def comparison_page(
@@ -25,22 +25,22 @@ def comparison_page(
     show_dirs: Sequence[str] | None = None,
     images: int = 24,
 ) -> str:
-    """A page of HTML that compares two networks on one data set.
+    """Create an HTML page that compares two networks on one data set.
 
     Args:
-        dumps (Sequence[ConfusionDump]): Of the baseline and of the other network.
-        names (Sequence[str]): What the two are called.
-        difference (Difference): In mean IoU, from `compare_miou`.
-        show_dirs (Sequence[str], optional): The folders that tools/test.py --show-dir
-            wrote for both. Default: the images alone are shown.
-        images (int): How many, those first on which the two differ most.
+        dumps (Sequence[ConfusionDump]): Dumps of the baseline and of the other network.
+        names (Sequence[str]): Names of the two networks.
+        difference (Difference): Difference in mean IoU, from `compare_miou`.
+        show_dirs (Sequence[str], optional): Folders that tools/test.py --show-dir wrote
+            for the two networks. Default: show the input images only.
+        images (int): Number of images to show, those with the largest differences.
             Default: 24.
 
     Returns:
-        str: The page. It holds all that it shows and loads nothing.
+        str: The page. It embeds all its content and loads nothing from a network.
 
     Raises:
-        UserError: The dumps are not of the same data, or a picture is missing.
+        UserError: The dumps are from different data, or an image is missing.
     """
     check_same_data(*dumps)
     totals = [dump.total for dump in dumps]
@@ -65,7 +65,7 @@ def comparison_page(
             ('pixel accuracy', *(np.trace(total) / total.sum() for total in totals)),
             *zip(classes, *iou, strict=True),
         ],
-        said=format_difference(difference, scale=100),
+        difference=format_difference(difference, scale=100),
         count=len(gains),
         better=[int((gains > 0).sum()), int((gains < 0).sum())],
         shown=shown,
@@ -80,10 +80,10 @@ def comparison_page(
 
 
 def image_scores(confusion: np.ndarray) -> np.ndarray:
-    """Mean IoU of each image over the classes that its labels have.
+    """Compute the mean IoU of each image over the classes in its labels.
 
     Args:
-        confusion (np.ndarray): (n, C, C).
+        confusion (np.ndarray): Pixels by true and predicted class, (n, C, C).
 
     Returns:
         np.ndarray: (n,), from 0 to 1; NaN for an image without a labelled pixel.
@@ -97,12 +97,13 @@ def image_scores(confusion: np.ndarray) -> np.ndarray:
 def confusion_matrix(
     confusion: np.ndarray, classes: Sequence[str], title: str
 ) -> Image.Image:
-    """Draw which classes are taken for which, in per cent of the true class.
+    """Draw a confusion matrix, in per cent of the true class.
 
     Args:
-        confusion (np.ndarray): Pixels by true class (row) and predicted one, (C, C).
-        classes (Sequence[str]): Their names.
-        title (str): Written above.
+        confusion (np.ndarray): Pixels by true class (row) and predicted class (column),
+            (C, C).
+        classes (Sequence[str]): Class names.
+        title (str): Title above the matrix.
 
     Returns:
         Image.Image: RGB.
@@ -126,10 +127,10 @@ def confusion_matrix(
 
 
 def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
-    """What is shown of an image, embedded."""
+    """Return the images to show for a sample, as data URIs."""
     files = [path]
     if show_dirs:
-        files = [_shown(path, folder) for folder in show_dirs]
+        files = [_find_panels(path, folder) for folder in show_dirs]
     pictures = []
     for file in files:
         try:
@@ -137,17 +138,21 @@ def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
         except OSError as error:
             if show_dirs:
                 raise UserError(
-                    f'no picture at {file}: {error}. Write them with tools/test.py '
+                    f'no image at {file}: {error}. Write the images with tools/test.py '
                     '--show-dir.'
                 ) from error
-            return []  # the data set need not be here any more
+            return []  # the data set may be on another machine
         picture.thumbnail((_WIDTH, _WIDTH))
         pictures.append(data_uri(picture, quality=85))
     return pictures
 
 
-def _shown(path: str, folder: str) -> str:
-    """Where a folder of --show-dir, with the folders of the data set, has an image."""
+def _find_panels(path: str, folder: str) -> str:
+    """Find the output for a sample in a folder of --show-dir.
+
+    The folder has the subfolders of the data set, but the path's first parts, down to
+    the root of the data set, are unknown.
+    """
     *folders, name = Path(path).with_suffix('.png').parts
     files = [osp.join(folder, *folders[i:], name) for i in range(1, len(folders) + 1)]
     return next(filter(osp.isfile, files), files[-1])

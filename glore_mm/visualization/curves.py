@@ -1,4 +1,4 @@
-"""Curves of trainings, drawn."""
+"""Plots of training curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from glore_mm.analysis.logs import Curve
 from glore_mm.utils.errors import UserError
 
-LINES = ('-', '--', ':', '-.')  # when the colours have been used up
+LINES = ('-', '--', ':', '-.')  # the next style after every 10 colours
 
 
 def default_keys(runs: Mapping[str, Mapping[str, Curve]]) -> list[str]:
-    """The loss of training, and all that validation measured in any of the runs."""
+    """Return the keys of the training loss and of all validation metrics."""
     curves = [curve for run in runs.values() for curve in run.values()]
     return ['loss', *dict.fromkeys(c.key for c in curves if c.source == 'val')]
 
@@ -24,22 +24,22 @@ def default_keys(runs: Mapping[str, Mapping[str, Curve]]) -> list[str]:
 def draw_curves(
     runs: Mapping[str, Mapping[str, Curve]], keys: Sequence[str], smooth: int = 1
 ) -> Figure:
-    """Draw a panel for each key, a line for each run.
+    """Draw a panel for each key with a line for each run.
 
     Args:
-        runs (Mapping[str, Mapping[str, Curve]]): As `read_runs` returns them.
-        keys (Sequence[str]): What to draw.
-        smooth (int): Lines of training are means over this many values, the values
-            themselves pale behind them. Default: 1.
+        runs (Mapping[str, Mapping[str, Curve]]): From `read_runs`.
+        keys (Sequence[str]): Keys to draw.
+        smooth (int): Window of the moving mean over training values. Above 1, the
+            values themselves are drawn in a pale colour behind it. Default: 1.
 
     Raises:
-        UserError: No run has such a key.
+        UserError: No run has one of the keys.
     """
     known = dict.fromkeys(key for run in runs.values() for key in run)
     for key in keys:
         if key not in known:
             raise UserError(
-                f'no {key} in the logs of {", ".join(runs)}; there are: '
+                f'no {key} in the logs of {", ".join(runs)}; found: '
                 f'{", ".join(known)}. Give some of these as --keys.'
             )
     styles: dict[str, dict[str, Any]] = {
@@ -76,6 +76,6 @@ def draw_curves(
 
 
 def _means(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and those before it, `window` of them."""
+    """Return the moving mean over the last `window` values."""
     ends = range(1, len(values) + 1)
     return [float(np.mean(values[max(0, end - window) : end])) for end in ends]

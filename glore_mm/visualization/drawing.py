@@ -1,4 +1,4 @@
-"""Pictures that tell something: captions, sheets, the files that they become."""
+"""Image helpers: captions, titles, stacking, saving."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from glore_mm.utils.atomic_write import atomic_write
 
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
-    """Write a picture; the file appears when it is complete.
+    """Write an image atomically.
 
     Args:
-        picture (Image.Image): Any.
-        path (str | Path): Its end says in which format.
+        picture (Image.Image): The image.
+        path (str | Path): The file; its suffix determines the format.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
     with atomic_write(path) as draft:
         picture.save(draft, Image.registered_extensions()[Path(path).suffix.lower()])
 
 
 def index_image(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> Image.Image:
-    """A label map as an image whose pixels are its values, shown in colours.
+    """Convert a label map to a palette image with the labels as pixel values.
 
     Args:
         labels (np.ndarray): uint8 (H, W).
         palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
     """
-    colors = np.zeros((256, 3), np.uint8)  # a shorter palette would cut off the values
+    colors = np.zeros((256, 3), np.uint8)  # a shorter palette would clip the values
     colors[: len(palette)] = palette
     image = Image.fromarray(labels, mode='P')
     image.putpalette(colors.ravel().tolist())
@@ -41,11 +41,12 @@ def index_image(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> Image.I
 
 
 def prediction_text(sample: Any, classes: Sequence[str]) -> str:
-    """A classifier's answer in words, and whether it is right, where that is known.
+    """Describe a classifier's prediction and, if known, whether it is right.
 
     Args:
-        sample (DataSample): With `pred_label` and `gt_label`, each one or several.
-        classes (Sequence[str]): Names.
+        sample (DataSample): Sample with `pred_label` and optionally `gt_label`, each
+            with one or several labels.
+        classes (Sequence[str]): Class names.
     """
 
     def names(labels: Any) -> str:
@@ -60,11 +61,11 @@ def prediction_text(sample: Any, classes: Sequence[str]) -> str:
 
 
 def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font that can draw a text: Pillow's own, or matplotlib's for other alphabets.
+    """Return a font that can draw a text: Pillow's, or matplotlib's if not ASCII.
 
     Args:
-        text (str): Latin, Greek, Cyrillic and some more; not Chinese.
-        size (float): Of the letters, pixels.
+        text (str): Latin, Greek, Cyrillic and some other scripts; not Chinese.
+        size (float): Font size in pixels.
     """
     if text.isascii():
         return ImageFont.load_default(size)
@@ -73,13 +74,13 @@ def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.Image
 
 
 def draw_caption(picture: Image.Image, text: str) -> None:
-    """Draw text on a dark bar along the upper edge of a picture, in place.
+    """Draw text on a dark bar along the upper edge of an image, in place.
 
-    The letters shrink until the text fits, at the least to 8 pixels.
+    The font size is reduced until the text fits, down to 8 pixels.
 
     Args:
         picture (Image.Image): RGB.
-        text (str): One line.
+        text (str): One line of text.
     """
     draw = ImageDraw.Draw(picture)
     for size in range(max(picture.height // 14, 8), 7, -1):
@@ -93,15 +94,16 @@ def draw_caption(picture: Image.Image, text: str) -> None:
 def add_title(
     picture: Image.Image, *words: str | tuple[str, tuple[int, ...]]
 ) -> Image.Image:
-    """Set a picture below a line of text, on white.
+    """Add a line of text above an image, on white.
 
     Args:
         picture (Image.Image): RGB.
-        words (str | tuple[str, tuple]): What the line says, each black or in an RGB
-            colour of its own.
+        words (str | tuple[str, tuple]): Parts of the text: a string in black, or a
+            string and its RGB colour.
 
     Returns:
-        Image.Image: RGB, higher by the line: 16 pixels, more where it is wide.
+        Image.Image: RGB, higher by the line of text: 16 pixels, or width // 24 if that
+        is more.
     """
     line = max(16, picture.width // 24)
     sheet = Image.new('RGB', (picture.width, picture.height + line), 'white')
@@ -116,16 +118,16 @@ def add_title(
 
 
 def hstack(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
-    """Set pictures side by side, on white, with a gap of so many pixels."""
-    return _one_by_one(pictures, gap, across=True)
+    """Place images side by side, on white, with a gap in pixels."""
+    return _stack(pictures, gap, across=True)
 
 
 def vstack(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
-    """Set pictures below one another, on white, with a gap of so many pixels."""
-    return _one_by_one(pictures, gap, across=False)
+    """Place images below one another, on white, with a gap in pixels."""
+    return _stack(pictures, gap, across=False)
 
 
-def _one_by_one(pictures: Sequence[Image.Image], gap: int, across: bool) -> Image.Image:
+def _stack(pictures: Sequence[Image.Image], gap: int, across: bool) -> Image.Image:
     places, left, top = [], 0, 0
     for picture in pictures:
         places.append((left, top))

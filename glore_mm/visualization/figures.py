@@ -1,4 +1,4 @@
-"""Figures of matplotlib's, as pictures and as files."""
+"""Convert and write matplotlib figures."""
 
 import io
 from pathlib import Path
@@ -11,25 +11,23 @@ from glore_mm.utils.errors import UserError
 
 
 def figure_to_image(figure: Figure) -> Image.Image:
-    """A figure as a picture, RGB."""
+    """Render a figure as an RGB image."""
     file = io.BytesIO()
     figure.savefig(file)
     return Image.open(file).convert('RGB')
 
 
 def write_figure(figure: Figure, path: str) -> None:
-    """Write a figure, in the format that the end of the file's name says.
-
-    The file appears when it is complete.
+    """Write a figure atomically, in the format of the file name's suffix.
 
     Raises:
-        UserError: There is no such format, or the file cannot be written.
+        UserError: The format is not supported, or the file cannot be written.
     """
     formats = figure.canvas.get_supported_filetypes()
     file = Path(path)
     if file.suffix[1:].lower() not in formats:
         raise UserError(
-            f'{path} names no format for a picture: end it in one of '
+            f'{path} does not end in an image format; expected one of '
             f'{", ".join(f".{name}" for name in formats)}'
         )
     with atomic_write(file) as draft:

@@ -1,7 +1,7 @@
-"""Pages of HTML that hold all they need and ask no network for more.
+"""Self-contained HTML pages that load nothing from a network.
 
-Charts are drawn by Chart.js (https://www.chartjs.org, MIT), which lies in `vendor/` and
-is written into each page that has any.
+Charts use Chart.js (https://www.chartjs.org, MIT). A copy is in `vendor/` and is
+embedded in each page.
 """
 
 import base64
@@ -16,11 +16,11 @@ _VENDOR = Path(__file__).parent / 'vendor'
 
 
 def render(template: str, **values: object) -> str:
-    """Fill in a template of `templates/`.
+    """Render a template of `templates/`.
 
     Args:
-        template (str): Its name; it extends base.html.
-        values (object): What it shows; text is escaped.
+        template (str): Name of the template, which extends base.html.
+        values (object): Variables of the template; text is escaped.
 
     Returns:
         str: The page.
@@ -30,17 +30,17 @@ def render(template: str, **values: object) -> str:
         autoescape=True,
         undefined=StrictUndefined,
     )
-    # a browser's tools would look for the source map beside the page
+    # without the comment that makes browser tools request the source map
     chart_js = (_VENDOR / 'chart.umd.min.js').read_text().partition('//# source')[0]
     return environment.get_template(template).render(values, chart_js=chart_js)
 
 
 def data_uri(picture: Image.Image, quality: int | None = None) -> str:
-    """A picture as an address that holds it.
+    """Encode an image as a data URI.
 
     Args:
         picture (Image.Image): RGB.
-        quality (int, optional): Of a JPEG, up to 95. Default: None, a PNG.
+        quality (int, optional): JPEG quality, up to 95. Default: None, a PNG.
     """
     kind = 'PNG' if quality is None else 'JPEG'
     file = io.BytesIO()
@@ -49,14 +49,14 @@ def data_uri(picture: Image.Image, quality: int | None = None) -> str:
 
 
 def quantize_int8(values: np.ndarray) -> tuple[str, list[float]]:
-    """Signed numbers in a byte each, a row at a time.
+    """Quantise each row of an array to int8.
 
     Args:
         values (np.ndarray): Float (rows, *).
 
     Returns:
-        tuple[str, list[float]]: int8 from −127 to 127 in base64, and the limit of each
-        row, which stands for 127.
+        tuple[str, list[float]]: int8 values from −127 to 127 in base64, and the largest
+        absolute value of each row, which 127 represents.
     """
     limits = np.abs(values).reshape(len(values), -1).max(axis=1)
     scale = 127 / np.where(limits > 0, limits, 1)

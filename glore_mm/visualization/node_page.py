@@ -1,4 +1,4 @@
-"""A page to explore what the nodes of a network are."""
+"""HTML page to explore the nodes of a network's units."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from glore_mm.visualization.nodes import HEAT, NodeView
 def node_page(
     name: str, about: str, frames: np.ndarray, units: dict[str, NodeView]
 ) -> str:
-    """A page of HTML with a slider over nodes and what each place is projected to.
+    """Create an interactive HTML page with the projection maps and graphs of units.
 
     Args:
-        name (str): Of the input.
-        about (str): A line on network and result.
-        frames (np.ndarray): What the network saw, uint8 (T, H, W, 3), RGB; T is 1 for
-            an image.
-        units (dict[str, NodeView]): Each unit over them, by its name.
+        name (str): Name of the input.
+        about (str): A line about the network and its result.
+        frames (np.ndarray): Preprocessed input, uint8 (T, H, W, 3), RGB; T is 1 for an
+            image.
+        units (dict[str, NodeView]): Views of the units over these frames, by name.
 
     Returns:
-        str: The page. It holds all that it shows and loads nothing.
+        str: The page. It embeds all its content and loads nothing from a network.
     """
     content = dict(
         frames=[data_uri(Image.fromarray(frame), quality=90) for frame in frames],

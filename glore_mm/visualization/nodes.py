@@ -1,4 +1,4 @@
-"""Pictures of nodes: maps laid over what a network saw, and the graph of nodes."""
+"""Images of nodes: projection maps over the input, and the graph of nodes."""
 
 import math
 from dataclasses import dataclass
@@ -15,32 +15,33 @@ from glore_mm.visualization.drawing import add_title, hstack, vstack
 from glore_mm.visualization.figures import figure_to_image
 from glore_mm.visualization.projections import node_usage, rank_nodes
 
-_LEAST = 192  # pixels of the shorter side; what is smaller is shown larger,
-_MOST = 768  # pixels of the longer side, up to this
-_TILE = 128  # pixels, the longer side of a tile where all nodes are shown
-_FRAMES = 8  # of a clip in a picture
-_EDGES = 64  # at most, in a drawing of the graph
+_MIN_SIDE = 192  # pixels; smaller frames are enlarged to this shorter side,
+_MAX_SIDE = 768  # pixels; but only up to this longer side
+_TILE = 128  # pixels; longer side of a tile in `plot_all_nodes`
+_FRAMES = 8  # maximum number of frames in `plot_nodes`
+_EDGES = 64  # maximum number of edges in a drawing of the graph
 
 
 def _heat() -> np.ndarray:
     values = np.linspace(-1, 1, 255)
     colors = np.where(values[:, None] > 0, (214, 30, 30), (25, 80, 200))
-    alpha = 0.85 * np.abs(values) ** 0.7  # weak values show, too
+    alpha = 0.85 * np.abs(values) ** 0.7  # an exponent below 1 shows weak values, too
     return np.rint(np.column_stack([colors, 255 * alpha])).astype(np.uint8)
 
 
-#: Colours of values from −1 to 1, uint8 (255, 4), RGBA: blue for negative, red for
-#: positive, 0 is clear.
+#: Colours of values from −1 to 1, uint8 (255, 4), RGBA: negative blue, positive red,
+#: 0 transparent.
 HEAT = _heat()
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """What is shown of a unit's nodes over an input; each thing is computed once.
+    """Maps and graph of a unit for one input, with derived values computed once.
 
     Attributes:
         maps (np.ndarray): B over the frames of the input, float (K, T, h, w).
-        graph (np.ndarray): I − A, (K, K): what a node (row) gets from each (column).
+        graph (np.ndarray): I − A, (K, K): weights from each node (column) to each node
+            (row).
     """
 
     maps: np.ndarray
@@ -48,7 +49,7 @@ class NodeView:
 
     @cached_property
     def ranking(self) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes in the order of `rank_nodes`, and their scores."""
+        """Nodes and their scores, from `rank_nodes`."""
         return rank_nodes(self.maps)
 
     @cached_property
@@ -58,41 +59,41 @@ class NodeView:
 
     @cached_property
     def differences(self) -> np.ndarray:
-        """Where each map differs from its mean, which would hide that, (K, T, h, w)."""
+        """Difference of each map from its mean, (K, T, h, w)."""
         return self.maps - self.means[:, None, None, None]
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """The largest difference of each map, of either sign, (K,)."""
+        """Largest absolute difference of each map, (K,)."""
         return np.abs(self.differences).max(axis=(1, 2, 3))
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """The graph without what nodes keep of themselves, (K, K)."""
+        """The graph without its diagonal, (K, K)."""
         return np.where(np.eye(len(self.graph), dtype=bool), 0, self.graph)
 
     @cached_property
     def strongest(self) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        """The node that each place gives the most to and takes the most from.
+        """Map of the node with the largest absolute value of B at each position.
 
-        Its colours, uint8 (T, h, w, 3), RGB, and the colours by node: those of the most
-        places have one each, others are grey.
+        Returns the map as colours, uint8 (T, h, w, 3), RGB, and the colour of each
+        node. The nodes with the most positions have one colour each, others are grey.
         """
         node = np.abs(self.maps).argmax(axis=0)
-        places = np.bincount(node.ravel(), minlength=len(self.maps))
+        counts = np.bincount(node.ravel(), minlength=len(self.maps))
         palette = np.rint(np.array(mpl.color_sequences['Dark2']) * 255)
-        shown = np.argsort(-places, kind='stable')[: len(palette)]
-        shown = shown[places[shown] > 0]
+        shown = np.argsort(-counts, kind='stable')[: len(palette)]
+        shown = shown[counts[shown] > 0]
         table = np.full((len(self.maps), 3), 150, np.uint8)
         table[shown] = palette[: len(shown)]
         return table[node], {int(k): table[k] for k in shown}
 
     @cached_property
     def matrix(self) -> Image.Image:
-        """The graph as a matrix, RGB.
+        """Image of the graph as a matrix, RGB.
 
-        Colours are limited to those of the edges between nodes: what a node keeps of
-        itself, near 1, would hide them.
+        The colour range is that of the edges between different nodes, as the diagonal,
+        near 1, would hide them.
         """
         figure, axes = _figure()
         limit = np.abs(self.edges).max() or 1
@@ -103,9 +104,10 @@ class NodeView:
 
     @cached_property
     def drawing(self) -> Image.Image:
-        """The strongest edges between nodes, RGB; what is used more has a larger dot.
+        """Drawing of the strongest edges between nodes, RGB.
 
-        Nodes that none of these edges touches are left out.
+        The size of a dot shows how much the unit uses the node (`node_usage`). Nodes
+        without any of these edges are left out.
         """
         order = np.argsort(-np.abs(self.edges), axis=None)
         order = order[: min(_EDGES, 2 * len(self.graph))]
@@ -136,22 +138,22 @@ class NodeView:
         return figure_to_image(figure)
 
     def place_of(self, frame: int, count: int) -> int:
-        """Which of the T maps lies over a frame of so many."""
+        """Return the index of the map, of T, for frame number `frame` of `count`."""
         return frame * self.maps.shape[1] // count
 
-    def heat_over(self, frame: np.ndarray, node: int, place: int) -> Image.Image:
-        """Lay over a frame where a node's map differs from its mean.
+    def overlay_heatmap(self, frame: np.ndarray, node: int, time: int) -> Image.Image:
+        """Overlay a frame with the differences of a node's map from its mean.
 
         Args:
             frame (np.ndarray): uint8 (H, W, 3), RGB.
-            node (int): Which map.
-            place (int): Which of its T.
+            node (int): Index of the node.
+            time (int): Index of the map, of the node's T maps.
 
         Returns:
             Image.Image: RGB, of the size of the frame; the map is interpolated.
         """
         picture = Image.fromarray(frame)
-        values = self.differences[node, place] / (self.limits[node] or 1)
+        values = self.differences[node, time] / (self.limits[node] or 1)
         scaled = Image.fromarray(values.astype(np.float32))
         scaled = np.asarray(scaled.resize(picture.size, Image.Resampling.BILINEAR))
         levels = np.rint(scaled.clip(-1, 1) * 127).astype(int) + 127
@@ -161,32 +163,34 @@ class NodeView:
 
 
 def plot_nodes(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Image:
-    """The highest-ranked maps of a unit at the size of its input, and its graph.
+    """Draw the highest-ranked maps of a unit at the size of its input, and its graph.
+
+    Each row has a frame (at most 8, evenly spaced), the differences of the maps from
+    their means, and the strongest node at each position. A single wide frame gives a
+    column instead. The graph is below the rows.
 
     Args:
-        frames (np.ndarray): What the network saw, uint8 (T, H, W, 3), RGB.
-        view (NodeView): The unit over them.
-        top_k (int): How many maps. Default: 4.
+        frames (np.ndarray): Preprocessed input, uint8 (T, H, W, 3), RGB.
+        view (NodeView): View of the unit over these frames.
+        top_k (int): Number of maps. Default: 4.
 
     Returns:
-        Image.Image: RGB. A row for each frame (at most 8, evenly chosen), a column for
-        a single one that is wide: the frame, where the maps differ from their means,
-        the strongest node of each place; below them the graph.
+        Image.Image: RGB.
     """
     order, scores = view.ranking
-    places, colors = view.strongest
+    strongest, colors = view.strongest
     legend = [(str(node), tuple(color.tolist())) for node, color in colors.items()]
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES)).round()
     rows = []
     for t in chosen.astype(int):
-        frame, place = _enlarged(frames[t]), view.place_of(t, len(frames))
+        frame, time = _enlarge(frames[t]), view.place_of(t, len(frames))
         picture = Image.fromarray(frame)
         row = [add_title(picture, f'frame {t}' if len(frames) > 1 else 'input')]
         for node, score in zip(order[:top_k], scores, strict=False):
             values = f'{view.means[node]:.2g} ± {view.limits[node]:.2g}'
-            tile = view.heat_over(frame, node, place)
+            tile = view.overlay_heatmap(frame, node, time)
             row.append(add_title(tile, f'node {node}: {score:.0%} of all, {values}'))
-        tile = Image.fromarray(places[place])
+        tile = Image.fromarray(strongest[time])
         tile = tile.resize(picture.size, Image.Resampling.NEAREST)
         tile = Image.blend(picture, tile, 0.6)
         row.append(add_title(tile, 'strongest node:', *legend))
@@ -197,22 +201,22 @@ def plot_nodes(frames: np.ndarray, view: NodeView, top_k: int = 4) -> Image.Imag
 
 
 def plot_all_nodes(frames: np.ndarray, view: NodeView) -> Image.Image:
-    """The maps of all nodes as small tiles, the highest-ranked first.
+    """Draw the maps of all nodes as small tiles, the highest-ranked first.
 
     Args:
-        frames (np.ndarray): What the network saw, uint8 (T, H, W, 3), RGB; that in the
-            middle is shown.
-        view (NodeView): The unit over them.
+        frames (np.ndarray): Preprocessed input, uint8 (T, H, W, 3), RGB. The tiles show
+            the middle frame.
+        view (NodeView): View of the unit over these frames.
 
     Returns:
         Image.Image: RGB.
     """
     t = len(frames) // 2
-    frame = Image.fromarray(_enlarged(frames[t]))
+    frame = Image.fromarray(_enlarge(frames[t]))
     frame.thumbnail((_TILE, _TILE))
-    frame, place = np.asarray(frame), view.place_of(t, len(frames))
+    frame, time = np.asarray(frame), view.place_of(t, len(frames))
     tiles = [
-        add_title(view.heat_over(frame, node, place), f'{node}: {score:.1%}')
+        add_title(view.overlay_heatmap(frame, node, time), f'{node}: {score:.1%}')
         for node, score in zip(*view.ranking, strict=True)
     ]
     columns = math.ceil(math.sqrt(len(tiles) * 1.5))
@@ -220,9 +224,10 @@ def plot_all_nodes(frames: np.ndarray, view: NodeView) -> Image.Image:
     return vstack([hstack(row, gap=2) for row in rows], gap=2)
 
 
-def _enlarged(frame: np.ndarray) -> np.ndarray:
-    factor = math.ceil(_LEAST / min(frame.shape[:2]))
-    factor = max(1, min(factor, _MOST // max(frame.shape[:2])))
+def _enlarge(frame: np.ndarray) -> np.ndarray:
+    """Repeat the pixels of a small frame."""
+    factor = math.ceil(_MIN_SIDE / min(frame.shape[:2]))
+    factor = max(1, min(factor, _MAX_SIDE // max(frame.shape[:2])))
     return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -23,12 +23,12 @@ class ProjectionMaps:
     """The projections of a unit with K nodes for N samples.
 
     Attributes:
-        maps (np.ndarray): B, float32 (N, K, *spatial): how much each place gives to
-            each node, and takes from it; of either sign.
-        graph (np.ndarray): I − A as learned, float32 (K, K): how much a node (row) gets
-            from each node (column), itself included.
-        added (np.ndarray): ‖Y‖ / ‖X‖ of each sample, float32 (N,): what the unit adds
-            to its input. 0 for a fresh unit.
+        maps (np.ndarray): B, float32 (N, K, *spatial): weight of each position for each
+            node, in both directions of the projection; positive or negative.
+        graph (np.ndarray): I − A as learned, float32 (K, K): weights from each node
+            (column) to each node (row), including itself.
+        added (np.ndarray): ‖Y‖ / ‖X‖ of each sample, float32 (N,): size of the unit's
+            residual Y relative to its input. 0 for a newly initialised unit.
     """
 
     maps: np.ndarray
@@ -39,27 +39,27 @@ class ProjectionMaps:
 def projection_maps(
     model: nn.Module, *args: Any, **inputs: Any
 ) -> dict[str, ProjectionMaps]:
-    """Run a network once and return what each of its units projected.
+    """Run a network once and return the projections of its units.
 
     Example::
 
         found = projection_maps(net, images)
-        found['layer3.0.glore'].maps[0, 17]    # of node 17 over the first image
+        found['layer3.0.glore'].maps[0, 17]    # map of node 17 for the first image
 
-    The network is run in evaluation and left as it was. For another way to run it than
-    to call it, see `record_projections`.
+    The network runs in evaluation mode; its mode is restored. If the network is not run
+    by calling it, use `record_projections`.
 
     Args:
-        model (nn.Module): A network with units, whoever put them there.
-        args: Its arguments.
-        inputs: Those that are given by name.
+        model (nn.Module): A network with GloRe units.
+        args: Positional arguments of the network.
+        inputs: Keyword arguments of the network.
 
     Returns:
-        dict[str, ProjectionMaps]: By the path of the unit's module; '' where `model` is
-        a unit itself.
+        dict[str, ProjectionMaps]: Projections by the path of the unit's module; '' if
+        `model` itself is a unit.
 
     Raises:
-        UserError: There are no units in it, or none of them ran.
+        UserError: The network has no units, or none of them ran.
     """
     with record_projections(model) as found:
         model(*args, **inputs)
@@ -68,30 +68,33 @@ def projection_maps(
 
 @contextmanager
 def record_projections(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
-    """Note what units project while the network runs; it evaluates meanwhile.
+    """Record the projections of units while the network runs in the block.
+
+    The network is in evaluation mode within the block. On leaving, also by an
+    exception, its mode is restored and the hooks are removed.
 
     Example::
 
         with record_projections(model) as found:
-            model.test_step(data)             # of OpenMMLab's models
+            model.test_step(data)             # a model of OpenMMLab
 
     Args:
-        model (nn.Module): A network with units; it is left as it was, also by an error.
+        model (nn.Module): A network with GloRe units.
 
     Yields:
-        dict[str, ProjectionMaps]: As `projection_maps`, filled on leaving. A unit that
-        ran several times has the samples of all its runs.
+        dict[str, ProjectionMaps]: As from `projection_maps`; filled at the end of the
+        block. A unit that runs several times has the samples of all its runs.
 
     Raises:
-        UserError: There are no units in it, none of them ran, or one ran several times
-            on inputs of different sizes.
+        UserError: The network has no units, none of them ran, or one of them ran on
+            inputs of different sizes.
     """
     name = type(model).__name__
     units = find_units(model)
     if not units:
         raise UserError(
-            f'{name} holds no GloRe unit. Give a network with units: insert_glore puts '
-            'them in, or WithGloRe in a config.'
+            f'{name} has no GloRe unit. Give a network with units: insert_glore adds '
+            'them, or WithGloRe in a config.'
         )
     found: dict[str, ProjectionMaps] = {}
     runs: dict[str, list[_Run]] = {path: [] for path in units}
@@ -115,26 +118,27 @@ def record_projections(model: nn.Module) -> Iterator[dict[str, ProjectionMaps]]:
             )
     if not found:
         raise UserError(
-            f'{name} ran none of its units ({", ".join(units)}). Those of '
-            'a compiled network cannot be recorded: give it as it was before.'
+            f'{name} ran none of its units ({", ".join(units)}). The units of a '
+            'compiled network cannot be recorded: give the network before compilation.'
         )
 
 
 def rank_nodes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rank nodes by how much their maps explain of all maps.
+    """Rank nodes by how much variance of all maps their maps explain.
 
-    A score is a share of the variance of all maps over the positions. The first node is
-    the one whose map explains most of it, by least squares; each next one explains most
-    of what is left. So two nodes with the same map do not both come first, and the
-    scores of the first few add up to what they explain together. (Greedy column subset
-    selection: Farahat, Ghodsi, Kamel, ICDM 2011.)
+    The first node is the one whose map explains the largest share of the variance of
+    all maps over the positions, by least squares. Each further node explains the
+    largest share of the remaining variance. A score is the share that a node adds. So
+    of two nodes with the same map only one ranks high, and the sum of the first scores
+    is the share that these nodes explain together. (Greedy column subset selection:
+    Farahat, Ghodsi, Kamel, ICDM 2011.)
 
     Args:
-        maps (np.ndarray): Of one sample, (K, *spatial).
+        maps (np.ndarray): Maps of one sample, (K, *spatial).
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Nodes, int (K,), and their scores in that order,
-        float64 (K,): they add up to 1, or are 0 where no map varies.
+        float64 (K,). The scores add up to 1, or are 0 if no map varies.
     """
     flat = maps.reshape(len(maps), -1).astype(np.float64)
     flat -= flat.mean(axis=1, keepdims=True)
@@ -157,14 +161,14 @@ def rank_nodes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def node_usage(maps: np.ndarray) -> np.ndarray:
-    """How much a unit uses each node.
+    """Measure how much a unit uses each node.
 
     Args:
-        maps (np.ndarray): (N, K, *spatial).
+        maps (np.ndarray): Maps, (N, K, *spatial).
 
     Returns:
-        np.ndarray: Float64 (K,): the node's share of the sum of squares of all maps; it
-        adds up to 1, or is 0 where all maps are 0.
+        np.ndarray: Float64 (K,): share of each node in the sum of squares of all maps.
+        The shares add up to 1, or are 0 if all maps are 0.
     """
     axes = (0, *range(2, maps.ndim))
     squares = np.square(maps, dtype=np.float64).sum(axis=axes)
@@ -172,7 +176,7 @@ def node_usage(maps: np.ndarray) -> np.ndarray:
 
 
 def _hooks(unit: GloRe, runs: list[_Run]) -> Iterator[RemovableHandle]:
-    """Hooks that append B and ‖Y‖ / ‖X‖ of each run."""
+    """Register hooks that append B and ‖Y‖ / ‖X‖ of each run."""
     projected = []
 
     def before(unit: GloRe, inputs: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What units project, shown: pictures, the page in a browser, all three tasks."""
+"""Visualization of projections: images, the page in a browser, all three tasks."""
 
 import re
 
@@ -24,7 +24,7 @@ from glore_mm.visualization.nodes import NodeView, plot_nodes
 from glore_mm.visualization.projections import projection_maps, rank_nodes
 
 CONFIGS = ROOT / 'configs'
-VIEW = "document.getElementById('view').toDataURL()"  # the picture that is shown
+VIEW = "document.getElementById('view').toDataURL()"  # the displayed image
 SMALL = {
     'cls/glore_mini.py': {
         'model.backbone.backbone.base_channels': 4,
@@ -50,7 +50,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def network(tmp_path):
-    """A config, read, with weights as of some training in a file; and its network."""
+    """Config, checkpoint with random trained weights, and network."""
 
     def make(name, **options):
         path = str(CONFIGS / name)
@@ -62,7 +62,7 @@ def network(tmp_path):
             if isinstance(module, GloRe):
                 torch.nn.init.ones_(getattr(module.blocker, 'weight', torch.ones(1)))
         file = tmp_path / 'weights.pth'
-        about = {}  # of some data sets the config knows the classes
+        about = {}  # for some data sets the classes are in the config
         if 'mini' in name and 'decode_head' not in cfg.model:
             head = cfg.model.get('head') or cfg.model.cls_head
             about = dict(classes=[f'class {i}' for i in range(head.num_classes)])
@@ -100,7 +100,7 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
     assert lines[1].startswith(f'{photograph}: {units[1]}, ')
     assert lines[2] == f'written: {", ".join(f"out/{name}" for name in written)}'
 
-    # the page against the network itself
+    # compare the page with the network itself
     given = {}
     ask = TASK.predictor(cfg, *load_network(cfg, checkpoint))
     ask.model.data_preprocessor.register_forward_hook(
@@ -117,10 +117,10 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
     view = page.locator('#view')
     caption = page.locator('#node-caption')
     first = page.evaluate(VIEW)
-    assert f'node {order[0]}, 1 of {len(maps)}' in caption.inner_text()
+    assert f'node {order[0]}, rank 1 of {len(maps)}' in caption.inner_text()
 
-    page.locator('#node').press('ArrowRight')  # the slider
-    assert f'node {order[1]}, 2 of {len(maps)}' in caption.inner_text()
+    page.locator('#node').press('ArrowRight')  # moves the slider
+    assert f'node {order[1]}, rank 2 of {len(maps)}' in caption.inner_text()
     assert page.evaluate(VIEW) != first
 
     box = view.bounding_box()
@@ -131,12 +131,12 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
             x=(x + 0.5) * box['width'] / width, y=(y + 0.5) * box['height'] / height
         ))  # fmt: skip
         assert page.locator('#place').inner_text() != before
-        assert f'Row {y}, column {x} of' in page.locator('#place').inner_text()
+        assert f'row {y}, column {x} of' in page.locator('#place').inner_text()
         labels, values = page.evaluate(
             '[charts.place.data.labels, charts.place.data.datasets[0].data]'
         )
         shown_nodes = [int(label.split()[1]) for label in labels]
-        step = np.abs(maps).max(axis=(1, 2)) / 127  # what the page rounds to
+        step = np.abs(maps).max(axis=(1, 2)) / 127  # rounding of the page
         here = maps[:, y, x]
         assert (np.abs(values - here[shown_nodes]) <= step[shown_nodes]).all()
         least = np.sort(np.abs(here))[-len(labels)]
@@ -144,7 +144,7 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
         assert page.locator('#sources button').count() == 4
 
     page.locator('#all button').nth(2).click()
-    assert f'node {order[2]}, 3 of' in caption.inner_text()
+    assert f'node {order[2]}, rank 3 of' in caption.inner_text()
     page.locator('input[value=strongest]').check()
     assert 'node' in page.locator('#legend').inner_text()
     page.locator('#unit').select_option(index=1)
@@ -153,7 +153,7 @@ def test_the_tool(tool, network, photograph, tmp_path, opened):
     assert page.locator('#all button').count() == unit.num_nodes
 
 
-def test_the_page_fits_a_phone(network, photograph, tmp_path, opened):
+def test_the_page_fits_a_phone_screen(network, photograph, tmp_path, opened):
     cfg, checkpoint, _ = network('cls/glore_mini.py')
     list(visualize_nodes(cfg, checkpoint, [str(photograph)], str(tmp_path / 'out')))
     page = opened(tmp_path / 'out' / f'{photograph.stem}.html', width=390)
@@ -171,14 +171,14 @@ def test_the_figure_of_the_paper(network, photograph, tmp_path):
     assert page.stat().st_size < 10e6
     assert (
         Image.open(figure).width == 6 * 512 + 5 * 4
-    )  # the input, four maps, all nodes
+    )  # the input, four maps, the strongest nodes
     (unit,) = found['units'].values()
     assert unit['size'] == (1, 32, 32)
     assert len(unit['nodes']) == 4
 
 
 def test_segmentation(network, mini, tmp_path):
-    """An image, and frames of a video, whose maps are those of the frames as images."""
+    """An image and frames of a video; their maps are those of the frames as images."""
     options = {
         'model.test_cfg': dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
     }
@@ -211,7 +211,7 @@ def test_video(network, clip, tmp_path, opened):
     assert page.locator('#frame-label').inner_text() == 'frame 1'
 
 
-def test_the_frames_are_what_the_network_saw(network, photograph, tmp_path):
+def test_the_frames_are_the_preprocessed_input(network, photograph, tmp_path):
     cfg, checkpoint, _ = network('cls/glore_mini.py')
     ask = TASK.predictor(cfg, *load_network(cfg, checkpoint))
     seen = capture(ask.model, lambda: ask.predict(str(photograph)))
@@ -220,7 +220,7 @@ def test_the_frames_are_what_the_network_saw(network, photograph, tmp_path):
     assert np.abs(seen.frames[0].astype(int) - expected).max() <= 1
 
 
-def test_what_is_wrong_is_said(network, photograph, tmp_path):
+def test_wrong_arguments(network, photograph, tmp_path):
     cfg, checkpoint, _ = network('cls/glore_mini.py')
     out = tmp_path / 'out'
 
@@ -239,8 +239,8 @@ def test_what_is_wrong_is_said(network, photograph, tmp_path):
     refused('ImageClassifier holds no GloRe unit', cfg=cfg, checkpoint=checkpoint)
 
 
-def test_a_sheet_shows_the_maps():
-    """The heat of a map is where the map is: red for positive, blue for negative."""
+def test_a_figure_shows_the_maps():
+    """The heatmap matches the map: red for positive, blue for negative values."""
     frames = np.full((1, 200, 200, 3), 128, np.uint8)
     maps = np.zeros((3, 1, 4, 4), np.float32)
     maps[1, 0, 0, 0], maps[1, 0, 3, 3] = 2, -2
@@ -253,9 +253,9 @@ def test_a_sheet_shows_the_maps():
     assert (tile[100, 10] == 128).all()
 
 
-def test_maps_of_a_wide_input_stand_below_each_other():
+def test_maps_of_a_wide_input_are_below_each_other():
     frames = np.full((1, 64, 640, 3), 128, np.uint8)
     maps = np.random.default_rng(0).normal(size=(6, 1, 8, 80))
     sheet = plot_nodes(frames, NodeView(maps, np.eye(6)))
-    assert sheet.width == 2 * 550  # the graph's two pictures
+    assert sheet.width == 2 * 550  # the two images of the graph
     assert sheet.height > 6 * 64

@@ -1,4 +1,4 @@
-"""Two segmentation networks compared: dumps, the tool, the page in a browser."""
+"""Comparison of two segmentation networks: dumps, the tool, the page in a browser."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def dump(path, confusion, names, classes=CLASSES):
 
 @pytest.fixture
 def dumps(tmp_path):
-    """Of four images; the second network is much better on the third, worse on one."""
+    """Dumps of four images; the second network is better on one, worse on another."""
     names = []
     for i in range(4):
         names.append(str(tmp_path / f'street_{i}.png'))
@@ -38,16 +38,16 @@ def dumps(tmp_path):
     return dump(tmp_path / 'a.npz', base, names), dump(tmp_path / 'b.npz', other, names)
 
 
-def test_scores_of_images():
+def test_image_scores():
     confusion = np.array([[[3, 1], [0, 0]], [[0, 0], [0, 0]]])
     scores = image_scores(confusion)
-    assert scores[0] == 0.75  # sky is not in the image, and not counted
+    assert scores[0] == 0.75  # sky is not in the image and not counted
     assert np.isnan(scores[1])
 
 
 def test_the_tool(tool, dumps, tmp_path, opened):
     a, b = dumps
-    nested = Path('shown_b', tmp_path.name)  # as a data set with folders has it
+    nested = Path('shown_b', tmp_path.name)  # as for a data set with subfolders
     for folder in (Path('shown_a'), nested):
         (tmp_path / folder).mkdir(parents=True)
         for i in range(4):
@@ -84,7 +84,7 @@ def test_the_tool(tool, dumps, tmp_path, opened):
     )
 
 
-def test_images_stand_in_for_pictures(tool, dumps, tmp_path, opened):
+def test_without_show_dirs_the_images_are_shown(tool, dumps, tmp_path, opened):
     Path(tmp_path / 'street_1.png').unlink()
     tool('compare', *dumps, cwd=tmp_path)
     page = opened(tmp_path / 'comparison.html', width=390)
@@ -93,7 +93,7 @@ def test_images_stand_in_for_pictures(tool, dumps, tmp_path, opened):
     assert page.evaluate('document.documentElement.scrollWidth') <= 390
 
 
-def test_what_is_wrong_is_said(tool, dumps, tmp_path):
+def test_wrong_arguments(tool, dumps, tmp_path):
     a, b = dumps
     content = dict(np.load(b))
     confusion, names = content['confusion'], content['names']
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
     for path, message in (
         (tmp_path / 'none.npz', 'no dump at '),
         (tmp_path / 'broken.npz', 'cannot be read as a dump: '),
-        (scores, 'holds scores, names, neither confusion matrices nor scores with'),
+        (scores, 'has scores, names, neither confusion matrices nor scores with'),
     ):
         with pytest.raises(UserError, match=message):
             read_dump(str(path))
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
     for path, message in (
         (
             dump(tmp_path / 'c.npz', confusion, names, ('sky', 'road', 'car')),
-            rf'different classes: number 0 is road in {a} and sky in ',
+            rf'different classes: number 0 is road in {a}, but sky in ',
         ),
         (few, f'has 4 samples, {few} has 3'),
         (
@@ -127,12 +127,12 @@ def test_what_is_wrong_is_said(tool, dumps, tmp_path):
 
     done = tool('compare', a, b, '--show-dirs', 'x', 'y', cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith('error: no picture at x/street_2.png')
+    assert done.stderr.startswith('error: no image at x/street_2.png')
     assert not (tmp_path / 'comparison.html').exists()
 
 
 def scores(path, right, names=None):
-    """A dump of a classifier of two classes that has these samples right."""
+    """A dump of a classifier of two classes that classifies these samples correctly."""
     right = np.asarray(right, bool)
     labels = np.arange(len(right)) % 2
     np.savez_compressed(
@@ -150,7 +150,7 @@ def test_two_classifiers(tool, tmp_path, dumps):
     b = scores(tmp_path / 'glore.npz', [0] * 2 + [1] * 40 + [0] * 8)
     done = tool('compare', a, b, '--names', 'plain', 'GloRe', cwd=tmp_path)
     assert done.stdout.startswith('top-1: plain 60.00, GloRe 80.00 (+20.00, 95 % ')
-    # 14 samples differ; two-sided binomial p of 12 against 2: 212 / 2¹⁴
+    # 14 samples differ; two-sided binomial p of 12 and 2: 212 / 2¹⁴
     assert done.stdout.endswith(
         'p = 0.013 (McNemar, exact)) | 50 samples, 12 right by GloRe alone, '
         '2 by plain alone\n'
@@ -158,4 +158,4 @@ def test_two_classifiers(tool, tmp_path, dumps):
     assert not (tmp_path / 'comparison.html').exists()
     done = tool('compare', a, dumps[0], cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert 'is of a segmentation network, the other of a classifier' in done.stderr
+    assert 'is from a segmentation network, the other from a classi' in done.stderr

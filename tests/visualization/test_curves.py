@@ -1,4 +1,4 @@
-"""Curves against the logs of real Runners."""
+"""Training curves, from the logs of real Runners."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ STARTS = itertools.count()
 
 
 class Line(BaseModel):
-    """Its loss falls."""
+    """A network whose loss decreases."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ class Line(BaseModel):
 
 
 class Scores(BaseMetric):
-    """Gives the scores that it was given."""
+    """A metric that returns given scores."""
 
     def __init__(self, scores):
         super().__init__(prefix='acc')
@@ -50,7 +50,7 @@ class Scores(BaseMetric):
 
 
 class Norms(Hook):
-    """Logs lines of its own, at iterations, in between."""
+    """A hook that logs lines of its own between iterations."""
 
     def after_train_iter(self, runner, *args, **kwargs):
         if self.every_n_train_iters(runner, 3):
@@ -63,10 +63,10 @@ def data(samples):
 
 
 def train(work_dir, until, scores, by_epoch=False, hooks=(), **logger):
-    """One start of a run, resumed where there is a checkpoint: its lines.
+    """One start of a run, resumed from a checkpoint if there is one; returns its lines.
 
-    An epoch has 4 iterations; what is logged is every second; validation and
-    checkpoints are every fourth, or every epoch.
+    An epoch has 4 iterations. Every second iteration is logged. Validation and
+    checkpoints are after every 4 iterations, or every epoch.
     """
     loop = 'max_epochs' if by_epoch else 'max_iters'
     interval = dict(val_interval=1 if by_epoch else 4)
@@ -74,7 +74,7 @@ def train(work_dir, until, scores, by_epoch=False, hooks=(), **logger):
     runner = Runner(
         Line(),
         str(work_dir),
-        # an iteration-based loop would wait 2 seconds before it began anew
+        # an iteration-based loop waits 2 seconds before it starts again
         train_dataloader=data(4 if by_epoch else 16),
         val_dataloader=data(1),
         train_cfg={'by_epoch': by_epoch, loop: until} | interval,
@@ -95,14 +95,14 @@ def train(work_dir, until, scores, by_epoch=False, hooks=(), **logger):
         randomness=dict(seed=start),
     )
     runner.train()
-    # starts within a second of each other have the same name
+    # starts within one second would have the same name
     folder = Path(runner.log_dir).rename(work_dir / f'20250101_{start:06}')
     log = folder / 'vis_data' / 'scalars.json'
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def go_back(work_dir, checkpoint):
-    """As if the run had been stopped right after that checkpoint."""
+    """Restore the state of a run right after that checkpoint."""
     (work_dir / 'last_checkpoint').write_text(str(work_dir / checkpoint))
 
 
@@ -116,7 +116,7 @@ def logged(lines, key):
 
 @pytest.fixture(scope='module')
 def iterations(tmp_path_factory):
-    """12 iterations, and again from 4 to 16 with other scores: work dir, lines."""
+    """12 iterations, then from 4 to 16 with other scores: work dir and lines."""
     work_dir = tmp_path_factory.mktemp('a') / 'run'
     by = dict(log_metric_by_epoch=False)
     first = train(work_dir, 12, [0.1, 0.5, 0.6], hooks=[Norms()], **by)
@@ -127,14 +127,14 @@ def iterations(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def epochs(tmp_path_factory):
-    """2 epochs, and a third: work dir, lines."""
+    """2 epochs, then a third one: work dir and lines."""
     work_dir = tmp_path_factory.mktemp('b') / 'run'
     first = train(work_dir, 2, [0.3, 0.7], by_epoch=True)
     second = train(work_dir, 3, [0.5], by_epoch=True)
     return work_dir, first, second
 
 
-def test_later_starts_replace_what_earlier_ones_logged(iterations):
+def test_later_starts_replace_the_log_of_earlier_ones(iterations):
     work_dir, first, second = iterations
     curves = read_run(work_dir)
     loss, score = curves['loss'], curves['acc/top1']
@@ -163,14 +163,14 @@ def test_lines_of_other_hooks(iterations):
 
 
 def test_iterations_with_the_default_logger(tmp_path):
-    """It says that all validations are at step 0."""
+    """Which logs all validations at step 0."""
     lines = train(tmp_path, 8, [0.1, 0.2])
     assert logged(lines, 'acc/top1') == [(0, 0.1), (0, 0.2)]
     score = read_run(tmp_path)['acc/top1']
     assert (score.unit, points(score)) == ('iteration', [(4, 0.1), (8, 0.2)])
 
 
-def test_a_start_that_trained_nothing_is_passed_over(iterations, tmp_path):
+def test_a_start_without_training_is_ignored(iterations, tmp_path):
     run = Path(shutil.copytree(iterations[0], tmp_path / 'run'))
     write(run, dict(step=0, data_time=0.1, **{'acc/top1': 0.9}), start='2026')
     assert read_run(run) == read_run(iterations[0])
@@ -217,7 +217,7 @@ def test_names(tmp_path):
     assert list(read_runs(folders)) == ['a/x', 'b/x', 'y']
 
 
-def test_what_is_drawn(iterations, epochs):
+def test_curves_and_keys(iterations, epochs):
     runs = read_runs([iterations[0], epochs[0]])
     figure = draw_curves(runs, ['loss', 'acc/top1', 'norm'])
     loss, score, norm = figure.axes
@@ -248,7 +248,7 @@ def test_smooth(iterations):
 
 
 def test_tool(tool, iterations, epochs, tmp_path):
-    """On a run that is still training, too."""
+    """Including a run that is still training."""
     run = Path(shutil.copytree(iterations[0], tmp_path / 'still'))
     log = sorted(run.glob('*/vis_data/scalars.json'))[-1]
     with log.open('a') as file:
@@ -273,7 +273,7 @@ def test_tool(tool, iterations, epochs, tmp_path):
     done = tool('plot_log', 'still', '--keys', 'mIoU', cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        'error: no mIoU in the logs of still; there are: lr, data_time, loss, time, '
+        'error: no mIoU in the logs of still; found: lr, data_time, loss, time, '
         'acc/top1, norm. Give some of these as --keys.\n'
     )
 
@@ -283,7 +283,7 @@ def test_formats(iterations, tmp_path):
     write_figure(figure, tmp_path / 'a' / 'b.SVG')
     assert '<svg' in (tmp_path / 'a' / 'b.SVG').read_text()
     for name in ('b.doc', 'b'):
-        with pytest.raises(UserError, match=f'{name} names no format for a picture'):
+        with pytest.raises(UserError, match=f'{name} does not end in an image form'):
             write_figure(figure, tmp_path / 'a' / name)
 
 
@@ -293,7 +293,7 @@ def test_no_work_dir(tmp_path):
 
 
 def test_no_log(tmp_path):
-    text = f'{tmp_path} holds no log of a training (<timestamp>/vis_data/scalars.json)'
+    text = f'{tmp_path} has no training log (<timestamp>/vis_data/scalars.json)'
     with pytest.raises(UserError, match=re.escape(f'{text}, but nothing. Give the')):
         read_run(tmp_path)
     write(tmp_path / 'run', dict(loss=1.0, iter=2, step=2))
@@ -303,7 +303,7 @@ def test_no_log(tmp_path):
 
 def test_no_training(tmp_path):
     log = write(tmp_path)
-    with pytest.raises(UserError, match=f'no training is logged in {log}. The first '):
+    with pytest.raises(UserError, match=f'no training step is logged in {log}. The '):
         read_run(tmp_path)
 
 
@@ -312,7 +312,7 @@ def test_damaged_line(tmp_path, text):
     log = write(tmp_path, dict(loss=1.0, iter=2, step=2))
     with log.open('a') as file:
         file.write(f'{text}\n')
-    assert read_run(tmp_path)['loss'].steps == (2,)  # it may be half written
+    assert read_run(tmp_path)['loss'].steps == (2,)  # the last line may be incomplete
     with log.open('a') as file:
         file.write('{"loss": 1.0, "iter": 4, "step": 4}\n')
     message = f'{log}, line 2, is not a line of a log: found {text!r}, expected a JSON '

@@ -1,4 +1,4 @@
-"""Text in pictures, and the files that they become."""
+"""Text in images, and writing images."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from glore_mm.visualization.drawing import (
 
 
 @pytest.mark.parametrize('text', ['piñata', 'Ἀθήνα', 'муравей'])
-def test_letters_of_other_alphabets_are_drawn(text):
-    """And not the box that stands for a letter that a font lacks."""
+def test_letters_of_other_scripts_are_drawn(text):
+    """And not the box for missing letters of a font."""
 
     def drawn(letter):
         image = Image.new('L', (40, 40))
@@ -38,10 +38,10 @@ def test_a_caption_fits():
         draw_caption(picture, 'nine letters')
         found = np.asarray(picture)
         assert (found[:8] != 255).any() and (found[40:] == 255).all()
-        assert not found[4, -1].any()  # the bar goes to the edge
+        assert not found[4, -1].any()  # the bar extends to the edge
 
 
-def test_scores_are_as_long_as_their_bars():
+def test_bars_have_the_lengths_of_their_scores():
     classes = [dict(label='a' * 200, score=0.75), dict(label='b', score=0.25)]
     sheet = np.asarray(draw_scores(Image.new('RGB', (400, 200), 'red'), classes))
     assert sheet.shape[1] == 400 and sheet.shape[0] > 220
@@ -52,7 +52,7 @@ def test_scores_are_as_long_as_their_bars():
         assert blue.sum() == pytest.approx(length, abs=2)
 
 
-def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
+def test_an_image_is_written_atomically(tmp_path, monkeypatch):
     picture = Image.new('RGB', (4, 4), 'red')
     save_image(picture, tmp_path / 'folder' / 'a.png')
     assert Image.open(tmp_path / 'folder' / 'a.png').size == (4, 4)
@@ -69,7 +69,7 @@ def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / 'folder').iterdir()] == ['a.png']
 
 
-def test_predictions_in_words():
+def test_prediction_text():
     classes = ('cat', 'dog', 'owl')
     for found, truth, text in (
         (1, 1, 'dog – right'),

@@ -1,4 +1,4 @@
-"""What units project, noted while networks run, against B by the formula."""
+"""Recorded projections of units against B from its formula."""
 
 import copy
 
@@ -44,7 +44,7 @@ def expected(unit, x):
 
 @pytest.mark.parametrize('pre_act', [False, True])
 @pytest.mark.parametrize('order', ['direct', 'reassociated'])
-def test_maps_are_the_units_own_projections(order, pre_act):
+def test_maps_equal_the_projections_of_the_units(order, pre_act):
     net = resnet(order=order, pre_act=pre_act).eval()
     inputs = {}
     for path, module in net.named_modules():
@@ -78,7 +78,7 @@ def test_a_unit_by_itself(unit, size):
     assert np.allclose(found.added, ratio, rtol=1e-5)
 
 
-def test_a_fresh_unit_adds_nothing():
+def test_a_new_unit_adds_nothing():
     assert (projection_maps(GloRe2d(8), torch.randn(2, 8, 4, 4))[''].added == 0).all()
 
 
@@ -90,9 +90,9 @@ def state(net):
 
 
 @pytest.mark.parametrize('fails', [False, True])
-def test_the_network_is_left_as_it_was(fails):
+def test_the_network_is_not_changed(fails):
     net = resnet(pre_act=True).train()
-    net.layer1.eval()  # as a backbone that freezes some of its stages
+    net.layer1.eval()  # like a backbone with frozen stages
     modes, weights = state(net), copy.deepcopy(net.state_dict())
     if fails:
         with pytest.raises(RuntimeError):
@@ -125,8 +125,8 @@ def test_several_runs_are_joined():
         net(x[:, :, :32])
 
 
-def test_networks_that_have_nothing_to_show():
-    with pytest.raises(UserError, match='ResNet holds no GloRe unit.*insert_glore'):
+def test_networks_without_recorded_units():
+    with pytest.raises(UserError, match='ResNet has no GloRe unit.*insert_glore'):
         projection_maps(torchvision.models.resnet18(), torch.randn(1, 3, 32, 32))
     with (
         pytest.raises(UserError, match=r'ran none of its units \(layer2\.0\.glore, '),
@@ -135,10 +135,10 @@ def test_networks_that_have_nothing_to_show():
         pass
 
 
-def test_telling_first_the_map_that_explains_the_others():
+def test_rank_nodes_puts_the_map_that_explains_the_others_first():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 3, 8, 8))
-    # two nodes that see the same, one with another thing, one that sees nothing
+    # two nodes with the same map, one with another map, one without variance
     maps = np.stack([b, 5 * a, 2 * a + 3, np.full_like(a, 7)])
     order, scores = rank_nodes(maps)
     assert order[0] in (1, 2)  # they explain each other
@@ -151,7 +151,7 @@ def test_telling_first_the_map_that_explains_the_others():
 
 @pytest.mark.parametrize('nodes', [1, 4, 12])
 def test_scores_are_what_the_first_maps_explain(nodes):
-    """Against least squares by numpy: all maps from the first few."""
+    """Against NumPy's least squares: all maps from the first few."""
     rng = np.random.default_rng(1)
     maps = rng.normal(size=(nodes, nodes)) @ rng.normal(size=(nodes, 40))
     order, scores = rank_nodes(maps.reshape(nodes, 5, 8))
@@ -169,7 +169,7 @@ def test_maps_that_do_not_vary():
     assert (scores == 0).all()
 
 
-def test_usage():
+def test_node_usage():
     maps = np.zeros((2, 3, 4, 4), np.float32)
     maps[:, 0], maps[:, 2] = 1, -3
     assert node_usage(maps).tolist() == pytest.approx([0.1, 0, 0.9])
