@@ -1,3 +1,3 @@
-"""One function for each thing that a tool does."""
+"""The functions behind the command-line tools."""
 
 import glore_mm.utils  # noqa: F401

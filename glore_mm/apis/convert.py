@@ -1,4 +1,4 @@
-"""Convert a released checkpoint into ours, or back."""
+"""Convert checkpoints between the GloRe release and this package."""
 
 import os
 
@@ -16,25 +16,25 @@ from glore_mm.utils.errors import UserError
 def convert_checkpoint(
     cfg: Config, source: str, output: str, format_only: bool = False
 ) -> Conversion:
-    """Convert a released checkpoint for the network of a config, or back.
+    """Convert a checkpoint of the release for the network of a config, or back.
 
-    The SHA-256 of what is written goes into `<output>.sha256`.
+    Also writes the SHA-256 of the output to `<output>.sha256`.
 
     Args:
         cfg (Config): From `load_config`.
         source (str): File to convert.
-        output (str): File to write; in safetensors' format where it ends so.
-        format_only (bool): Change the file format alone: the weights keep their names,
-            which are those of the network. Default: False.
+        output (str): File to write, in safetensors format if it ends in `.safetensors`.
+        format_only (bool): Change only the file format. The weights keep their names,
+            which must be those of the network. Default: False.
 
     Returns:
-        Conversion: What became of the file's content.
+        Conversion: The converted weights and a report.
 
     Raises:
-        UserError: The file cannot be read, or is of another network.
+        UserError: The file cannot be read or belongs to another network.
     """
     if os.path.realpath(source) == os.path.realpath(output):
-        raise UserError(f'{output} would be written over its own source')
+        raise UserError(f'{output} would overwrite the file to convert')
     released = read_mxnet_checkpoint(source) if is_mxnet(source) else None
     content = {} if released else read_any_checkpoint(source)
     model = build_model(cfg)

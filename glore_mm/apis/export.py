@@ -1,4 +1,4 @@
-"""A network with its weights as one file, for ONNX Runtime or for torch alone."""
+"""Export a network with its weights as one file, for ONNX Runtime or plain torch."""
 
 import io
 import json
@@ -26,28 +26,28 @@ from glore_mm.unit import GloRe
 from glore_mm.utils.atomic_write import atomic_write
 from glore_mm.utils.errors import UserError, error_summary
 
-#: What a file of each format ends in.
+#: File name suffix of each format.
 SUFFIXES = dict(onnx='.onnx', torchscript='.pt', pt2='.pt2')
-#: The largest difference to eager, as a share of the largest logit.
+#: Largest allowed difference to eager, relative to the largest logit.
 TOLERANCE = 1e-4
-#: The file of torch's two formats that holds what ONNX has as properties.
+#: Extra file in torch's two formats with the metadata; ONNX has properties instead.
 METADATA = 'metadata.json'
 _AXES = {2: ('height', 'width'), 3: ('frames', 'height', 'width')}
-_STEPS = dict(frames=4, height=32, width=32)  # networks may need multiples of these
+_STEPS = dict(frames=4, height=32, width=32)  # some networks need multiples of these
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An exported file.
 
     Attributes:
         path (str): The file.
-        axes (dict[str, str]): The input's name, the output's name: their axes, those
-            that may vary by name.
-        metadata (dict): What the file says of its input and of its output.
-        difference (float): The largest difference to eager.
-        relative (float): The same as a share of the largest logit.
-        sizes (list[str]): The sizes of the inputs that it was found with.
+        axes (dict[str, str]): Axes of the input and of the output, by their names.
+            Variable axes have names, fixed ones numbers.
+        metadata (dict): Metadata in the file.
+        difference (float): Largest difference between the logits of the file and eager.
+        relative (float): `difference` relative to the largest logit.
+        sizes (list[str]): Input shapes that were compared.
     """
 
     path: str
@@ -65,35 +65,38 @@ def export(
     output: str | None = None,
     size: tuple[int, int] | None = None,
 ) -> Exported:
-    """Write a network with its weights as one file that needs none of our code.
+    """Export a network with its weights to one file that runs without this package.
 
-    It takes normalised images (N, 3, H, W) or clips (N, 3, T, H, W), all axes but the
-    channels of any size, and gives logits: (N, classes), of a segmentor
-    (N, classes, H, W). How to normalise is in its metadata: `mean`, `std` and
-    `channels`, beside `task`, `classes`, `size`, `unit_orders` and `glore_mm`, the
-    version. A binary segmentor with one output channel gives one logit, (N, 1, H, W),
-    and has a `threshold`: where the sigmoid of the logit is above it, the class is the
-    second. They are properties of an ONNX model, each as JSON; in torch's formats one
-    extra file, metadata.json.
+    The exported network takes normalised images (N, 3, H, W) or clips (N, 3, T, H, W).
+    All axes except the channels may have any size. It returns logits (N, classes), or
+    (N, classes, H, W) from a segmentor.
 
-    The file is read back and compared with eager, at the given size and at another
-    one, before it appears under its name.
+    The metadata contain the normalisation (`mean`, `std`, `channels`), `task`,
+    `classes`, `size`, `unit_orders` and the version `glore_mm`. They are properties of
+    an ONNX model, each as JSON, and an extra file metadata.json in torch's formats.
+
+    A binary segmentor with one output channel returns one logit, (N, 1, H, W), and has
+    a `threshold` in its metadata: where the sigmoid of the logit is above it, the class
+    is the second one.
+
+    Before the file appears under its name, it is read back and compared with eager
+    execution, at the given size and at another one.
 
     Args:
         cfg (Config): From `load_config`.
         checkpoint (str): File with the weights.
         kind (str): 'onnx', 'torchscript' or 'pt2'.
-        output (str, optional): The file. Default: that of the checkpoint, with the
-            ending of the format.
-        size (tuple[int, int], optional): Height and width for which each unit takes
-            the cheaper order of its products. Default: those of the config.
+        output (str, optional): File to write. Default: the checkpoint's path with the
+            suffix of the format.
+        size (tuple[int, int], optional): Height and width for which each unit chooses
+            the cheaper order of its products. Default: as in the config.
 
     Returns:
-        Exported: What was written.
+        Exported: The file, its metadata and its difference to eager.
 
     Raises:
         UserError: The config, the checkpoint or an argument is wrong, a package is
-            missing, or the network cannot be exported, or only to something else.
+            missing, the network cannot be exported, or the file gives other logits.
     """
     if kind not in _FORMATS:
         raise UserError(f'format {kind!r}: expected one of {", ".join(_FORMATS)}')
@@ -101,17 +104,17 @@ def export(
         raise UserError(f'--size {size[0]} {size[1]}: both must be at least 1')
     if kind == 'onnx':
         _check_onnx()
-    path = output or _beside(checkpoint, SUFFIXES[kind])
+    path = output or _default_path(checkpoint, SUFFIXES[kind])
     if os.path.realpath(path) == os.path.realpath(checkpoint):
-        raise UserError(f'{path} would be written over the checkpoint')
+        raise UserError(f'{path} would overwrite the checkpoint')
     if os.path.isdir(path):
-        raise UserError(f'{path} is a folder: give a file, --out')
+        raise UserError(f'{path} is a folder: give a file with --out')
     model, classes = load_network(cfg, checkpoint)
     network = _Logits(model, get_task(cfg).logits).requires_grad_(False)
     inputs = _inputs(cfg, size)
     with eval_mode(network):
         expected = [_run_eager(network, x, cfg) for x in inputs]
-        metadata = _metadata_of(cfg, model, classes, inputs[0])
+        metadata = _make_metadata(cfg, model, classes, inputs[0])
         with atomic_write(path) as draft:
             found = _write_and_run(network, inputs, metadata, kind, draft, cfg)
             difference, relative = _compare(expected, found, kind, cfg)
@@ -120,13 +123,13 @@ def export(
     return Exported(
         path,
         {
-            _name(inputs[0]): f'(batch, 3, {spatial})',
+            _input_name(inputs[0]): f'(batch, 3, {spatial})',
             'logits': f'(batch, {expected[0].shape[1]}{maps})',
         },
         metadata,
         difference,
         relative,
-        [_times(x) for x in inputs],
+        [_format_shape(x) for x in inputs],
     )
 
 
@@ -145,9 +148,9 @@ class _Logits(nn.Module):
 
 
 def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
-    """An input of the size that a file is made for, and two of half that.
+    """Return an input of the export's size, and a batch of two at half that size.
 
-    Of half, as units that do not normalise give more the larger a map is.
+    Not at a larger one, as the outputs of units without `normalize` grow with the size.
     """
     shape = example_inputs(cfg)['inputs'].shape
     shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
@@ -162,23 +165,23 @@ def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
     return [torch.randn(each, generator=generator) for each in (shape, other)]
 
 
-def _name(x: Tensor) -> str:
+def _input_name(x: Tensor) -> str:
     return 'clips' if x.dim() == 5 else 'images'
 
 
 def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
-    """What the network gives; its units keep the order that they took."""
+    """Run the network and fix the order of products that each unit chose."""
 
-    def settle(unit: GloRe, args: tuple[Tensor]) -> None:
+    def fix_order(unit: GloRe, args: tuple[Tensor]) -> None:
         unit.order = unit.chosen_order(*args)
 
     units = find_units(network).values()
-    handles = [unit.register_forward_pre_hook(settle) for unit in units]
+    handles = [unit.register_forward_pre_hook(fix_order) for unit in units]
     try:
         found = network(x)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
-            f'{cfg.filename}: the network takes no input of {_times(x)}: '
+            f'{cfg.filename}: the network takes no input of {_format_shape(x)}: '
             f'{error_summary(error).rstrip(".")}. Give another --size.'
         ) from error
     finally:
@@ -186,8 +189,8 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
             handle.remove()
     if not found.isfinite().all():
         raise UserError(
-            f'{cfg.filename}: with these weights the network gives numbers that are '
-            f'not finite, for noise of {_times(x)}. Give another checkpoint.'
+            f'{cfg.filename}: with these weights the network gives logits that are '
+            f'not finite, for noise of {_format_shape(x)}. Give another checkpoint.'
         )
     return found
 
@@ -200,27 +203,27 @@ def _write_and_run(
     path: str,
     cfg: Config,
 ) -> list[Tensor]:
-    """What the file gives for the inputs, read back."""
+    """Write the file, read it back, and return its logits for the inputs."""
     serialize, load = _FORMATS[kind]
     try:
-        # as bytes: where torch writes by itself, a full disk ends the process
+        # as bytes: a full disk ends the process if torch writes the file itself
         Path(path).write_bytes(serialize(network, inputs[0], metadata))
         run = load(path)
         return [run(x) for x in inputs]
     except OSError:
         raise
-    except Exception as error:  # each exporter has its own
+    except Exception as error:  # each exporter raises its own type
         raise UserError(
             f'{cfg.filename}: the network cannot be exported as {kind}: '
             f'{error_summary(error).rstrip(".")}. Try another --format.'
         ) from error
 
 
-def _times(x: Tensor) -> str:
+def _format_shape(x: Tensor) -> str:
     return '×'.join(map(str, x.shape))
 
 
-def _metadata_of(
+def _make_metadata(
     cfg: Config, model: nn.Module, classes: Sequence[str], x: Tensor
 ) -> dict[str, Any]:
     channels, mean, std = input_normalization(cfg)
@@ -233,12 +236,12 @@ def _metadata_of(
         size=list(x.shape[2:]),
         unit_orders={path: unit.order for path, unit in find_units(model).items()},
         glore_mm=glore_mm.__version__,
-        **_threshold_of(model),
+        **_find_threshold(model),
     )
 
 
-def _threshold_of(model: nn.Module) -> dict[str, float]:
-    """Of a binary segmentor with one logit: above which sigmoid it is class 1."""
+def _find_threshold(model: nn.Module) -> dict[str, float]:
+    """Return the sigmoid's threshold for class 1, if a segmentor has one logit."""
     head = getattr(model, 'decode_head', None)
     if head is None or getattr(head, 'out_channels', None) != 1:
         return {}
@@ -246,11 +249,11 @@ def _threshold_of(model: nn.Module) -> dict[str, float]:
 
 
 def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
-    """What a network takes: the order of its channels, their means and deviations.
+    """Return the channel order and the normalisation of a network's input.
 
     Returns:
-        tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and deviation of each
-        channel, of values from 0 to 255.
+        tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and standard
+        deviation of each channel, for values from 0 to 255.
     """
     given = get_data_preprocessor(cfg)
     channels = get_task(cfg).channels
@@ -263,29 +266,29 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
 def _compare(
     expected: list[Tensor], found: list[Tensor], kind: str, cfg: Config
 ) -> tuple[float, float]:
-    """The largest difference, and as a share of the largest logit.
+    """Return the largest absolute and relative difference.
 
     Raises:
-        UserError: It is too large.
+        UserError: The relative difference is above `TOLERANCE`.
     """
     worst = 0.0, 0.0
     for a, b in zip(expected, found, strict=True):
         same = a.shape == b.shape
         difference = float((a - b).abs().max()) if same else float('inf')
         relative = difference / max(float(a.abs().max()), 1e-30)
-        if not relative <= TOLERANCE:  # nor NaN
+        if not relative <= TOLERANCE:  # also true for NaN
             raise UserError(
-                f'{cfg.filename}: exported as {kind}, the network gives something '
-                f'else than eager: {relative:.1e} of the largest logit off, at most '
-                f'{TOLERANCE:.0e} was expected. Nothing was written.'
+                f'{cfg.filename}: exported as {kind}, the network gives other logits '
+                f'than eager: they differ by {relative:.1e} of the largest logit, '
+                f'expected at most {TOLERANCE:.0e}. Nothing was written.'
             )
         worst = max(worst[0], difference), max(worst[1], relative)
     return worst
 
 
-def _beside(checkpoint: str, suffix: str) -> str:
+def _default_path(checkpoint: str, suffix: str) -> str:
     if '://' in checkpoint:
-        raise UserError(f'{checkpoint} is an address: give the file, --out')
+        raise UserError(f'{checkpoint} is an address: give the output file with --out')
     return str(Path(checkpoint.partition('#')[0]).with_suffix(suffix))
 
 
@@ -296,13 +299,13 @@ def _check_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f'ONNX files need a package that is missing ({error}): '
+            f'ONNX export needs a package that is missing ({error}): '
             "pip install 'glore-mm[export]'"
         ) from error
 
 
 def _dynamic(x: Tensor, sizes: list[Any]) -> tuple[dict[int, Any]]:
-    """The axes that vary, as torch.export takes them."""
+    """Return the variable axes in the format of torch.export."""
     axes = (0, *range(2, x.dim()))
     return (dict(zip(axes, sizes, strict=True)),)
 
@@ -313,11 +316,11 @@ def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
         (x,),
         dynamo=True,
         dynamic_shapes=_dynamic(x, ['batch', *_AXES[x.dim() - 2]]),
-        input_names=[_name(x)],
+        input_names=[_input_name(x)],
         output_names=['logits'],
         verbose=False,
     )
-    assert program is not None  # as it is without dynamo
+    assert program is not None  # it is None only without dynamo
     program.model.metadata_props.update(
         {key: json.dumps(value) for key, value in metadata.items()}
     )
@@ -334,20 +337,21 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
 
 def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     file = io.BytesIO()
-    with _asked_for():
-        traced = torch.jit.trace(network, x, check_trace=False)  # we check more
+    with _silence_deprecation():
+        # `_compare` checks the file
+        traced = torch.jit.trace(network, x, check_trace=False)
         torch.jit.save(traced, file, {METADATA: json.dumps(metadata)})
     return file.getvalue()
 
 
 def _load_torchscript(path: str) -> Callable[[Tensor], Tensor]:
-    with _asked_for(), open(path, 'rb') as file:
+    with _silence_deprecation(), open(path, 'rb') as file:
         return torch.jit.load(file)
 
 
 @contextmanager
-def _asked_for() -> Iterator[None]:
-    """Nothing said of TorchScript being deprecated."""
+def _silence_deprecation() -> Iterator[None]:
+    """Ignore the warnings that TorchScript is deprecated."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', r'`torch\.jit', FutureWarning)
         yield
@@ -355,7 +359,7 @@ def _asked_for() -> Iterator[None]:
 
 def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
     sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
-    # as torch.onnx has it: no size is special because a map of the example has one row
+    # as torch.onnx does: do not specialise on a size of 1 in the example's feature maps
     config: Any = torch.fx.experimental._config
     with config.patch(backed_size_oblivious=True):
         program = torch.export.export(

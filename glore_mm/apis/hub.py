@@ -1,4 +1,4 @@
-"""Trained networks on the Hugging Face Hub, by its own mixin."""
+"""Share trained networks on the Hugging Face Hub, with its model mixin."""
 
 import copy
 import json
@@ -33,8 +33,8 @@ except ImportError as error:
         "glore_mm.apis.hub needs huggingface_hub: pip install 'glore-mm[hub]'"
     ) from error
 
-#: What a config from the Hub may build: the parts of this package's own configs. A name
-#: that no registry knows, mmengine would import and call, whatever it is.
+#: Types that a config from the Hub may build: those of this package's own configs. A
+#: list is needed because mmengine imports and calls any name that is not registered.
 TRUSTED = frozenset((
     'ActionDataPreprocessor', 'BN', 'BN1d', 'BN2d', 'BN3d', 'ClsDataPreprocessor',
     'Conv1d', 'Conv2d', 'Conv3d', 'CrossEntropyLoss', 'CutMix', 'DualPathGloRe2d',
@@ -48,7 +48,7 @@ TRUSTED = frozenset((
     'VisionTransformer', 'VisionTransformerClsHead', 'WithGloRe',
     'mmpretrain.ConvNeXt', 'resnet3d',
 ))  # fmt: skip
-#: Keys that make a network load other weights, which its own replace anyway.
+#: Keys that load other weights. They are removed, as the network's own replace these.
 _LOADING = frozenset(
     ('init_cfg', 'pretrained', 'pretrained2d', 'checkpoint', 'checkpoint_path')
 )
@@ -96,21 +96,19 @@ class HubNetwork(
     paper_url='https://arxiv.org/abs/1811.12814',
     model_card_template=_CARD,
 ):
-    """The network of a config, as the Hub keeps it.
+    """The network of a config in the format of the Hugging Face Hub.
 
-    Its `push_to_hub`, `save_pretrained` and `from_pretrained` are those of
-    huggingface_hub: config.json has what the network is built from, model.safetensors
-    its weights under the names that they have in a checkpoint, so that `glore-test`
-    and `glore-infer` take the file, and README.md is its model card.
+    `push_to_hub`, `save_pretrained` and `from_pretrained` are those of huggingface_hub.
+    They store the network's config in config.json, its weights in model.safetensors
+    and its model card in README.md. The weights have the same names as in a checkpoint,
+    so `glore-test` and `glore-infer` take this file, too.
 
     Args:
-        config (dict): As `from_checkpoint` makes it: `name`, `default_scope`, `model`,
-            `classes`, and, where there are some, `data_preprocessor`, `dataset`,
-            `results`.
+        config (dict): From `from_checkpoint`: `name`, `default_scope`, `model`,
+            `classes`; optionally `data_preprocessor`, `dataset`, `results`.
 
     Attributes:
-        model (nn.Module): The network itself, of mmsegmentation, mmpretrain or
-            mmaction2.
+        model (nn.Module): The network of mmsegmentation, mmpretrain or mmaction2.
 
     Raises:
         UserError: The network cannot be built.
@@ -133,7 +131,7 @@ class HubNetwork(
 
     @property
     def classes(self) -> list[str]:
-        """What the network tells apart."""
+        """Names of the classes."""
         return self.config['classes']
 
     @classmethod
@@ -144,27 +142,28 @@ class HubNetwork(
         results: Mapping[str, float] | str | Path | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> 'HubNetwork':
-        """Make one from what training left.
+        """Build a HubNetwork from a config and a checkpoint.
 
         Args:
-            config (str | Path): As the tools take it.
+            config (str | Path): The config file, or its name, as for the tools.
             checkpoint (str | Path): File with the weights.
             results (Mapping | str | Path, optional): Metrics for the model card, or the
-                JSON file that a test wrote them to.
-            options (Mapping, optional): Keys of the config to override, dotted.
+                JSON file with the metrics of a test.
+            options (Mapping, optional): Dotted keys of the config to override.
 
         Returns:
             HubNetwork: In evaluation mode.
 
         Raises:
-            UserError: A file is missing or wrong, or the weights do not fit.
+            UserError: A file is missing or wrong, or the weights do not match the
+                network.
         """
         cfg = load_config(config, dict(options or {}))
         if isinstance(results, str | Path):
             results = _read_results(results)
         parts = _plain({key: cfg[key] for key in _parts(cfg)})
         for _, node in walk_config(parts):
-            # a base of an OpenMMLab package names the scope that is the default anyway
+            # base configs of OpenMMLab packages repeat the default scope
             if isinstance(node, dict) and node.get('_scope_') == cfg.default_scope:
                 del node['_scope_']
         network = cls(
@@ -176,19 +175,19 @@ class HubNetwork(
                 **parts,
             )
         )
-        # the list that is in the mixin's copy of the config, too
+        # in place, as the mixin's copy of the config shares this list
         network.classes.extend(load_weights(cfg, network.model, str(checkpoint)))
         return network.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images or clips.
+        """Compute the logits of images or clips.
 
         Args:
-            images (Tensor): (N, 3, H, W), or (N, 3, T, H, W) of a video network. RGB,
-                from 0 to 255, any dtype; normalised here.
+            images (Tensor): (N, 3, H, W), or (N, 3, T, H, W) for a video network. RGB,
+                0 to 255, any dtype, not normalised.
 
         Returns:
-            Tensor: (N, classes), of a segmentor (N, classes, H, W).
+            Tensor: (N, classes), or (N, classes, H, W) from a segmentor.
         """
         if self._channels == 'BGR':
             images = images.flip(1)
@@ -197,7 +196,7 @@ class HubNetwork(
         return self._task.logits(self.model, images)
 
     def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
-        """The model card, filled from the config and the results of a test."""
+        """Create the model card from the config and the results of a test."""
         task = TASKS[self.config['default_scope']]
         info = self._hub_mixin_info
         data = copy.deepcopy(info.model_card_data)
@@ -249,55 +248,57 @@ class HubNetwork(
         trusted: Sequence[str] = (),
         **where: Any,
     ) -> 'HubNetwork':
-        """What `from_pretrained` does with a config and the place of the weights.
+        """Build the network and load its weights, for `from_pretrained`.
 
         Args:
             model_id (str): A folder, or a repository on the Hub.
-            config (dict): Its config.json.
+            config (dict): Content of its config.json.
             map_location (str): Device.
-            strict (bool): Whether weights that do not fit are an error.
-            trusted (Sequence[str]): Types that the network may be built of, beside
-                `TRUSTED`; from_pretrained(…, trusted=['MyHead']).
-            where: Revision, cache and so on, as hf_hub_download takes them.
+            strict (bool): Whether missing and unexpected weights are an error.
+            trusted (Sequence[str]): Further types that the config may build, in
+                addition to `TRUSTED`: from_pretrained(…, trusted=['MyHead']).
+            where: Arguments of hf_hub_download, such as the revision and the cache.
         """
-        config = _checked(config, model_id, TRUSTED.union(trusted))
+        config = _check_config(config, model_id, TRUSTED.union(trusted))
         name = constants.SAFETENSORS_SINGLE_FILE
         folder = Path(model_id)
         if folder.is_dir():
             file = folder / name
         else:
             file = Path(hf_hub_download(model_id, name, **where))
-        # the Hub's cache has links
+        # files in the Hub's cache are symbolic links
         content = read_checkpoint(str(file.resolve() if file.exists() else file))
         network = cls(config)
         try:
             network.model.load_state_dict(content['state_dict'], strict=strict)
         except RuntimeError as error:
-            raise UserError(f'{file} does not fit its config.json: {error}') from error
+            raise UserError(
+                f'{file} does not match its config.json: {error}'
+            ) from error
         return network.to(map_location).eval()
 
 
 def _parts(config: Mapping[str, Any]) -> list[str]:
-    """The keys of a config that a network is built from."""
+    """Return the keys of a config that a network is built from."""
     keys = ('default_scope', 'model', 'data_preprocessor')
     return [key for key in keys if config.get(key) is not None]
 
 
 def _plain(node: Any) -> Any:
-    """A config's values as JSON has them, without what loads other weights."""
+    """Convert a config to JSON types, without the keys that load other weights."""
     if isinstance(node, Mapping):
         return {k: _plain(v) for k, v in node.items() if k not in _LOADING}
     if isinstance(node, list | tuple):
         return [_plain(value) for value in node]
     if isinstance(node, str | int | float | None):
         return node
-    raise UserError(f'{node!r} of the config cannot be written as JSON')
+    raise UserError(f'{node!r} in the config cannot be written as JSON')
 
 
 def _with_tuples(node: Any) -> Any:
-    """A copy in which lists of plain values, which JSON made of tuples, are such again.
+    """Copy a config with lists of plain values as tuples, which JSON does not have.
 
-    Some networks take nothing else, and none minds.
+    Some networks require tuples, and none requires lists.
     """
     if isinstance(node, dict):
         return {key: _with_tuples(value) for key, value in node.items()}
@@ -307,18 +308,20 @@ def _with_tuples(node: Any) -> Any:
     return node
 
 
-def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, Any]:
-    """A config of a stranger, once it is known to build nothing but networks.
+def _check_config(
+    config: Any, model_id: str, trusted: frozenset[str]
+) -> dict[str, Any]:
+    """Check that an untrusted config builds nothing but trusted types.
 
     Raises:
-        UserError: It asks for something else, or is no config of ours.
+        UserError: It builds other types, or is not a config of a HubNetwork.
     """
     where = f'{model_id}: {constants.CONFIG_NAME}'
     expected = dict(name=str, default_scope=str, model=dict, classes=list)
     for key, kind in expected.items():
         if not isinstance((config or {}).get(key), kind):
             raise UserError(
-                f'{where} is not of a network of glore-mm: {key} must be a '
+                f'{where} is not from a network of glore-mm: {key} must be a '
                 f'{kind.__name__}. Expected what HubNetwork.save_pretrained writes.'
             )
     if config['default_scope'] not in TASKS:
@@ -333,20 +336,20 @@ def _checked(config: Any, model_id: str, trusted: frozenset[str]) -> dict[str, A
         kind = node.get('type')
         if kind is not None and (not isinstance(kind, str) or kind not in trusted):
             raise UserError(
-                f'{where} was not built: it asks for {kind!r}, which is no part of '
-                "this package's own networks, and could run a stranger's code. If you "
-                f'know it: from_pretrained(…, trusted=[{kind!r}]).'
+                f'{where} was not built: it has the type {kind!r}, which is not part '
+                "of this package's own networks and could run untrusted code. If you "
+                f'trust it: from_pretrained(…, trusted=[{kind!r}]).'
             )
         if hidden := [key for key in node if key.startswith('_')]:
             raise UserError(
                 f'{where} was not built: {hidden[0]!r} is not allowed in it, as such '
-                'keys change where types are looked up. Remove it.'
+                'keys change where mmengine looks up types. Remove it.'
             )
     return {**config, **parts}
 
 
 def _read_results(path: str | Path) -> dict[str, float]:
-    """Metrics from the JSON file of a test, without what took how long."""
+    """Read the metrics from the JSON file of a test, without the times."""
     try:
         content = json.loads(Path(path).read_text())
         return {

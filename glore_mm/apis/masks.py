@@ -1,4 +1,4 @@
-"""Colour masks as class indices."""
+"""Convert colour masks to class indices."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,17 +20,17 @@ def convert_masks(
     """Write the colour masks of a folder as palette PNGs of class indices.
 
     Args:
-        folder (str): With the masks.
+        folder (str): Folder of the masks.
         out_dir (str): Where to write, under the same names.
         palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
-        others (int, optional): What other colours become, such as 255. Default: they
-            are an error.
+        others (int, optional): Index of all other colours, such as 255. Default: other
+            colours are an error.
 
     Yields:
-        Path: What was written.
+        Path: Each written file.
 
     Raises:
-        UserError: A mask cannot be read, has other colours, or would be written over.
+        UserError: A mask cannot be read, has other colours, or would be overwritten.
     """
     files = expand_inputs([folder], IMAGE_SUFFIXES)
     outputs = output_files(files, out_dir, lambda path: [f'{path.stem}.png'])
@@ -43,10 +43,18 @@ def convert_masks(
 def colors_to_indices(
     path: str, palette: Sequence[Sequence[int]], others: int | None = None
 ) -> np.ndarray:
-    """Class indices, uint8 (H, W), of a colour mask; arguments as of `convert_masks`.
+    """Read a colour mask and convert it to class indices.
+
+    Args:
+        path (str): The mask.
+        palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+        others (int, optional): Index of all other colours, as for `convert_masks`.
+
+    Returns:
+        np.ndarray: uint8 (H, W).
 
     Raises:
-        UserError: It cannot be read, or has other colours.
+        UserError: The mask cannot be read, or has other colours.
     """
     codes = _codes(np.asarray(read_image(path)))
     table = {int(code): index for index, code in enumerate(_codes(np.array(palette)))}
@@ -55,7 +63,7 @@ def colors_to_indices(
     if unknown and others is None:
         colors = list(map(_color, unknown))
         raise UserError(
-            f'{path} has {len(colors)} colour(s) that are no class: '
+            f'{path} has {len(colors)} colour(s) that are not in the palette: '
             f'{summarize_list(colors)}. Add them to the palette, or give '
             '--others 255 to ignore them.'
         )
@@ -64,7 +72,10 @@ def colors_to_indices(
 
 
 def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
-    """How many pixels of a folder's masks have each colour, the most frequent first.
+    """Count the pixels of each colour in a folder of masks.
+
+    Returns:
+        dict[tuple[int, int, int], int]: Pixels by RGB colour, the most frequent first.
 
     Raises:
         UserError: A mask cannot be read, or there are more than 256 colours.
@@ -78,18 +89,18 @@ def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
             counts[code] = counts.get(code, 0) + count
         if len(counts) > 256:
             raise UserError(
-                f'{folder} has more than 256 colours up to {path}: these are no masks, '
-                'or were saved as JPEG, which changes colours'
+                f'{folder} has more than 256 colours up to {path}: the files are not '
+                'masks, or were saved as JPEG, which changes colours'
             )
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     return {_color(code): count for code, count in ordered}
 
 
 def _color(code: int) -> tuple[int, int, int]:
-    """RGB of a number from `_codes`."""
+    """Convert a number from `_codes` to RGB."""
     return code >> 16, code >> 8 & 255, code & 255
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:
-    """RGB, (*, 3), as one number each, (*,)."""
+    """Encode RGB colours (*, 3) as one integer each, (*,)."""
     return colors.astype(np.int64) @ np.array([65536, 256, 1])

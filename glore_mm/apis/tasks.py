@@ -1,4 +1,4 @@
-"""The task of a config: segmentation, classification or video."""
+"""Find the task of a config: segmentation, classification or video."""
 
 import importlib
 from typing import Any
@@ -10,18 +10,18 @@ from glore_mm.engine.task import Task
 
 
 def get_task(cfg: Config) -> Task:
-    """The task of a config; imports the task's library.
+    """Return the task of a config; imports the task's library.
 
     Raises:
-        UserError: The config is of no known task.
+        UserError: The config belongs to no known task.
     """
     return importlib.import_module(f'glore_mm.{find_task_name(cfg)}.task').TASK
 
 
 def example_inputs(cfg: Config) -> dict[str, Any]:
-    """One sample of the size that a config tests on, as the network's arguments.
+    """Return the network's arguments for one sample of the config's test size.
 
     Raises:
-        UserError: The config has no test set, whose pipeline gives the size.
+        UserError: The config has no test set, whose pipeline specifies the size.
     """
     return get_task(cfg).example_inputs(cfg)

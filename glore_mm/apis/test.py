@@ -60,22 +60,22 @@ def add_test_outputs(
     show_dir: str | None = None,
     dump: str | None = None,
 ) -> None:
-    """Let a test write more than its metrics.
+    """Configure a test to write further outputs.
 
     Args:
         cfg (Config): From `load_config`; its evaluators and hooks are changed.
-        submission_dir (str, optional): Folder for the files that the benchmark's
-            server takes.
-        show_dir (str, optional): Folder for pictures of the predictions.
+        submission_dir (str, optional): Folder for files in the format of the
+            benchmark's server.
+        show_dir (str, optional): Folder for images of the predictions.
         dump (str, optional): `.npz` file for tools/compare.py.
 
     Raises:
-        UserError: The task's benchmark has no server to submit predictions to.
+        UserError: There is no submission format for the task.
     """
     task = get_task(cfg)
     if submission_dir and task.submission_hook is None:
         title = TASK_TITLES[find_task_name(cfg)]
-        raise UserError(f'--submission-dir: no server takes predictions of {title}')
+        raise UserError(f'--submission-dir: there is no submission format for {title}')
     hooks = {task.submission_hook: submission_dir, task.visualization_hook: show_dir}
     added = [dict(type=kind, folder=folder) for kind, folder in hooks.items() if folder]
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *added]
@@ -84,16 +84,16 @@ def add_test_outputs(
 
 
 def _evaluators(cfg: Config) -> list[dict[str, Any]]:
-    """The metrics of a test: a config gives one, or a list."""
+    """Return the config's test metrics as a list."""
     found = cfg.test_evaluator
     return list(found) if isinstance(found, list) else [found]
 
 
 def _leave_out_scores(cfg: Config) -> None:
-    """Let a test without labels write its outputs alone.
+    """Configure a test without labels: it writes predictions and no metrics.
 
     Raises:
-        UserError: There are none, or they need labels.
+        UserError: No outputs are configured, or an output needs labels.
     """
     task, (key, _) = get_task(cfg), first_dataset(cfg)
     hooks = {hook.get('type') for hook in cfg.get('custom_hooks', [])}
@@ -104,7 +104,7 @@ def _leave_out_scores(cfg: Config) -> None:
         )
     if any(metric.get('type') == task.dump_metric for metric in _evaluators(cfg)):
         raise UserError(f'--dump: {key} of {cfg.filename} has no labels to compare')
-    print(f'{key} has no labels: predictions are written, nothing is scored')
+    print(f'{key} has no labels: predictions are written, but not scored')
     cfg.test_evaluator = []
 
 
@@ -112,8 +112,7 @@ def _enable_tta(cfg: Config) -> None:
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
         raise UserError(
             f'{cfg.filename}: --tta needs tta_model and tta_pipeline in the config, as '
-            'those of segmentation and classification have them; for videos there is '
-            '--views'
+            'in those of segmentation and classification; for videos use --views'
         )
     for _, dataset in leaf_datasets(cfg, 'test'):
         dataset['pipeline'] = cfg.tta_pipeline

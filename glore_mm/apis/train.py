@@ -38,20 +38,20 @@ def train(
     Args:
         cfg (Config): From `load_config`.
         resume (str, optional): 'latest' resumes from the latest complete checkpoint in
-            the work dir; 'auto' does too, and starts anew where there is none.
-            Default: what the config says.
+            the work dir. 'auto' does the same, but starts from the beginning if there
+            is none. Default: as in the config.
         amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a CPU.
         seed (int, optional): Seed of Python, NumPy and torch. Default: the config's.
         compiled (bool): Train with `torch.compile`.
 
     Returns:
-        Runner: After training.
+        Runner: The runner after training.
 
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
     state = check(cfg, resume, amp, seed)
-    with work_dir_lock(cfg.work_dir):  # a Runner writes there from its beginning on
+    with work_dir_lock(cfg.work_dir):  # building a Runner already writes there
         runner = build_runner(ResumableRunner, cfg, compiled)
         runner.resume_state = state
         try:
@@ -68,13 +68,13 @@ def check(
     amp: bool = False,
     seed: int | None = None,
 ) -> ResumeState:
-    """Check all that a training needs, and look at its data; nothing is written.
+    """Check config, data sets and checkpoint of a training; write nothing.
 
-    What may be wrong with the data is printed, a line each. The arguments are those of
-    `train`; the config is changed as they say.
+    Prints a warning for each likely mistake in the data. Takes the arguments of `train`
+    and applies them to the config.
 
     Returns:
-        ResumeState: Where training begins.
+        ResumeState: The state that training begins from.
 
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
@@ -113,13 +113,13 @@ def _apply_options(
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A network that was trained and tested.
+    """Result of a training with a test.
 
     Attributes:
-        cfg (Config): As it was tested, its checkpoint in `load_from`.
-        dump (str): The file that tools/test.py --dump writes.
-        metrics (dict[str, float]): Of the test, by name.
-        seconds (float): Duration of the training.
+        cfg (Config): Config of the test, with the checkpoint in `load_from`.
+        dump (str): Path of the prediction dump, as written by tools/test.py --dump.
+        metrics (dict[str, float]): Metrics of the test, by name.
+        seconds (float): Duration of the training, in seconds.
     """
 
     cfg: Config
@@ -129,12 +129,12 @@ class TrainResult:
 
 
 def train_and_test(load: Callable[[], Config], seed: int = 0) -> TrainResult:
-    """Train a config, test the result and dump it.
+    """Train a config, test the trained network and dump its predictions.
 
     Args:
-        load (Callable[[], Config]): Returns the config, a new copy at each call: a run
-            changes its own.
-        seed (int): Of the weights and of the order of the samples.
+        load (Callable[[], Config]): Returns a new copy of the config at each call, as
+            training and test change it.
+        seed (int): Seed of the initial weights and of the order of the samples.
     """
     start = time.perf_counter()
     runner = train(load(), seed=seed)

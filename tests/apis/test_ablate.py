@@ -1,4 +1,4 @@
-"""The ablation runner, as a user runs it, and what its table says."""
+"""Ablations, as a user runs them, and their tables."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from glore_mm.utils.errors import UserError
 from glore_mm.visualization.ablation_plot import draw_ablation
 from glore_mm.visualization.figures import figure_to_image
 
-TIMES = ('seconds',)  # what differs from one time to the next
+TIMES = ('seconds',)  # values that differ between runs
 
 CONFIG = """
 _base_ = '{root}/configs/seg/fcn_mini.py'
@@ -46,7 +46,7 @@ BOTH = PLAIN + "glore=dict(model=dict(decode_head=dict(type='GloReHead'))),"
 
 @pytest.fixture
 def config(mini, tmp_path):
-    """Write an ablation of two small networks on a few street scenes."""
+    """Write the config of an ablation of two small networks on a few street scenes."""
 
     def write(variants=PLAIN):
         text = CONFIG.format(root=ROOT, data=str(mini), variants=variants)
@@ -58,7 +58,7 @@ def config(mini, tmp_path):
 
 
 def table(folder):
-    """The table's rows, less what is never the same twice."""
+    """Rows of the table, without the values that differ between runs."""
     rows = json.loads((folder / 'table.json').read_text())['rows']
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
 
@@ -68,8 +68,8 @@ def runs(folder):
 
 
 @pytest.fixture(scope='session')
-def whole(tool, mini, tmp_path_factory):
-    """An ablation that nothing has interrupted: its config and its folder."""
+def complete(tool, mini, tmp_path_factory):
+    """The config and the folder of an uninterrupted ablation."""
     folder = tmp_path_factory.mktemp('whole')
     config = folder / 'small.py'
     config.write_text(CONFIG.format(root=ROOT, data=str(mini), variants=BOTH))
@@ -77,8 +77,8 @@ def whole(tool, mini, tmp_path_factory):
     return config, folder / 'work_dirs' / 'small', done
 
 
-def test_table_and_files(whole):
-    _, folder, done = whole
+def test_table_and_files(complete):
+    _, folder, done = complete
     plain, glore = table(folder)
     assert (plain['variant'], glore['variant']) == ('plain', 'glore')
     assert plain['seeds'] == [0, 1]
@@ -102,7 +102,7 @@ def test_table_and_files(whole):
     assert float(rows[1]['mean']) == pytest.approx(glore['mean'])
     assert rows[1]['seeds'] == '0 1'
     assert (folder / 'plot.png').read_bytes().startswith(b'\x89PNG')
-    # one line a run, and the logs of training in their own files
+    # one line per run; the training logs are in their own files
     said = [line for line in done.stderr.splitlines() if 'seed' in line]
     assert [line.split(':')[0] for line in said] == [
         'plain, seed 0', 'glore, seed 0', 'plain, seed 1', 'glore, seed 1'
@@ -113,8 +113,8 @@ def test_table_and_files(whole):
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle(tool, whole, tmp_path):
-    config, folder, _ = whole
+def test_resume_after_a_kill(tool, complete, tmp_path):
+    config, folder, _ = complete
     command = [sys.executable, ROOT / 'tools/ablate.py', config, '--seeds', '2']
     killed = tmp_path / 'killed'
     process = subprocess.Popen(
@@ -140,8 +140,8 @@ def test_killed_in_the_middle(tool, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_ended_it_ends_its_runs(whole, tmp_path):
-    config, _, _ = whole
+def test_sigterm_stops_the_runs(complete, tmp_path):
+    config, _, _ = complete
     command = [sys.executable, ROOT / 'tools/ablate.py', config, '--seeds', '2']
     process = subprocess.Popen(
         [*command, '--work-dir', tmp_path / 'ended', '--jobs', '2'],
@@ -165,9 +165,9 @@ def test_ended_it_ends_its_runs(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_at_a_time_and_records_elsewhere(tool, whole, tmp_path):
-    """Runs in processes of their own give the same; nothing is trained twice."""
-    config, folder, _ = whole
+def test_parallel_runs_with_another_folder(tool, complete, tmp_path):
+    """Runs in separate processes have the same results; no run is trained twice."""
+    config, folder, _ = complete
     where = ('--work-dir', tmp_path / 'work', '--out', tmp_path / 'kept')
     done = tool('ablate', config, '--seeds', 2, '--jobs', 2, *where, cwd=tmp_path)
     assert table(tmp_path / 'kept') == table(folder)
@@ -179,7 +179,7 @@ def test_several_at_a_time_and_records_elsewhere(tool, whole, tmp_path):
 
 @pytest.mark.slow
 def test_slurm(tool, config, tmp_path, monkeypatch):
-    """With a stand-in for srun that notes its arguments and runs the command."""
+    """With a fake srun that records its arguments and runs the command."""
     srun = tmp_path / 'bin' / 'srun'
     srun.parent.mkdir()
     srun.write_text(
@@ -204,7 +204,7 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_failed_run_is_named_and_the_rest_go_on(tool, config, tmp_path):
+def test_a_failed_run_is_reported_and_the_others_continue(tool, config, tmp_path):
     broken = "    broken=dict(train_dataloader=dict(dataset=dict(data_root='none'))),\n"
     path = config(
         broken + "    glore2=dict(model=dict(decode_head=dict(type='GCHead'))),\n"
@@ -221,7 +221,7 @@ def test_a_failed_run_is_named_and_the_rest_go_on(tool, config, tmp_path):
         assert 'broken: no run has finished' in (where / 'table.md').read_text()
 
 
-def test_what_a_data_loaders_worker_says_does_not_hide_which_run(config, capsys):
+def test_the_error_of_a_data_loader_s_worker_names_the_run(config, capsys):
     class Damaged(Dataset):
         def __len__(self):
             return 1
@@ -243,7 +243,7 @@ def test_what_a_data_loaders_worker_says_does_not_hide_which_run(config, capsys)
     assert 'plain, seed 1 (img7.png cannot be read; see ' in said
 
 
-def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path):
+def test_an_invalid_ablation_is_an_error_before_training(tool, config, tmp_path):
     done = tool(
         'ablate', config("bad=dict(model=dict(decode_head=dict(type='NoHead')))"),
         cwd=tmp_path, check=False,
@@ -265,7 +265,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tool, config, tmp_path
         ablate(ablation, range(5), test='wilcoxon')
 
 
-def test_an_option_that_would_not_reach_all_variants_is_refused():
+def test_an_option_that_a_variant_overrides_is_an_error():
     path = str(ROOT / 'configs/ablation/long_range.py')
     for key in ('model.backbone.base_channels', 'model', 'model.decode_head.num_convs'):
         with pytest.raises(
@@ -278,8 +278,8 @@ def test_an_option_that_would_not_reach_all_variants_is_refused():
 
 
 @pytest.mark.slow
-def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
-    config, folder, _ = whole
+def test_a_run_is_trained_by_one_process_only(tool, complete, tmp_path):
+    config, folder, _ = complete
     work = tmp_path / 'plain' / 'seed0'
     work.mkdir(parents=True)
     command = ('ablate', config, '--only', 'plain', 0, '--work-dir', tmp_path)
@@ -287,7 +287,7 @@ def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
         done = tool(*command, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert done.stderr == f'error: another process is training in {work}\n'
-    # and what has finished is not trained again
+    # a finished run is not trained again
     before = runs(folder)
     tool(*command, '--out', folder, cwd=tmp_path)
     assert runs(folder) == before
@@ -295,8 +295,8 @@ def test_a_run_is_trained_by_one_process(tool, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_on_other_data_are_refused(tool, whole, tmp_path):
-    config, folder, _ = whole
+def test_runs_on_other_data_are_an_error(tool, complete, tmp_path):
+    config, folder, _ = complete
     record = json.loads((folder / 'runs' / 'plain_seed0.json').read_text())
     assert record['data']['num_val'] > 0
     record['data']['seed'] += 1
@@ -312,8 +312,8 @@ def test_runs_on_other_data_are_refused(tool, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
-    config, folder, _ = whole
+def test_runs_with_another_config_are_an_error(tool, complete, tmp_path):
+    config, folder, _ = complete
     options = ('--cfg-options', 'optim_wrapper.optimizer.lr=0.1')
     command = ('ablate', config, '--seeds', 2, '--work-dir', tmp_path)
     command = (*command, '--out', folder)
@@ -328,7 +328,7 @@ def test_runs_of_another_config_are_refused(tool, whole, tmp_path):
     assert 'cannot be read as a finished run' in done.stderr
 
 
-def test_each_gpu_has_its_run(tmp_path, monkeypatch):
+def test_each_gpu_has_one_run(tmp_path, monkeypatch):
     script = tmp_path / 'one.py'
     script.write_text(
         'import os, sys\n'
@@ -356,7 +356,7 @@ SCORES = dict(plain=[70.0, 70.4, 70.8], a=[71.1, 71.3, 71.8], b=[70.1, 70.2, 71.
 RUNS = [run(name, s, value) for name, v in SCORES.items() for s, value in enumerate(v)]
 
 
-def test_numbers_of_the_table():
+def test_values_in_the_table():
     summary = summarize(RUNS, list(SCORES), 'mIoU')
     plain, a, b = summary.rows
     assert plain.mean == pytest.approx(70.4)
@@ -373,7 +373,7 @@ def test_numbers_of_the_table():
     )
 
 
-def test_intervals_stay_within_the_limits_of_the_metric():
+def test_intervals_do_not_exceed_the_limits_of_the_metric():
     scores = dict(plain=[99.0, 70.0, 95.0], a=[1.0, 40.0, 2.0])
     runs = [
         run(name, s, value) for name, v in scores.items() for s, value in enumerate(v)
@@ -409,14 +409,14 @@ def test_runs_that_solve_a_task_or_do_not_are_counted():
     figure_to_image(draw_ablation(summary))
 
 
-def test_seeds_that_are_missing():
-    """Pairs are those that both have; a variant without one is said to be."""
+def test_missing_seeds():
+    """Pairs are seeds that both variants have; a variant without pairs is reported."""
     summary = summarize(RUNS[:2] + RUNS[4:], ['plain', 'a', 'b', 'c'], 'mIoU')
     plain, a, b = summary.rows
     assert (plain.seeds, a.seeds, b.seeds) == ([0, 1], [1, 2], [0, 1, 2])
     assert a.difference is None
     assert b.difference.count == 2
-    assert b.p_holm == b.difference.p  # one comparison
+    assert b.p_holm == b.difference.p  # a single comparison
     assert summary.notes == [
         'a: a paired test needs 2 pairs of runs or more, got 1',
         'c: a paired test needs 2 pairs of runs or more, got 0',
@@ -426,7 +426,7 @@ def test_seeds_that_are_missing():
     assert len(list(csv.DictReader(as_csv(summary).splitlines()))) == 3
 
 
-def test_a_run_that_diverged_does_not_stop_the_table():
+def test_a_diverged_run_is_shown_in_the_table():
     scores = [*RUNS, run('c', 0, math.nan), run('c', 1, 70.0)]
     for variants in ([*SCORES, 'c'], ['c', *SCORES]):
         summary = summarize(scores, variants, 'mIoU')
@@ -435,13 +435,13 @@ def test_a_run_that_diverged_does_not_stop_the_table():
     assert math.isnan(summary.rows[1].difference.p)
 
 
-def test_smallest_p_is_beside_that_of_wilcoxon():
+def test_the_table_shows_the_smallest_p_of_wilcoxon():
     scores = [run('plain', s, 70 + s) for s in range(6)]
     scores += [run('a', s, 71 + 1.1 * s) for s in range(6)]
     summary = summarize(scores, ['plain', 'a'], 'mIoU', 'wilcoxon')
     assert '| 0.0312 (smallest possible 0.0312) |' in markdown(summary)
 
 
-def test_metric_must_have_been_measured():
+def test_a_metric_that_was_not_measured():
     with pytest.raises(UserError, match="plain, seed 0: .* no 'mAP'; it has: mIoU"):
         summarize(RUNS, list(SCORES), 'mAP')

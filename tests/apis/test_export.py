@@ -1,4 +1,4 @@
-"""Exported files: what they give, what they say of themselves, what is refused."""
+"""Exported files: their outputs, their metadata, and errors."""
 
 import json
 import resource
@@ -47,7 +47,7 @@ def options(task, **more):
 
 
 def eager(task, model, x):
-    """What the task's library computes in inference."""
+    """Logits of the task's library in inference."""
     with torch.no_grad():
         if task == 'video':
             return model(x[:, None], stage='head')
@@ -58,14 +58,14 @@ def eager(task, model, x):
 
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
-    """Of a task: its config, read; a checkpoint as of some training; the network."""
+    """Config, checkpoint and network of a task, with random trained weights."""
     folder = tmp_path_factory.mktemp('weights')
 
     def make(task, content=None):
         cfg = load_config(str(CONFIGS / task / 'glore_mini.py'), SMALL[task])
         torch.manual_seed(0)
         model = build_model(cfg)
-        for unit in find_units(model).values():  # is the identity before training
+        for unit in find_units(model).values():  # a new unit is the identity
             weight = getattr(unit.blocker, 'weight', None)
             torch.nn.init.normal_(unit.conv_extend.conv.weight if weight is None
                                   else weight, std=0.1)  # fmt: skip
@@ -73,9 +73,9 @@ def network(tmp_path_factory):
             if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                 layer.momentum = 1.0
         x = torch.randn(4, 3, *((8, 48, 48) if task == 'video' else (64, 64)))
-        eager(task, model.train(), x)  # batch norms learn what there is
+        eager(task, model.train(), x)  # let batch norms collect statistics
         file = folder / f'{task}.pth'
-        classes = names_of(task)
+        classes = axes_of(task)
         meta = dict(dataset_meta=dict(classes=classes))
         write_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(file))
         return cfg, str(file), model.eval()
@@ -83,14 +83,14 @@ def network(tmp_path_factory):
     return make
 
 
-def names_of(task):
+def axes_of(task):
     if task == 'seg':
         return list(CityscapesFolders.METAINFO['classes'])
     return [f'class {i}' for i in range(CLASSES[task])]
 
 
 def read(path):
-    """A file by its own library alone: a function, and its metadata."""
+    """Read a file with its own library only; return a function and the metadata."""
     if path.suffix == '.onnx':
         from onnxruntime import InferenceSession
 
@@ -113,7 +113,7 @@ def read(path):
 
 @pytest.mark.filterwarnings('ignore:`torch.jit:FutureWarning')
 @pytest.mark.parametrize(('task', 'kind'), PAIRS)
-def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
+def test_outputs_equal_eager(task, kind, network, tool, tmp_path):
     cfg, checkpoint, model = network(task)
     file = tmp_path / f'net{SUFFIX[kind]}'
     done = tool(
@@ -140,7 +140,7 @@ def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
     mean = cfg.get('data_preprocessor', cfg.model.get('data_preprocessor')).mean
     assert metadata['mean'] == list(mean)
     assert len(metadata['std']) == 3
-    assert metadata['classes'] == names_of(task)
+    assert metadata['classes'] == axes_of(task)
     assert metadata['unit_orders'].keys() == find_units(model).keys()
     assert {*metadata['unit_orders'].values()} <= {'direct', 'reassociated'}
     if kind == 'onnx':
@@ -154,7 +154,7 @@ def test_gives_what_eager_gives(task, kind, network, tool, tmp_path):
         )
 
 
-def test_units_take_the_order_that_is_cheaper_at_the_size(network, tmp_path):
+def test_units_use_the_cheaper_order_at_the_size(network, tmp_path):
     cfg, checkpoint, _ = network('cls')
     large = export(cfg, checkpoint, 'torchscript', str(tmp_path / 'a.pt'), (96, 96))
     small = export(cfg, checkpoint, 'torchscript', str(tmp_path / 'b.pt'), (32, 32))
@@ -163,24 +163,24 @@ def test_units_take_the_order_that_is_cheaper_at_the_size(network, tmp_path):
     assert large.metadata['size'] == [96, 96]
 
 
-def test_the_file_is_beside_the_checkpoint(network):
+def test_the_default_path_is_next_to_the_checkpoint(network):
     cfg, checkpoint, _ = network('cls')
     done = export(cfg, checkpoint, 'torchscript')
     assert done.path == checkpoint.removesuffix('h')
     Path(done.path).unlink()
 
 
-def test_refuses(network, tmp_path):
+def test_wrong_arguments(network, tmp_path):
     cfg, checkpoint, _ = network('cls')
     file, other = str(tmp_path / 'net.pt'), f'{checkpoint}.other'
     write_checkpoint(dict(state_dict=dict(weight=torch.ones(1))), other)
     for arguments, text in (
         ((checkpoint, 'tflite', file), "format 'tflite': expected one of onnx, "),
-        ((checkpoint, 'pt2', checkpoint), 'would be written over the checkpoint'),
+        ((checkpoint, 'pt2', checkpoint), 'would overwrite the checkpoint'),
         ((checkpoint, 'pt2', file, (0, 64)), '--size 0 64: both must be at least 1'),
-        ((checkpoint, 'pt2', str(tmp_path)), 'is a folder: give a file, --out'),
+        ((checkpoint, 'pt2', str(tmp_path)), 'is a folder: give a file with --out'),
         ((f'{tmp_path}/no.pth', 'pt2', file), 'no.pth'),
-        (('https://x.org/a.pth', 'pt2'), 'is an address: give the file, --out'),
+        (('https://x.org/a.pth', 'pt2'), 'is an address: give the output file'),
         ((other, 'pt2', file), 'is the checkpoint of another network'),
     ):
         with pytest.raises(UserError, match=text):
@@ -188,10 +188,8 @@ def test_refuses(network, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_leaves_nothing_of_a_network_that_became_another(
-    network, tmp_path, monkeypatch
-):
-    """One that depends on what a trace takes for a constant."""
+def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
+    """A network with a branch that a trace turns into a constant."""
     cfg, checkpoint, _ = network('cls')
     task = room.get_task(cfg)
     file = str(tmp_path / 'net.pt')
@@ -200,7 +198,7 @@ def test_leaves_nothing_of_a_network_that_became_another(
         return model(images) * int(images.shape[2])
 
     monkeypatch.setattr(task, 'logits', logits)
-    with pytest.raises(UserError, match='gives something else than eager: '):
+    with pytest.raises(UserError, match='gives other logits than eager: '):
         export(cfg, checkpoint, 'torchscript', file)
     monkeypatch.setattr(task, 'logits', lambda model, images: images.tolist()[0])
     with pytest.raises((UserError, AttributeError)):
@@ -208,7 +206,7 @@ def test_leaves_nothing_of_a_network_that_became_another(
     assert not list(tmp_path.iterdir())
 
 
-def test_says_which_size_a_network_does_not_take(network, tmp_path, monkeypatch):
+def test_an_input_size_that_the_network_does_not_take(network, tmp_path, monkeypatch):
     cfg, checkpoint, _ = network('cls')
 
     def logits(model, images):
@@ -220,20 +218,20 @@ def test_says_which_size_a_network_does_not_take(network, tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
-def test_says_that_weights_are_of_no_use(network, tmp_path):
+def test_weights_with_infinite_outputs(network, tmp_path):
     cfg, _, model = network('cls')
     state = {key: value * float('nan') if value.is_floating_point() else value
              for key, value in model.state_dict().items()}  # fmt: skip
     file = str(tmp_path / 'weights.pth')
     meta = dict(dataset_meta=dict(classes=[str(i) for i in range(10)]))
     write_checkpoint(dict(state_dict=state, meta=meta), file)
-    with pytest.raises(UserError, match='numbers that are not finite, for noise'):
+    with pytest.raises(UserError, match='logits that are not finite, for noise'):
         export(cfg, file, 'pt2')
     assert [path.name for path in tmp_path.iterdir()] == ['weights.pth']
 
 
 @pytest.mark.parametrize('package', ['onnx', 'onnxruntime', 'onnxscript'])
-def test_says_what_to_install(package, network, monkeypatch, tmp_path):
+def test_missing_packages(package, network, monkeypatch, tmp_path):
     cfg, checkpoint, _ = network('cls')
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r"pip install 'glore-mm\[export\]'"):
@@ -241,7 +239,7 @@ def test_says_what_to_install(package, network, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('kind', SUFFIX)
-def test_where_it_cannot_write(kind, network, tmp_path):
+def test_an_unwritable_path(kind, network, tmp_path):
     cfg, checkpoint, _ = network('cls')
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='net cannot be written: File exists'):

@@ -1,4 +1,4 @@
-"""Networks for the Hugging Face Hub, in local folders."""
+"""Networks in the format of the Hugging Face Hub, in local folders."""
 
 import copy
 import io
@@ -32,7 +32,7 @@ CLASSES = dict(
 
 @pytest.fixture(scope='module', params=INPUTS)
 def trained(request, tmp_path_factory):
-    """A config, a checkpoint, and what the network gives for an image."""
+    """Config, checkpoint, and the network's output for an image."""
     task = request.param
     name = f'glore_mm::{task}/glore_mini.py'
     torch.manual_seed(0)
@@ -45,7 +45,7 @@ def trained(request, tmp_path_factory):
     given = cfg.get('data_preprocessor') or cfg.model.data_preprocessor
     shape = (3, *[1] * (images.dim() - 2))
     mean, std = (torch.tensor(given[key]).view(shape) for key in ('mean', 'std'))
-    # the configs of all three tasks train on RGB
+    # the networks of all three tasks take RGB
     with torch.no_grad():
         logits = get_task(cfg).logits(model, (images - mean) / std)
     return task, name, path, images, logits
@@ -62,13 +62,13 @@ def saved(trained, tmp_path):
     return tmp_path / 'repo'
 
 
-def test_comes_back_as_it_was(trained, saved, tmp_path):
+def test_save_and_load(trained, saved, tmp_path):
     task, _, path, images, logits = trained
     network = HubNetwork.from_pretrained(saved)
     assert not network.training and network.classes == CLASSES[task]
     with torch.no_grad():
         assert torch.allclose(network(images), logits, atol=1e-5)
-    # and the file is a checkpoint for the tools
+    # the file is also a checkpoint for the tools
     names = read_checkpoint(str(path))['state_dict'].keys()
     content = read_checkpoint(str(saved / 'model.safetensors'))
     assert content['state_dict'].keys() == names
@@ -96,7 +96,7 @@ def saved_and_loaded(network):
     ids=['deepcopy', 'pickle', 'AveragedModel', 'torch.save'],
 )
 def test_copies(trained, saved, duplicate, tmp_path, monkeypatch):
-    # which the tools set where they read a config
+    # which load_config sets for the tools
     monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     *_, images, logits = trained
     network = duplicate(HubNetwork.from_pretrained(saved))
@@ -107,8 +107,8 @@ def test_copies(trained, saved, duplicate, tmp_path, monkeypatch):
         assert (tmp_path / 'copy' / file).read_text() == (saved / file).read_text()
 
 
-def test_a_base_of_mmsegmentation(tmp_path):
-    """Such a config has the key '_scope_', which the Hub's may not."""
+def test_a_base_config_of_mmsegmentation(tmp_path):
+    """Such a config has the key '_scope_', which is not allowed in config.json."""
     config = tmp_path / 'config.py'
     config.write_text(
         "_base_ = ['mmseg::_base_/models/fcn_r50-d8.py',\n"
@@ -147,8 +147,8 @@ def test_model_card(trained, saved):
 
 
 @one_task
-def test_pushes_these_files(trained, saved, tmp_path, monkeypatch):
-    """What huggingface_hub uploads, where its API would take it."""
+def test_push_to_hub_uploads_these_files(trained, saved, tmp_path, monkeypatch):
+    """With a fake API that records the uploads."""
 
     class Api:
         def __init__(self, **kwargs):
@@ -190,25 +190,25 @@ def edited(saved, edit) -> Path:
 
 @one_task
 @pytest.mark.parametrize(
-    ('edit', 'told'),
+    ('edit', 'message'),
     [
-        (lambda c: c['model'].update(type='os.system'), "asks for 'os.system'"),
+        (lambda c: c['model'].update(type='os.system'), "has the type 'os.system'"),
         (lambda c: c['model'].update(neck=dict(type='mmengine.load', file='x')),
-         "asks for 'mmengine.load'"),
-        (lambda c: c['model'].update(type=['EncoderDecoder']), 'asks for'),
+         "has the type 'mmengine.load'"),
+        (lambda c: c['model'].update(type=['EncoderDecoder']), 'has the type'),
         (lambda c: c['model'].update(_scope_='os'), "'_scope_' is not allowed"),
         (lambda c: c.update(default_scope='os'), "default_scope 'os' is unknown"),
         (lambda c: c.pop('classes'), 'classes must be a list'),
         (lambda c: c.update(model='x'), 'model must be a dict'),
     ],
 )  # fmt: skip
-def test_a_stranger_s_config_builds_nothing_else(saved, edit, told):
-    with pytest.raises(UserError, match=told):
+def test_an_untrusted_config_builds_no_other_types(saved, edit, message):
+    with pytest.raises(UserError, match=message):
         HubNetwork.from_pretrained(edited(saved, edit))
 
 
 @one_task
-def test_a_stranger_s_config_loads_nothing_else(saved):
+def test_an_untrusted_config_loads_no_other_weights(saved):
     def edit(config):
         loading = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/x.pth')
         config['model'].update(init_cfg=loading, pretrained='http://127.0.0.1:9/x.pth')
@@ -221,17 +221,17 @@ def test_trusted_types(saved):
     edited(saved, lambda config: config['model'].update(backbone=dict(type='AlexNet')))
     with pytest.raises(UserError, match=r"trusted=\['AlexNet'\]"):
         HubNetwork.from_pretrained(saved)
-    with pytest.raises(UserError, match='does not fit its config.json'):
+    with pytest.raises(UserError, match='does not match its config.json'):
         HubNetwork.from_pretrained(saved, trusted=['AlexNet'])
 
 
 @one_task
-def test_weights_that_do_not_fit_or_are_missing(saved):
+def test_wrong_and_missing_weights(saved):
     weights = saved / 'model.safetensors'
     content = read_checkpoint(str(weights))
     content['state_dict'].popitem()
     write_checkpoint(content, str(weights))
-    with pytest.raises(UserError, match='does not fit its config.json: '):
+    with pytest.raises(UserError, match='does not match its config.json: '):
         HubNetwork.from_pretrained(saved)
     weights.unlink()
     with pytest.raises(UserError, match='no checkpoint at .*model.safetensors'):
@@ -255,13 +255,13 @@ OURS = [p for t in INPUTS for p in sorted((ROOT / 'configs' / t).glob('*.py'))]
 @pytest.mark.parametrize(
     'path', OURS, ids=lambda path: f'{path.parent.name}-{path.stem}'
 )
-def test_our_configs_may_all_come_from_the_hub(path):
+def test_all_of_our_configs_are_trusted(path):
     cfg = Config.fromfile(path, import_custom_modules=False)
     names = ('default_scope', 'model', 'data_preprocessor')
     parts = {key: cfg._cfg_dict.to_dict()[key] for key in names if key in cfg}
     assert set(types_of([parts])) <= TRUSTED
     config = json.loads(json.dumps(dict(parts, name=path.name, classes=['a'])))
-    # some ask for numbers that a tensor on meta does not have
+    # some need values that meta tensors do not have
     asking = {'SwinTransformer', 'SwinTransformer3D', 'mmpretrain.ConvNeXt'}
     asking |= {'ResNet'} if path.parent.name == 'cls' else set()
     with torch.device('cpu' if asking & {*types_of([parts])} else 'meta'):

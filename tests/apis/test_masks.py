@@ -1,4 +1,4 @@
-"""tools/masks_to_indices.py: colour masks as class indices."""
+"""tools/masks_to_indices.py."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ COLORS = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder as of `write_project`, its masks in colours."""
+    """The folder of `write_project` with colour masks."""
     write_project(tmp_path)
     for path in (tmp_path / 'data' / 'ann').rglob('*.png'):
         Image.fromarray(COLORS[np.array(Image.open(path))]).save(path)
     return tmp_path
 
 
-def test_by_the_palette_of_a_config_or_as_given(project, tool):
+def test_the_palette_comes_from_a_config_or_the_command_line(project, tool):
     for folder, option in (
         ('a', ['--config', 'base.py']),
         ('b', ['--palette', '0,0,0', '255,0,0']),
@@ -31,7 +31,7 @@ def test_by_the_palette_of_a_config_or_as_given(project, tool):
         np.testing.assert_array_equal(np.array(mask.convert('RGB')), colors)
 
 
-def test_colours_are_listed(project, tool):
+def test_colours_are_counted(project, tool):
     done = tool('masks_to_indices', 'data/ann', 'out', cwd=project)
     pixels = 8 * 48 * 64
     assert done.stdout.splitlines() == [
@@ -40,16 +40,16 @@ def test_colours_are_listed(project, tool):
     assert not (project / 'out').exists()
 
 
-def test_other_colours(project, tool):
+def test_colours_that_are_not_in_the_palette(project, tool):
     command = ['masks_to_indices', 'data/ann', 'out', '--palette', '0,0,0']
     done = tool(*command, cwd=project, check=False)
     assert done.returncode == 1
-    assert 'p0.png has 1 colour(s) that are no class: (255, 0, 0). Add' in done.stderr
+    assert 'p0.png has 1 colour(s) that are not in the palette: (255, ' in done.stderr
     tool(*command, '--others', 255, cwd=project)
     assert set(np.unique(Image.open(project / 'out/val/p0.png'))) == {0, 255}
 
 
-def test_masks_that_were_saved_as_jpeg(project, tool):
+def test_masks_saved_as_jpeg(project, tool):
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     Image.fromarray(noise).save(project / 'data' / 'ann' / 'a.jpg')
     done = tool('masks_to_indices', 'data/ann', 'out', cwd=project, check=False)

@@ -558,7 +558,7 @@ def test_infer_does_not_overwrite_a_folder_or_the_legend(clip, tmp_path):
     for path, text in (
         (str(clip), f'would overwrite the folder {tmp_path}/drive'),
         (f'{tmp_path}/legend.jpg', 'legend.jpg would overwrite the legend'),
-        (f'{tmp_path}/legend.png', f'the legend would overwrite the folder {tmp_path}'),
+        (f'{tmp_path}/legend.png', f'the legend would overwrite {tmp_path}'),
     ):
         with pytest.raises(UserError, match=text):
             next(infer(cfg, 'none.pth', [path], str(tmp_path)))

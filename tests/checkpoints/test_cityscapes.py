@@ -1,7 +1,8 @@
 """Cityscapes checkpoints of the release, against a literal transcription.
 
-The transcription has the names, the shapes and the functions of the described network,
-written down without a module of ours.
+The transcription has the names, shapes and functions of the described network and
+uses no module of this package.
+
 """
 
 import io
@@ -64,7 +65,7 @@ def random_state(stem=7, seed=0):
                 conv(f'{name}.downsample.0', 4 * mid, inputs, 1, 1)
                 norm(f'{name}.downsample.1', 4 * mid)
             inputs = 4 * mid
-    state['pretrained.fc.weight'] = torch.zeros(1000, 2048)  # of ImageNet
+    state['pretrained.fc.weight'] = torch.zeros(1000, 2048)  # mean and std of ImageNet
     state['pretrained.fc.bias'] = torch.zeros(1000)
     conv('head.conv51.0', 512, 2048, 3, 3)
     norm('head.conv51.1', 512)
@@ -82,7 +83,7 @@ def random_state(stem=7, seed=0):
 
 
 def released_logits(state, x):
-    """The described network at an eighth of the image, in double precision."""
+    """Logits of the described network at 1/8 of the image size, in double precision."""
     state = {name: value.double() for name, value in state.items()}
 
     def conv(name, value, stride=1, dilation=1):
@@ -125,11 +126,11 @@ def released_logits(state, x):
 
 def saved(content):
     buffer = io.BytesIO()
-    torch.save(content, buffer, _use_new_zipfile_serialization=False)  # of its time
+    torch.save(content, buffer, _use_new_zipfile_serialization=False)  # as at that time
     return buffer.getvalue()
 
 
-def test_a_converted_network_gives_the_released_logits(tmp_path):
+def test_a_converted_network_has_the_released_logits(tmp_path):
     state = random_state()
     content = dict(epoch=240, state_dict=state, best_pred=0.8)
     members = {'glore/train.py': b'', 'glore/model_best.pth.tar': saved(content)}
@@ -160,7 +161,7 @@ def test_a_deep_stem():
     assert done.state_dict.keys() == network.keys()
 
 
-def test_another_network_and_more_than_weights(tmp_path):
+def test_other_networks_and_other_content(tmp_path):
     cfg = load_config('glore_mm::seg/glore_cityscapes_r101_released.py')
 
     def refused(members):

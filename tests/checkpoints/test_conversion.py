@@ -1,7 +1,8 @@
-"""Released checkpoints: converted, loaded, and compared with a literal transcription.
+"""Conversion of released checkpoints, against a literal transcription.
 
-The transcription has the names, the shapes and the functions of the released network,
-written down a second time without a module of ours.
+The transcription has the names, shapes and functions of the released network and
+uses no module of this package.
+
 """
 
 import subprocess
@@ -20,13 +21,13 @@ from glore_mm.utils.errors import UserError
 
 R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
 PLACES = {R50: {3: (1, 3), 4: (1, 3, 5)}, R101: {3: (1, 3), 4: (6, 12, 18)}}
-SMALL = (1, 2, 2, 2)  # for what does not depend on the size
+SMALL = (1, 2, 2, 2)  # for tests that do not depend on the size
 PLACES[SMALL] = {3: (1,), 4: (2,)}
 EPS = 1e-4
 
 
-def test_a_runner_s_checkpoint_is_read_in_a_fresh_process(tmp_path):
-    """Where nothing has imported a Runner yet."""
+def test_a_runner_s_checkpoint_is_read_in_a_new_process(tmp_path):
+    """Where no Runner has been imported."""
     from mmengine.logging import HistoryBuffer
 
     content = dict(state_dict={'a': torch.ones(1)}, message_hub=HistoryBuffer([1], [1]))
@@ -42,7 +43,7 @@ def test_a_runner_s_checkpoint_is_read_in_a_fresh_process(tmp_path):
 
 
 def released_shapes(blocks, classes, base=64, places=None):
-    """Names and shapes of a released Kinetics network."""
+    """Names and shapes of the weights of a released Kinetics network."""
     shapes = {}
 
     def norm(name, width):
@@ -85,7 +86,7 @@ def released_shapes(blocks, classes, base=64, places=None):
 
 
 def random_state(shapes, seed=0):
-    """Every value random, of a size that keeps the signal alive."""
+    """Random values with magnitudes that keep the signal from vanishing."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes.items():
@@ -101,7 +102,7 @@ def random_state(shapes, seed=0):
 
 
 def released_logits(state, x, blocks):
-    """The described network, from its weights under their released names."""
+    """Logits of the described network, from weights with released names."""
 
     def norm(name, value):
         return F.batch_norm(
@@ -193,7 +194,7 @@ def small_state(**more):
 
 
 @pytest.mark.parametrize(('depth', 'blocks'), [(50, R50), (101, R101)])
-def test_a_converted_network_gives_the_released_logits(depth, blocks):
+def test_a_converted_network_has_the_released_logits(depth, blocks):
     state = random_state(released_shapes(blocks, 400, places=PLACES[blocks]))
     model = recognizer(depth).eval()
     done = convert(dict(state_dict=state), model.state_dict(), 'released.pth')
@@ -207,15 +208,15 @@ def test_a_converted_network_gives_the_released_logits(depth, blocks):
         for name in [name for name in state if name.endswith('blocker.weight')]:
             state[name] = torch.zeros_like(state[name])
         plain = released_logits(state, clip, blocks)
-    assert 0.1 < theirs.std() < 100  # the signal came through
-    assert (theirs - plain).abs().max() > 0.1 * theirs.abs().max()  # the units' as well
+    assert 0.1 < theirs.std() < 100  # the signal has not vanished
+    assert (theirs - plain).abs().max() > 0.1 * theirs.abs().max()  # nor the units'
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max())
 
 
 @pytest.mark.parametrize('form', ['bare', 'wrapped', 'module', 'counted', 'training'])
-def test_every_form_of_a_released_file_converts_and_comes_back(form, tmp_path):
+def test_every_released_file_format_converts_both_ways(form, tmp_path):
     state = small_state()
-    if form == 'counted':  # as PyTorch writes it since 0.4.1
+    if form == 'counted':  # PyTorch's format since 0.4.1
         state |= {
             name.replace('running_var', 'num_batches_tracked'): torch.tensor(3)
             for name in state
@@ -226,7 +227,7 @@ def test_every_form_of_a_released_file_converts_and_comes_back(form, tmp_path):
     if form == 'training':
         content |= dict(epoch=7, optimizer=dict(state={}, param_groups=[1]))
     path = str(tmp_path / 'released.pth')
-    torch.save(content, path, _use_new_zipfile_serialization=False)  # as it was then
+    torch.save(content, path, _use_new_zipfile_serialization=False)  # as at that time
 
     model = small()
     done = convert(read_checkpoint(path), model.state_dict(), path)
@@ -243,7 +244,7 @@ def test_every_form_of_a_released_file_converts_and_comes_back(form, tmp_path):
     assert all(torch.equal(back.state_dict[name], v) for name, v in state.items())
 
 
-def test_the_tool_converts_there_and_back(tool, tmp_path, config):
+def test_the_tool_converts_both_ways(tool, tmp_path, config):
     content = dict(epoch=7, state_dict=small_state(), optimizer={})
     torch.save(content, tmp_path / 'released.pth')
     done = tool('convert_checkpoint', config, 'released.pth', 'ours.pth', cwd=tmp_path)
@@ -261,7 +262,7 @@ def test_the_tool_converts_there_and_back(tool, tmp_path, config):
 
 @pytest.fixture
 def config(tmp_path):
-    """A config of a small network of the release's form."""
+    """Config of a small network of the release's architecture."""
     path = tmp_path / 'small.py'
     path.write_text(
         "default_scope = 'mmaction'\n"
@@ -277,7 +278,7 @@ def config(tmp_path):
 
 
 def test_2d_weights_are_inflated():
-    """A clip of one image, repeated, gives in the middle what the 2D network gives."""
+    """For a clip of one repeated image, the middle has the output of the 2D network."""
     shapes = released_shapes(SMALL, 1000, base=8)
     flat = {
         name: (*shape[:2], *shape[3:]) if len(shape) == 5 else shape
@@ -301,7 +302,7 @@ def test_2d_weights_are_inflated():
     torch.testing.assert_close(kernel.sum(dim=2), state['conv1.conv.weight'])
     assert torch.equal(kernel[:, :, 0], kernel[:, :, 2])
 
-    def stem(clip):  # conv1 in 2D, on one frame
+    def stem(clip):  # conv1 as in 2D, for one frame
         return F.conv2d(clip, state['conv1.conv.weight'], stride=2, padding=2)
 
     image = torch.randn(1, 3, 32, 32)
@@ -310,7 +311,7 @@ def test_2d_weights_are_inflated():
     torch.testing.assert_close(out[:, :, 2], stem(image), rtol=1e-4, atol=1e-5)
 
 
-def test_every_key_is_accounted_for():
+def test_every_key_is_checked():
     network = small().state_dict()
 
     def refused(state):
@@ -336,7 +337,7 @@ def test_every_key_is_accounted_for():
     assert 'backbone.tail.bn.bias' in message
 
     state = small_state()
-    for name in [name for name in state if 'B02_extra' in name]:  # a whole unit
+    for name in [name for name in state if 'B02_extra' in name]:  # a complete unit
         del state[name]
     assert '12 missing: backbone.layer3.1.glore.conv_state.weight' in refused(state)
 
@@ -347,8 +348,8 @@ def test_every_key_is_accounted_for():
     )
 
 
-class Stranger:
-    """Runs code where it is unpickled."""
+class Hostile:
+    """Runs code when it is unpickled."""
 
     def __reduce__(self):
         return eval, ("open('ran', 'w').close()",)
@@ -364,10 +365,10 @@ class Stranger:
         ('nothing', 'no checkpoint at '),
     ],
 )
-def test_what_does_not_convert_is_refused_with_the_reason(content, message, tmp_path):
+def test_wrong_files(content, message, tmp_path):
     path = tmp_path / 'file.pth'
     if content == 'stranger':
-        torch.save(dict(state_dict=small_state(), epoch=Stranger()), path)
+        torch.save(dict(state_dict=small_state(), epoch=Hostile()), path)
     elif content == 'list':
         torch.save([1, 2], path)
     elif content == 'text':
@@ -383,7 +384,7 @@ def test_what_does_not_convert_is_refused_with_the_reason(content, message, tmp_
 
 
 @pytest.mark.slow
-def test_a_failed_conversion_leaves_the_old_file(tool, tmp_path, config):
+def test_a_failed_conversion_keeps_the_old_file(tool, tmp_path, config):
     state = small_state()
     del state['tail.bn.bias']
     torch.save(state, tmp_path / 'released.pth')

@@ -1,7 +1,8 @@
-"""ImageNet checkpoints of the release, against logits of MXNet itself.
+"""ImageNet checkpoints of the release, against MXNet's logits.
 
-scripts/mxnet_reference.py has written those in tests/data/mxnet: MXNet's own files of
-narrow networks with random weights, with its logits in double precision.
+The files in tests/data/mxnet are from scripts/mxnet_reference.py: MXNet's own files of
+narrow networks with random weights, and their logits in double precision.
+
 """
 
 import json
@@ -37,7 +38,7 @@ TWO_THREE = 'layer2=(0, 2), layer3=(0, 2, 4)'
 
 @pytest.fixture
 def narrow(tmp_path):
-    """Makes the config of a narrow network; `edits` are further lines of it."""
+    """Write the config of a narrow network, with further lines from `edits`."""
 
     def narrow(base='glore_r50_2-3', places=TWO_THREE, **options):
         path = tmp_path / f'{base}.py'
@@ -49,7 +50,7 @@ def narrow(tmp_path):
 
 
 def logits_of(cfg, path, images):
-    """In double precision, as those of MXNet."""
+    """Logits in double precision, like those of MXNet."""
     model = build_model(cfg).double().eval()
     model.load_state_dict(read_checkpoint(str(path))['state_dict'])
     with torch.no_grad():
@@ -65,13 +66,13 @@ def logits_of(cfg, path, images):
         ('se_r50_0-3', 'glore_se_r50', 'layer3=(0, 2, 4)'),
     ],
 )
-def test_a_converted_network_gives_the_logits_of_mxnet(
+def test_a_converted_network_has_the_logits_of_mxnet(
     name, base, places, narrow, tmp_path
 ):
     cfg, ours = narrow(base, places), tmp_path / 'ours.pth'
     source = tmp_path / 'net-0000.params'
     shutil.copy(DATA / f'{name}-0000.params', source)
-    symbol = DATA / f'{Path(name).name}-symbol.json'  # does not tell the types
+    symbol = DATA / f'{Path(name).name}-symbol.json'  # without the types
     shutil.copy(symbol, tmp_path / 'net-symbol.json')
     done = convert_checkpoint(cfg, str(source), str(ours))
     assert done.kind == 'released ImageNet' and not done.dropped and not done.untouched
@@ -80,7 +81,7 @@ def test_a_converted_network_gives_the_logits_of_mxnet(
     assert np.abs(found - seen['logits']).max() < 1e-6 < np.abs(seen['logits']).max()
 
 
-def test_the_tool_takes_an_archive_as_downloaded(narrow, tool, tmp_path):
+def test_the_tool_takes_the_downloaded_archive(narrow, tool, tmp_path):
     narrow()
     with tarfile.open(tmp_path / 'resnet50_w-glore_2-3.tar', 'w') as archive:
         for path in sorted(DATA.glob('r50_2-3-*')):
@@ -146,14 +147,14 @@ def refused(cfg, source, tmp_path):
         ),
     ],
 )
-def test_another_config(options, message, narrow, tmp_path):
+def test_wrong_configs(options, message, narrow, tmp_path):
     source = DATA / 'r50_2-3-0000.params'
     assert message in refused(narrow(**options), source, tmp_path)
 
 
 @pytest.fixture
 def changed(tmp_path):
-    """Writes the checkpoint anew, after `edit` of its arrays and its .json."""
+    """Write the checkpoint again, with changed arrays and .json."""
 
     def changed(edit):
         source = read_mxnet_checkpoint(str(DATA / 'r50_2-3-0000.params'))
@@ -193,7 +194,7 @@ def test_a_file_without_units(changed, narrow, tmp_path):
     assert message.endswith('. Give the config without units.')
 
 
-def test_an_array_too_many_or_too_few(changed, narrow, tmp_path):
+def test_additional_and_missing_arrays(changed, narrow, tmp_path):
     def lose(arrays, symbol):
         del arrays['conv3_B01_extra_GCN-G__bn__bn_beta']
 
@@ -214,11 +215,11 @@ def test_an_array_too_many_or_too_few(changed, narrow, tmp_path):
     assert '1 not known to the network: conv3_B01_strange_weight (2, 3)' in message
 
 
-def test_a_fixed_gamma_counts_as_one(changed, narrow, tmp_path):
+def test_a_fixed_gamma_becomes_one(changed, narrow, tmp_path):
     def fix(arrays, symbol):
         for node in symbol['nodes']:
             if node['name'] == 'tail__bn':
-                del node['attrs']['fix_gamma']  # MXNet's default is to fix it
+                del node['attrs']['fix_gamma']  # MXNet fixes it by default
 
     done = convert_checkpoint(narrow(), str(changed(fix)), str(tmp_path / 'ours.pth'))
     assert (done.state_dict['backbone.tail.bn.weight'] == 1).all()
@@ -259,7 +260,7 @@ def test_names_of_dual_path_networks(released, ours):
 
 
 def test_a_dual_path_network_converts(tmp_path):
-    """A small one, named as the release's; scripts/mxnet_reference.py has MXNet's."""
+    """A small one with the release's names; mxnet_reference.py writes MXNet's own."""
     options = {
         'model.backbone.backbone.backbone.model_name': 'dpn68',
         'model.backbone.backbone.unit.residual_channels': 128,
@@ -288,7 +289,7 @@ def test_a_dual_path_network_converts(tmp_path):
 
 
 def released_dpn_name(name):
-    """Of one of ours."""
+    """Released name of one of our weights."""
     if name.startswith('head.fc.'):
         return name.replace('head.fc.', 'fc6_')
     block, *layers, kind, parameter = name.split('.')[3:]

@@ -1,4 +1,4 @@
-"""How mmengine saves checkpoints."""
+"""Saving checkpoints with mmengine."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ import torch
 from glore_mm.checkpoints.mmengine_io import install_atomic_save
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):
-    """By whichever of its names mmengine calls the function."""
+def test_a_checkpoint_is_written_atomically(tmp_path):
+    """With each name of the function in mmengine."""
     import mmengine.runner.runner
 
     install_atomic_save()

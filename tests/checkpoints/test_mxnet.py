@@ -1,4 +1,4 @@
-"""Checkpoints in the format of MXNet: read whole, or refused in one line."""
+"""Checkpoints in MXNet's format: read correctly, or one line of error."""
 
 import struct
 import tarfile
@@ -17,7 +17,7 @@ PARAMS, SYMBOL = 'net-0000.params', 'net-symbol.json'
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes the pair of files; returns the path of the .params."""
+    """Write the pair of files; return the path of the .params."""
 
     def write(params, symbol):
         (tmp_path / PARAMS).write_bytes(params)
@@ -29,7 +29,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def pack(tmp_path):
-    """Packs files into an archive; returns its path."""
+    """Pack files into an archive; return its path."""
 
     def pack(members, mode='w'):
         path = tmp_path / 'net.tar'
@@ -62,7 +62,7 @@ def test_every_version_and_type(magic, dtype, write):
 
 
 @pytest.mark.parametrize('folder', ['', './', 'a/b/'])
-def test_an_archive_is_read_without_unpacking_it(folder, pack, tmp_path):
+def test_an_archive_is_read_without_extraction(folder, pack, tmp_path):
     params, symbol = linear()
     names = folder + PARAMS, folder + SYMBOL
     path = pack({'score.py': b'', names[0]: params, names[1]: symbol})
@@ -72,7 +72,7 @@ def test_an_archive_is_read_without_unpacking_it(folder, pack, tmp_path):
 
 
 @pytest.mark.parametrize('key', ['attr', 'attrs', 'param'])
-def test_attributes_as_python_has_them(key, write):
+def test_attributes_in_python_syntax(key, write):
     params, symbol = linear()
     attributes = b'{"kernel": "(3, 3)", "eps": "1e-05", "no_bias": "True", "n": "2"}'
     symbol = symbol.replace(b'"attrs": {}', b'"%s": %s' % (key.encode(), attributes))
@@ -80,7 +80,7 @@ def test_attributes_as_python_has_them(key, write):
     assert operator.attributes == dict(kernel=(3, 3), eps=1e-5, no_bias=True, n=2)
 
 
-def test_the_pair_is_missed(pack, write, tmp_path):
+def test_one_file_of_the_pair_is_missing(pack, write, tmp_path):
     params, symbol = linear()
     path = pack({'a-0000.params': params, 'b-symbol.json': symbol})
     assert 'holds 0 pairs of' in refused(path)
@@ -93,14 +93,14 @@ def test_the_pair_is_missed(pack, write, tmp_path):
 
 
 @pytest.mark.parametrize('cut', [0, 3, 8, 20, 40, 60, 90, 110, -1])
-def test_cut_anywhere(cut, write):
+def test_truncation_at_any_place(cut, write):
     params, symbol = linear()
     path = write(params[:cut], symbol)
     message = refused(path)
     assert 'cannot be read as a checkpoint of MXNet' in message or 'is empty' in message
 
 
-def test_files_of_two_networks(write):
+def test_files_of_different_networks(write):
     params, _ = linear()
     operators = {'data': {}, 'w': {}, 'fc': dict(op='x', inputs=['data', 'w'])}
     message = refused(write(params, symbol_bytes(operators)))
@@ -108,7 +108,7 @@ def test_files_of_two_networks(write):
 
 
 def huge(shape):
-    """An array that says that it is as large."""
+    """An array whose header declares a huge size."""
     params, _ = linear()
     old = struct.pack('<iqq', 2, 2, 3)
     assert params.count(old) == 1
@@ -172,15 +172,15 @@ def test_hostile_archives(tmp_path, pack):
     assert 'cannot be read as an uncompressed tar archive' in refused(compressed)
 
 
-def test_an_archive_that_says_it_is_larger(pack):
-    """Cut, and with a sparse member of a terabyte."""
+def test_an_archive_that_declares_a_larger_size(pack):
+    """Truncated, and with a sparse member of a terabyte."""
     path = pack({SYMBOL: linear()[1], PARAMS: linear()[0]})
     with open(path, 'r+b') as file:
         file.truncate(1600)
     refused(path)
 
 
-def test_weights_come_as_numbers_of_any_layout(write):
+def test_weights_of_any_type_and_layout(write):
     values = np.random.default_rng(0).normal(size=(3, 2, 1, 4)).astype('f4')
     operators = {'x': {}, 'w': {}, 'conv': dict(op='Convolution', inputs=['x', 'w'])}
     path = write(params_bytes({'arg:w': values}), symbol_bytes(operators))

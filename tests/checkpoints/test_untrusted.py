@@ -1,4 +1,4 @@
-"""Checkpoints from strangers: nothing in them runs, each is refused by one message."""
+"""Untrusted checkpoints: no code in them runs, and each gives one line of error."""
 
 import hashlib
 import http.server
@@ -30,14 +30,14 @@ STATE = {'conv.weight': torch.arange(6.0).view(2, 3), 'conv.bias': torch.zeros(2
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """What hostile files would write to; nothing may have been written there."""
+    """Folder that hostile files would write to; checks that nothing was written."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     assert not (tmp_path / 'ran').exists()
 
 
 class Calling:
-    """Pickled, it calls a function where it is unpickled."""
+    """An object whose pickle calls a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -56,7 +56,7 @@ def opcodes(*parts):
     )
 
 
-#: Streams of opcodes that no pickler writes, each to call os.system or eval.
+#: Streams of opcodes, each of which calls os.system or eval; no pickler writes them.
 STREAMS = dict(
     inst=opcodes(b'(S', f"'{SHELL}'", b'ios\nsystem\n.'),
     obj=opcodes(b'(cos\nsystem\nS', f"'{SHELL}'", b'o.'),
@@ -92,7 +92,7 @@ OBJECTS = dict(
 
 
 def zipped(stream: bytes) -> bytes:
-    """A file as torch.save writes it, with this stream."""
+    """A file as from torch.save, with this stream."""
     buffer = io.BytesIO()
     torch.save(dict(STATE), buffer)
     replaced = io.BytesIO()
@@ -106,7 +106,7 @@ def zipped(stream: bytes) -> bytes:
 
 
 def legacy(stream: bytes) -> bytes:
-    """A file as torch.save wrote it before version 1.6, with this stream."""
+    """A file as from torch.save before version 1.6, with this stream."""
     buffer = io.BytesIO()
     torch.save(dict(STATE), buffer, _use_new_zipfile_serialization=False)
     head = io.BytesIO()
@@ -143,8 +143,8 @@ def test_pickles_that_run_code(name, form, folder):
     refused(file)
 
 
-def test_the_pickles_would_run(folder):
-    """Pickle itself runs those above, or the test of them would prove nothing."""
+def test_the_pickles_would_run_in_pickle(folder):
+    """With pickle itself they do run, so the test above is effective."""
     for name in ('inst', 'obj', 'stack_global'):
         pickle.loads(STREAMS[name])
         Path('ran').unlink()
@@ -184,7 +184,7 @@ def truncated(folder):
 
 
 def flipped(folder):
-    """A bit of a weight, which torch.load alone would not notice."""
+    """A changed bit of a weight, which torch.load alone does not detect."""
     data = bytearray(save(folder))
     place = data.index(struct.pack('<f', 5.0))
     data[place] ^= 1
@@ -197,11 +197,11 @@ def script(folder):
 
 
 def huge_legacy(folder):
-    """A storage that says that it has 10¹⁵ numbers."""
+    """A storage whose header declares 10¹⁵ numbers."""
     buffer = io.BytesIO()
     torch.save(dict(STATE), buffer, _use_new_zipfile_serialization=False)
     data = buffer.getvalue()
-    six = b'K\x06N'  # numel, and what follows it
+    six = b'K\x06N'  # numel, and the bytes after it
     assert data.count(six) == 1
     huge = b'\x8a\x07' + (10**15).to_bytes(7, 'little') + b'N'
     (folder / 'file.pth').write_bytes(data.replace(six, huge))
@@ -249,14 +249,14 @@ def link(folder):
         (lambda f: (f / 'file.pth').write_bytes(os.urandom(999)), 'It is damaged'),
     ],
 )  # fmt: skip
-def test_files_that_are_no_checkpoints(make, message, folder):
+def test_files_that_are_not_checkpoints(make, message, folder):
     make(folder)
     (file,) = folder.glob('file.*')
     refused(file, message)
 
 
 @pytest.mark.parametrize('kind', ['pth', 'safetensors'])
-def test_weights_come_back(kind, folder):
+def test_weights_are_unchanged(kind, folder):
     path = str(folder / f'weights.{kind}')
     classes = dict(classes=('road', 'sky'), palette=[[1, 2, 3], [4, 5, 6]])
     shared = STATE['conv.weight']
@@ -269,7 +269,7 @@ def test_weights_come_back(kind, folder):
     assert list(back['meta']['dataset_meta']['classes']) == ['road', 'sky']
 
 
-def test_the_digest_is_checked_where_it_is_given(folder):
+def test_the_digest_is_checked_if_given(folder):
     save(folder)
     path = folder / 'file.pth'
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -288,10 +288,10 @@ def test_the_digest_is_checked_where_it_is_given(folder):
     refused(path, 'is not a SHA-256')
 
 
-# ------------------------------------------------ every way that a checkpoint is loaded
+# -------------------------------------------------- all code that loads checkpoints
 
 
-def tell(done, *texts):
+def assert_reported(done, *texts):
     errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
     assert done.returncode == 1 and len(errors) == 1, done.stdout + done.stderr
     assert 'Traceback' not in done.stderr
@@ -302,7 +302,7 @@ def tell(done, *texts):
 
 @pytest.fixture(scope='module')
 def checkpoint(tool, mini, tmp_path_factory):
-    """Of two iterations of a small network."""
+    """A checkpoint after two iterations of a small network."""
     folder = tmp_path_factory.mktemp('trained')
     tool('train', CONFIG, '--seed', 0, *options(mini), cwd=folder)
     return folder / 'work_dirs' / 'glore_mini' / 'iter_2.pth'
@@ -321,7 +321,7 @@ def options(data, **more):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('way', ['test', 'infer', 'convert', 'load_from', 'init_cfg'])
-def test_no_way_in_runs_a_pickle(way, checkpoint, tool, mini, folder):
+def test_no_tool_runs_a_pickle(way, checkpoint, tool, mini, folder):
     content = torch.load(checkpoint, weights_only=False)
     torch.save(dict(content, epoch=system()), 'evil.pth')
     small = options(mini)
@@ -333,13 +333,15 @@ def test_no_way_in_runs_a_pickle(way, checkpoint, tool, mini, folder):
         load_from=('train', CONFIG, *options(mini, load_from='evil.pth')),
         init_cfg=('train', CONFIG, *options(mini, **{'model.pretrained': 'evil.pth'})),
     )[way]
-    tell(tool(*arguments, cwd=folder, check=False), 'evil.pth', 'more than weights')
+    assert_reported(
+        tool(*arguments, cwd=folder, check=False), 'evil.pth', 'more than weights'
+    )
     assert not (folder / 'to.safetensors').exists()
 
 
 @pytest.mark.slow
-def test_no_way_in_runs_a_config_text(checkpoint, tool, mini, folder):
-    """Resuming in mmengine, and its inferencers, would; other ways ignore it."""
+def test_no_tool_runs_the_text_of_a_config(checkpoint, tool, mini, folder):
+    """Unpatched, resuming and inferencers of mmengine would; others ignore it."""
     content = torch.load(checkpoint, weights_only=False)
     content['meta'].update(config=CODE, cfg=CODE)
     content['message_hub']['runtime_info']['cfg'] = CODE
@@ -349,7 +351,9 @@ def test_no_way_in_runs_a_config_text(checkpoint, tool, mini, folder):
     small = options(mini, resume=True, load_from=work_dir / 'iter_1.pth')
     for arguments in (['--resume', *options(mini)], small):
         done = tool('train', CONFIG, *arguments, cwd=folder, check=False)
-        tell(done, 'iter_1.pth was not resumed', 'meta.config', 'would run as Python')
+        assert_reported(
+            done, 'iter_1.pth was not resumed', 'meta.config', 'would run as Python'
+        )
     image = next((mini / 'leftImg8bit').rglob('*.png'))
     file = work_dir / 'iter_1.pth'
     tool('infer', CONFIG, file, image, *options(mini), cwd=folder)
@@ -358,7 +362,7 @@ def test_no_way_in_runs_a_config_text(checkpoint, tool, mini, folder):
 
 @pytest.fixture
 def server(folder):
-    """What files of a folder are served by, over http."""
+    """Address of a local HTTP server for the files of a folder."""
     site = folder / 'site'
     site.mkdir()
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
@@ -382,21 +386,27 @@ def test_downloads(server, checkpoint, tool, mini, folder, monkeypatch):
             'train', CONFIG, *options(mini, load_from=file), cwd=folder, check=check
         )
 
-    tell(train(f'{address}/evil.pth'), cache / 'evil.pth', 'more than weights')
-    tell(train(f'{address}/none.pth'), f'{address}/none.pth', cache / 'none.pth', '404')
+    assert_reported(
+        train(f'{address}/evil.pth'), cache / 'evil.pth', 'more than weights'
+    )
+    assert_reported(
+        train(f'{address}/none.pth'), f'{address}/none.pth', cache / 'none.pth', '404'
+    )
     wrong = f'{address}/good.pth#sha256={"0" * 64}'
-    tell(train(wrong), f'{address}/good.pth')
+    assert_reported(train(wrong), f'{address}/good.pth')
     assert not (cache / 'good.pth').exists()
     monkeypatch.setenv('GLORE_OFFLINE', '1')
-    told = f'download of {address}/good.pth. Put the file at {cache}/good.pth'
-    tell(train(f'{address}/good.pth'), told)
+    message = f'download of {address}/good.pth. Put the file at {cache}/good.pth'
+    assert_reported(train(f'{address}/good.pth'), message)
     vision = 'https://download.pytorch.org/models/resnet18-f37072fd.pth'
-    tell(train('torchvision://resnet18'), vision, cache / 'resnet18-f37072fd.pth')
+    assert_reported(
+        train('torchvision://resnet18'), vision, cache / 'resnet18-f37072fd.pth'
+    )
     torch.save(dict(STATE, epoch=system()), cache / 'resnet18-f37072fd.pth')
-    tell(train('torchvision://resnet18'), 'more than weights')
+    assert_reported(train('torchvision://resnet18'), 'more than weights')
     monkeypatch.delenv('GLORE_OFFLINE')
     train(f'{address}/good.pth#sha256={digest}', check=True)
-    monkeypatch.setenv('GLORE_OFFLINE', '1')  # by now it is there
+    monkeypatch.setenv('GLORE_OFFLINE', '1')  # downloaded by now
     train(f'{address}/good.pth#sha256={digest}', check=True)
 
 
@@ -417,10 +427,10 @@ def test_a_trained_checkpoint_as_safetensors(checkpoint, tool, mini, folder):
         file.seek(-1, 2)
         file.write(b'\x55')
     done = tool('test', CONFIG, 'w.safetensors', *small, cwd=folder, check=False)
-    tell(done, 'w.safetensors', 'not the file that was published')
+    assert_reported(done, 'w.safetensors', 'not the file that was published')
 
 
-def test_a_file_of_numbers_alone(folder):
+def test_a_file_with_numbers_only(folder):
     save_file(STATE, folder / 'plain.safetensors')
     back = read_checkpoint(str(folder / 'plain.safetensors'))
     assert torch.equal(back['state_dict']['conv.weight'], STATE['conv.weight'])
