@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-_fuzzed = {}  # what came of each target
+_fuzzed = {}  # outcomes of each fuzz target
 
 
 def pytest_sessionfinish(session):
-    """Let a worker of pytest-xdist hand over what it has counted."""
+    """Send the counts of a pytest-xdist worker to the main process."""
     if 'fuzzing' in sys.modules:
         _fuzzed.update(sys.modules['fuzzing'].COUNTS)
     if hasattr(session.config, 'workeroutput'):
@@ -22,12 +22,12 @@ def pytest_sessionfinish(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """Take it from the worker."""
+    """Receive the counts of a worker."""
     _fuzzed.update(getattr(node, 'workeroutput', {}).get('fuzzed', {}))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how much was tried where `make fuzz` asked for more than the suite does."""
+    """Print the number of cases if `make fuzz` requests more than the suite does."""
     if not os.environ.get('GLORE_FUZZ'):
         return
     row = '{:28}{:>9}{:>9}{:>9}'.format
@@ -38,7 +38,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
-    """A few street scenes in Cityscapes' layout; not to be changed."""
+    """A few street scenes in the layout of Cityscapes; must not be changed."""
     from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
 
     root = tmp_path_factory.mktemp('data') / 'mini'
@@ -47,7 +47,7 @@ def mini(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def small_data(mini, tmp_path_factory) -> dict[str, Path]:
-    """Data for the configs of the three demos, by their task; not to be changed."""
+    """Data for the configs of the three demos, by task; must not be changed."""
     from glore_mm.synthetic.mini_imagenet import write_mini_imagenet
     from glore_mm.synthetic.mini_kinetics import write_mini_kinetics
 
@@ -59,13 +59,13 @@ def small_data(mini, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def data(mini, tmp_path) -> Path:
-    """The same scenes, a copy to damage."""
+    """A copy of the same scenes that tests may damage."""
     return Path(shutil.copytree(mini, tmp_path / 'data'))
 
 
 @pytest.fixture(scope='session')
 def tool():
-    """Run one of tools/ as a user does: tool('train', arguments…) in a folder."""
+    """Run a script of tools/ as a user does: tool('train', arguments…) in a folder."""
 
     def run(name: str, *args: object, cwd: Path, check: bool = True):
         command = [sys.executable, str(ROOT / 'tools' / f'{name}.py')]
@@ -73,7 +73,7 @@ def tool():
             command = [str(ROOT / 'tools' / name)]
         env = dict(os.environ, PYTHON=sys.executable)
         env.update(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
-        with socket.socket() as probe:  # a free port, for those that run torchrun
+        with socket.socket() as probe:  # a free port, for tools that run torchrun
             probe.bind(('127.0.0.1', 0))
             env['MASTER_PORT'] = str(probe.getsockname()[1])
         done = subprocess.run(
@@ -93,7 +93,7 @@ def tool():
 
 @pytest.fixture(scope='session')
 def losses():
-    """The losses that the training below a folder has logged."""
+    """Read the losses that the training in a folder has logged."""
 
     def read(folder: Path) -> list[float]:
         (log,) = folder.rglob('vis_data/scalars.json')
@@ -105,17 +105,17 @@ def losses():
 
 @pytest.fixture
 def chromium():
-    """A headless Chromium; where there is none, tests are skipped, but not in CI."""
+    """A headless Chromium. Without one, tests are skipped, but fail in CI."""
     names = ('chromium', 'chromium-browser', 'google-chrome')
     (path, *_) = [*filter(None, map(shutil.which, names)), None]
     if path is None:
-        tell = pytest.fail if os.environ.get('CI') else pytest.skip
-        tell('no Chromium is installed; on Debian: apt-get install chromium')
+        stop = pytest.fail if os.environ.get('CI') else pytest.skip
+        stop('no Chromium is installed; on Debian: apt-get install chromium')
     from playwright.sync_api import sync_playwright
 
     quiet = ('background-networking', 'component-update', 'sync', 'quic', 'gpu')
     options = [f'--disable-{name}' for name in quiet]
-    # for each test anew: workers of data loaders would inherit it and keep it open
+    # new for each test, as workers of data loaders would inherit it and keep it open
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(
             executable_path=path, args=[*options, '--no-sandbox', '--no-first-run']
@@ -124,7 +124,7 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """Open a page from disk; afterwards: no error, and only the page was asked for."""
+    """Open a local page; check that it has no errors and requests nothing else."""
     problems, requests, pages = [], [], []
 
     def open_page(path: Path, width: int = 1200):

@@ -1,4 +1,4 @@
-"""The layers of docs/architecture.md: imports point down, and none is in a circle."""
+"""The layers of docs/architecture.md: imports point down, and there are no circles."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +10,7 @@ PLUGIN = {
     'unit', 'fused', 'matmul', 'insertion', 'placement', 'block_info', 'registry',
     'models', 'compat',
 }  # fmt: skip
-#: Folders of the toolkit, the lowest first; each imports only what is in rows above.
+#: Folders of the toolkit, the lowest first; a folder imports only from rows above it.
 TOOLKIT = [
     {'utils'},
     {'analysis', 'checkpoints', 'synthetic'},
@@ -24,7 +24,7 @@ TOOLKIT = [
 
 
 def imports_of(path):
-    """The modules of glore_mm that a file imports, anywhere in it."""
+    """The modules of glore_mm that a file imports, at any place in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -37,7 +37,7 @@ def imports_of(path):
 
 
 def module_of(name):
-    """The module in a dotted name, which may end in one of its attributes."""
+    """The module in a dotted name, which may end with one of its attributes."""
     path = ROOT / name.replace('.', '/')
     if path.with_suffix('.py').is_file():
         return name
@@ -60,13 +60,13 @@ def folder(name):
     return name.split('.')[1] if '.' in name else ''
 
 
-def test_every_room_is_in_a_layer():
+def test_every_folder_is_in_a_layer():
     folders = {folder(name) for name in MODULES} - {''}
     assert folders == PLUGIN.union(*TOOLKIT)
 
 
 @pytest.mark.parametrize('name', [n for n in MODULES if folder(n) in PLUGIN | {''}])
-def test_plugin_imports_nothing_of_the_toolkit(name):
+def test_plugin_does_not_import_the_toolkit(name):
     assert {folder(other) for other in EDGES[name]} <= PLUGIN
 
 
@@ -91,10 +91,10 @@ def test_no_import_circle():
 
 
 def test_only_entry_points_import_by_name():
-    """import_module hides an import from the tests above."""
+    """import_module would hide an import from the tests above."""
     users = {
         folder(name)
         for name, path in MODULES.items()
         if 'import_module' in path.read_text()
     }
-    assert users <= {'apis', 'config'}  # config: custom_imports of the user
+    assert users <= {'apis', 'config'}  # config: custom_imports of users

@@ -1,4 +1,4 @@
-"""What the benchmarks compare, and that they measure it."""
+"""The benchmarks: what they compare, and that they run."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ from unit import PRODUCTS  # noqa: E402
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('normalize', [False, True])
 @pytest.mark.parametrize(('dim', 'size'), [(2, (7, 6)), (3, (3, 4, 5))])
-def test_the_reference_is_the_released_unit(dim, size, normalize, training):
+def test_the_reference_equals_the_released_unit(dim, size, normalize, training):
     torch.manual_seed(0)
     unit = randomize(ReferenceGloRe(dim, 16, 10, 6, normalize)).double()
     x = torch.randn(2, 16, *size, dtype=torch.float64)
@@ -36,8 +36,8 @@ def test_the_reference_is_the_released_unit(dim, size, normalize, training):
 
 @pytest.mark.parametrize('name', heads.HEADS)
 def test_heads_and_their_blocks(name, monkeypatch):
+    """A block is the part of a head between its convolutions, not the whole head."""
     init_default_scope('mmseg')
-    """A block is what its head does between convolutions, and not all of the head."""
     monkeypatch.setattr(heads, 'SIZE', (16, 16))
     whole, maps = heads.network('whole head', name)
     assert all(x.shape[2:] == (16, 16) for x in maps)
@@ -73,7 +73,7 @@ def test_networks_are_those_of_the_configs(place, name):
 
 
 @pytest.mark.slow
-def test_the_unit_is_measured(tmp_path):
+def test_the_unit_benchmark(tmp_path):
     command = [sys.executable, BENCHMARKS / 'unit.py', '--rounds=2', '--out', tmp_path]
     command += ['--only', '14×14, batch 8']
     subprocess.run(command, check=True)
@@ -92,7 +92,7 @@ def test_the_unit_is_measured(tmp_path):
 
 
 @pytest.mark.slow
-def test_out_of_memory_is_a_result(tmp_path):
+def test_out_of_memory_is_reported(tmp_path):
     command = [sys.executable, BENCHMARKS / 'unit.py', '--rounds=2', '--memory=2']
     command += ['--point', 'Non-local (mmcv)', '181']
     ran = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Every config builds and differs from its baseline in what it says."""
+"""Every config builds and differs from its baseline only in what it is for."""
 
 import copy
 from collections import defaultdict
@@ -45,7 +45,7 @@ def read(name: str, task: str = 'seg') -> Config:
 def build(cfg: Config):
     init_default_scope(cfg.default_scope)
     if cfg.default_scope == 'mmseg':
-        cfg.model.pretrained = None  # nothing is downloaded here
+        cfg.model.pretrained = None  # no downloads
     else:
         import_modules_from_strings(**cfg.custom_imports)
     return MODELS.build(cfg.model)
@@ -86,7 +86,7 @@ def test_builds(path):
         assert model.auxiliary_head.num_classes == classes
 
 
-def test_the_networks_of_the_demo_differ_in_a_unit():
+def test_the_networks_of_the_demo_differ_only_in_the_unit():
     plain, glore = (
         read(name)._cfg_dict.to_dict()
         for name in ('fcn_long_range', 'glore_long_range')
@@ -129,7 +129,7 @@ def test_the_main_config():
         ),
     ],
 )
-def test_differs_from_its_baseline_in_nothing_else(name, baseline, keys):
+def test_differs_from_its_baseline_only_in(name, baseline, keys):
     a, b = read(name)._cfg_dict.to_dict(), read(baseline)._cfg_dict.to_dict()
     assert differences(a, b) == keys
 
@@ -137,7 +137,7 @@ def test_differs_from_its_baseline_in_nothing_else(name, baseline, keys):
 @pytest.mark.parametrize(
     'name', ['glore_multigrid_cityscapes', 'glore_cityscapes_r50_released']
 )
-def test_the_grid_is_the_dilations_of_the_last_stage(name):
+def test_multi_grid_has_the_dilations_of_the_last_stage(name):
     blocks = build(read(name)).backbone.layer4
     assert [block.conv2.dilation for block in blocks] == [(4, 4), (8, 8), (16, 16)]
 
@@ -154,7 +154,7 @@ def test_units_in_the_backbone_are_where_the_paper_has_them():
 
 @pytest.mark.parametrize('path', VIDEO, ids=lambda path: path.stem)
 def test_video_builds(path):
-    """Every part of it: the network, what it reads, how it is trained."""
+    """All parts: the network, its input, its training."""
     cfg = Config.fromfile(path)
     model = build(cfg)
     units = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
@@ -193,11 +193,11 @@ def test_video_builds(path):
     ['glore_r50_8x8', 'nl_r50_8x8', 'glore_slowonly_r50_8x8', 'glore_slowfast_r50_8x8'],
 )
 def test_a_video_network_starts_as_its_baseline_and_learns(name):
-    """After the Runner's own initialisation; one step changes what stands behind it."""
+    """After the Runner's initialisation; one step changes the layers after the unit."""
     cfg = read(f'{name}_kinetics400', 'video')
     import_modules_from_strings(**cfg.custom_imports)
     if 'slowonly' in name:
-        cfg.model.backbone.backbone.pretrained = None  # nothing is downloaded here
+        cfg.model.backbone.backbone.pretrained = None  # no downloads
     model = build(cfg)
     model.init_weights()
     model.train()
@@ -225,7 +225,7 @@ def test_a_video_network_starts_as_its_baseline_and_learns(name):
     assert all(parameter.any() for parameter in closing)
 
 
-def test_the_main_video_config_is_the_release_s():
+def test_the_main_video_config_equals_the_release():
     cfg = read('glore_r50_8x8_kinetics400', 'video')
     model = build(cfg)
     names = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
@@ -275,7 +275,7 @@ def test_the_main_video_config_is_the_release_s():
         ),
     ],
 )
-def test_a_video_config_differs_in_nothing_else(name, baseline, keys):
+def test_a_video_config_differs_only_in(name, baseline, keys):
     a, b = (
         read(f'{n}_kinetics400', 'video')._cfg_dict.to_dict() for n in (name, baseline)
     )
@@ -283,7 +283,7 @@ def test_a_video_config_differs_in_nothing_else(name, baseline, keys):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
 
 
-# Millions of parameters that the R50s of the release are known to have.
+# Known parameters of the release's R50s, in millions.
 PUBLISHED = {
     'glore_r50_0-1_imagenet': 27.20,
     'glore_r50_imagenet': 30.48,
@@ -291,7 +291,7 @@ PUBLISHED = {
     'glore_r50_1-1_imagenet': 27.61,
     'glore_r50_2-3_imagenet': 31.30,
 }
-# The network that a config adds its units to.
+# The baseline of each config with units.
 PLAIN = {
     **{name: 'plain_r50_imagenet' for name in PUBLISHED},
     'glore_r50_stem_imagenet': 'plain_r50_imagenet',
@@ -311,7 +311,7 @@ PLAIN = {
 
 
 def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
-    """Parameters and MACs in the direct order of a unit on so many positions."""
+    """Parameters, and MACs in the direct order, of a unit on so many positions."""
     c, s, k = unit.in_channels, unit.num_states, unit.num_nodes
     weights = c * s + c * k + k * k + s * s + s * c
     layers_on_states = 3 if isinstance(unit, DualPathGloRe2d) else 2
@@ -329,7 +329,7 @@ def built(name: str):
 
 @pytest.mark.parametrize('path', CLS, ids=lambda path: path.stem)
 def test_classification_builds(path):
-    """Every part of it: the network, what it reads, how it is trained."""
+    """All parts: the network, its input, its training."""
     cfg, model = built(path.stem)
     units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
     assert bool(units) == path.stem.startswith('glore')
@@ -351,11 +351,11 @@ def test_classification_builds(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', PLAIN)
-def test_costs_the_plain_network_and_its_units(name):
-    """With every unit in the direct order of its products; a cheaper one is allowed."""
+def test_cost_is_that_of_the_plain_network_and_of_the_units(name):
+    """With all units in the direct order of products; a cheaper order is possible."""
     (cfg, model), (_, plain) = built(name), built(PLAIN[name])
     inputs = example_inputs(cfg)
-    positions = {}  # of each unit
+    positions = {}  # positions of each unit
 
     def note(unit, args):
         positions[unit] = args[0].shape[2:].numel()
@@ -371,14 +371,14 @@ def test_costs_the_plain_network_and_its_units(name):
     assert cost.macs - cost.unit_macs == base.macs
     if name in PUBLISHED:
         assert cost.parameters / 1e6 == pytest.approx(PUBLISHED[name], abs=0.04)
-    if name in PUBLISHED:  # to two digits: 0.32 G and 0.41 G
+    if name in PUBLISHED:  # two digits: 0.32 G and 0.41 G
         assert sum(macs) / 1e9 == pytest.approx(
             sum(0.321 if unit.in_channels == 512 else 0.409 for unit in units),
             abs=0.003,
         )
 
 
-def test_units_stand_where_the_release_has_them():
+def test_units_are_in_the_places_of_the_release():
     places = {
         'glore_r50_2-3_imagenet': '2.0 2.2 3.0 3.2 3.4',
         'glore_r50_0-1_imagenet': '3.2',
@@ -412,7 +412,7 @@ def test_the_network_of_the_paper_s_figure():
     assert cfg.train_pipeline[1].scale == 512
 
 
-def test_deeper_instead_costs_no_less():
+def test_the_deeper_network_does_not_cost_less():
     cfg, deeper = built('deeper_r50_imagenet')
     inputs = example_inputs(cfg)
     deep = count_flops(deeper, **inputs)
@@ -422,7 +422,7 @@ def test_deeper_instead_costs_no_less():
 
 
 def test_a_classification_network_starts_as_its_baseline_and_learns():
-    """After the Runner's own initialisation; the Non-local one, too."""
+    """After the Runner's initialisation; also with Non-local blocks."""
     from mmpretrain.structures import DataSample
 
     for name in ('glore_r50_imagenet', 'nl_r50_imagenet', 'glore_dpn98_2-3_imagenet'):
@@ -488,7 +488,7 @@ def test_a_classification_network_starts_as_its_baseline_and_learns():
         ('glore_mini', 'plain_mini', {'model.backbone'}),
     ],
 )
-def test_a_classification_config_differs_in_nothing_else(name, baseline, keys):
+def test_a_classification_config_differs_only_in(name, baseline, keys):
     a, b = (read(n, 'cls')._cfg_dict.to_dict() for n in (name, baseline))
     for found in differences(a, b):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
@@ -500,7 +500,7 @@ def theirs(path: str) -> Config:
 
 
 def stripped(node):
-    """A part of a config, less the marks of the library that it comes from."""
+    """A part of a config without the scopes of its library."""
     if isinstance(node, dict):
         return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
     return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
@@ -515,8 +515,8 @@ def stripped(node):
         ('plain_deit-s', 'deit/deit-small_4xb256_in1k'),
     ],
 )
-def test_recipes_of_mmpretrain_are_its_own(name, path):
-    """But for who reads the photographs."""
+def test_recipes_of_mmpretrain_are_unchanged(name, path):
+    """Except for the data sets and transforms that read images."""
     a = stripped(read(f'{name}_imagenet', 'cls')._cfg_dict.to_dict())
     b = stripped(theirs(f'mmpretrain::{path}.py')._cfg_dict.to_dict())
     for key in ('custom_imports', 'custom_hooks'):
@@ -536,7 +536,7 @@ VIDEO_SWIN = (
     'mmaction::recognition/swin/'
     'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb'
 )
-AMP = 'optim_wrapper.type'  # left to --amp
+AMP = 'optim_wrapper.type'  # enabled with --amp
 SCALING = {AMP, 'optim_wrapper.loss_scale'}
 OTHER_DATA = {'model.data_preprocessor.size', 'model.decode_head.num_classes',
               'model.auxiliary_head.num_classes', 'param_scheduler',
@@ -559,14 +559,14 @@ WHOLE = {f'model.test_cfg.{key}' for key in ('mode', 'crop_size', 'stride')}
         ('video', 'swin-t_32x2_kinetics400', VIDEO_SWIN, {AMP}),
     ],
 )
-def test_networks_and_recipes_of_the_libraries_are_their_own(task, name, path, keys):
+def test_networks_and_recipes_of_the_libraries_are_unchanged(task, name, path, keys):
     a, b = read(name, task), theirs(f'{path}.py')
     parts = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
     a, b = ({key: stripped(cfg[key].copy()) for key in parts} for cfg in (a, b))
     assert differences(a, b) == keys
 
 
-def test_video_swin_is_given_the_clips_of_mmaction2():
+def test_video_swin_takes_the_clips_of_mmaction2():
     cfg = loaded('video', 'swin-t_32x2_kinetics400')
     TASK.set_views(cfg, 4, 3)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -586,7 +586,7 @@ def test_video_swin_is_given_the_clips_of_mmaction2():
 
 # ------------------------------------------------------- transformers and ConvNeXt
 
-#: Networks with units: the task, the data, the network, the blocks that units follow.
+#: Networks with units: task, data set, network, blocks with units.
 PAIRS = [
     *(
         ('seg', data, network, blocks)
@@ -600,17 +600,17 @@ PAIRS = [
     ('cls', 'imagenet', 'deit-s', 'layers: 2 5 8'),
     ('video', 'kinetics400', 'swin-t_32x2', 'layers.2.blocks: 0 2 4'),
 ]
-#: What starts them from a checkpoint that is downloaded.
+#: Keys of weights that are downloaded.
 LOADING = dict(
     seg=dict(init_cfg=None), cls={}, video=dict(pretrained=None, pretrained2d=False)
 )
-#: Inputs. The windows of mmpretrain's Swin want as many pixels as it is made for.
+#: Input shapes. mmpretrain's Swin is built for a fixed image size.
 SMALL = dict(seg=(3, 64, 64), cls=(3, 224, 224), video=(1, 3, 4, 64, 64))
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
 def loaded(task: str, name: str, **options: object) -> Config:
-    """As the tools read it, with other settings of the backbone proper."""
+    """Load as the tools do, with other settings of the backbone."""
     path = str(ROOT / 'configs' / task / f'{name}.py')
     where = 'model.backbone.' + 'backbone.' * name.startswith('glore')
     return load_config(path, {where + key: value for key, value in options.items()})
@@ -622,14 +622,14 @@ def loaded(task: str, name: str, **options: object) -> Config:
         pytest.param(
             each,
             id='-'.join((each[0], *each[2:0:-1])),
-            # the same networks as for Cityscapes, with other heads
+            # the networks for Cityscapes with other heads
             marks=[pytest.mark.slow] if each[1] == 'ade20k' else [],
         )
         for each in PAIRS
     ],
 )
 def pair(request):
-    """A network as training begins with it, and the same without units."""
+    """A network at the start of training, and the same without units."""
     task, data, network, blocks = request.param
     first = 'plain_' if task == 'cls' else ''
     cfg, plain_cfg = (
@@ -639,7 +639,7 @@ def pair(request):
     model, plain = build_model(cfg), build_model(plain_cfg)
     model.init_weights()
     for name, weight in model.named_parameters():
-        if not weight.any() and name.startswith('head.'):  # it would learn first
+        if not weight.any() and name.startswith('head.'):  # learns first
             torch.nn.init.normal_(weight, std=0.02)
     state = model.state_dict()
     plain.load_state_dict({k: v for k, v in state.items() if '.glore.' not in k})
@@ -648,7 +648,7 @@ def pair(request):
     )
 
 
-def test_units_follow_the_third_stage_s_blocks(pair):
+def test_units_follow_the_blocks_of_the_third_stage(pair):
     stage, _, blocks = pair.blocks.partition(': ')
     expected = [f'backbone.{stage}.{block}.glore' for block in blocks.split()]
     units = find_units(pair.model)
@@ -667,8 +667,8 @@ def test_units_follow_the_third_stage_s_blocks(pair):
 
 
 @few_places
-def test_a_transformer_starts_as_it_was(pair):
-    """And gives what its head is for."""
+def test_a_transformer_starts_as_without_units(pair):
+    """With the output of its head."""
     inputs = torch.randn(1, *SMALL[pair.task])
     inputs = dict(example_inputs(pair.cfg), inputs=inputs)
     pair.model.eval(), pair.plain.eval()
@@ -684,8 +684,8 @@ def test_a_transformer_starts_as_it_was(pair):
     assert torch.equal(out, expected)
 
 
-def test_units_are_trained_as_their_blocks_are(pair):
-    """By the recipe's rules: rates by depth, no decay of norms."""
+def test_units_have_the_optimizer_rules_of_their_blocks(pair):
+    """Those of the recipe: learning rate by depth, no weight decay of norms."""
     optimizer = build_optim_wrapper(pair.model, pair.cfg.optim_wrapper).optimizer
     rules = {
         parameter: (group['lr'], group['weight_decay'])
@@ -737,8 +737,8 @@ def test_units_of_a_transformer_learn(pair):
     assert all(unit.closing_weight.any() for unit in units)
 
 
-def test_the_docs_tell_what_a_transformer_costs(pair):
-    """Counted by shapes alone, as the networks are large."""
+def test_the_docs_have_the_cost_of_transformers(pair):
+    """Counted from shapes only, as the networks are large."""
     counted = []
     for cfg, net in ((pair.plain_cfg, pair.plain), (pair.cfg, pair.model)):
         net = copy.deepcopy(net).to('meta')
@@ -765,7 +765,7 @@ def test_the_docs_tell_what_a_transformer_costs(pair):
 
 @pytest.mark.parametrize('network', ['swin-t_upernet', 'convnext-t_upernet'])
 def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path):
-    """As the config names it; the units stay the identity."""
+    """With the checkpoint from the config; the units stay the identity."""
     start = build_model(loaded('seg', f'{network}_ade20k', init_cfg=None))
     start.init_weights()
     for parameter in start.parameters():
@@ -794,7 +794,7 @@ def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path
     ],
 )
 def test_a_transformer_trains(task, name, small_data, tmp_path):
-    """By its whole config, data and hooks included, but on small pictures."""
+    """With its whole config, including data and hooks, on small images."""
     cfg = loaded(task, name, **LOADING[task])
     cfg.work_dir = str(tmp_path)
     sizes = dict(
@@ -829,7 +829,7 @@ def test_a_transformer_trains(task, name, small_data, tmp_path):
     'path', sorted((ROOT / 'configs/ablation').glob('*.py')), ids=lambda path: path.stem
 )
 def test_ablation_builds(path):
-    """Every variant, and "deeper" costs what what it stands for costs, or more."""
+    """Every variant; "deeper" does not cost less than the variants that it replaces."""
     options = {'model.pretrained': None} if path.stem.startswith('city') else {}
     ablation = read_ablation(str(path), options)
     assert next(iter(ablation.variants)) == 'plain'

@@ -21,7 +21,7 @@ CONFIG = ROOT / 'configs/det/glore_retinanet_r50_fpn_1x_coco.py'
 
 @pytest.fixture
 def batch():
-    """A picture with a thing in it, as the data loader gives it."""
+    """An image with an object, in the format of the data loader."""
     torch.manual_seed(0)
     size = dict.fromkeys(
         ('img_shape', 'pad_shape', 'batch_input_shape', 'ori_shape'), (256, 320)
@@ -63,7 +63,7 @@ def test_the_config_trains_and_detects(batch):
 
 
 def test_units_change_nothing_at_first(batch):
-    """The detector with fresh units is the detector without, its weights by name."""
+    """New units do not change the outputs, and the weights load by name."""
     plain = network(get_config('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')).eval()
     glore = network(Config.fromfile(CONFIG)).eval()
     left = glore.load_state_dict(plain.state_dict(), strict=False)
@@ -75,7 +75,7 @@ def test_units_change_nothing_at_first(batch):
 
 
 def test_swin():
-    """The detection library's own, with units on its tokens."""
+    """mmdetection's own Swin, with units on its tokens."""
     register_all_modules()
     backbone = dict(type='SwinTransformer', embed_dims=24, depths=(1, 1, 4, 1))
     plain = MODELS.build(backbone)
@@ -96,7 +96,7 @@ def test_swin():
     assert all(unit.closing_weight.grad.any() for unit in find_units(net).values())
 
 
-def test_as_a_stock_plugin(batch):
+def test_a_plain_mmdetection_project_with_the_plugin(batch):
     cfg = get_config('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     cfg.model.backbone.plugins = [
         dict(

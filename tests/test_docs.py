@@ -485,13 +485,14 @@ def test_commands_run(page, place):
 @small
 @pytest.mark.parametrize('page', named(TUTORIALS))
 def test_tutorial(page, tmp_path, monkeypatch):
-    """All of it, from an empty folder."""
+    """All of it, from an empty folder; Python blocks share their variables."""
     monkeypatch.chdir(tmp_path)
+    variables = {}
     for language, text in all_blocks(page):
         if language == 'python' and (name := file_name(text)):
             Path(name).write_text(text)
         elif language == 'python':
-            exec(compile(text, page.name, 'exec'), {})
+            exec(compile(text, page.name, 'exec'), variables)
         elif language in SHELL:
             for words in read_lines(text):
                 if not why_not_run(words):

@@ -1,4 +1,4 @@
-"""`order='reassociated'`: the same function as the equations, at another cost."""
+"""`order='reassociated'`: the same function as the equations, with another cost."""
 
 import copy
 import subprocess
@@ -19,7 +19,7 @@ from glore_mm.unit import GraphConv
 
 
 def pair(dim=2, channels=16, states=10, nodes=6, **options):
-    """The same unit, direct and reassociated."""
+    """The same unit in direct and in reassociated order."""
     units = [
         randomize(UNITS[dim](channels, states, nodes, order=order, **options))
         for order in ('direct', 'reassociated')
@@ -54,7 +54,7 @@ def test_orders_agree(dim, normalize, training):
     direct, other = pair(dim, normalize=normalize)
     x = torch.randn(3, 16, *SIZES[dim])
     direct.train(training), other.train(training)
-    for _ in range(3):  # running statistics move on
+    for _ in range(3):  # the running statistics are updated
         assert_same_step(direct, other, x, 1e-5)
     other.load_state_dict(direct.state_dict())
     direct.double(), other.double()
@@ -79,7 +79,7 @@ def test_orders_agree(dim, normalize, training):
     ids=lambda options: next(iter(options)),
 )
 @pytest.mark.parametrize('training', [False, True])
-def test_orders_agree_in_every_form(options, training):
+def test_orders_agree_for_all_options(options, training):
     torch.manual_seed(0)
     direct, other = pair(**options)
     x = torch.randn(3, 16, 7, 6, dtype=torch.float64)
@@ -104,7 +104,7 @@ def macs(unit, x):
     ],
 )
 def test_auto_takes_the_cheaper_order(size, cheaper):
-    """C = 4K and S = 2K break even at L = 4K/3, here 21.3."""
+    """With C = 4K and S = 2K, both cost the same at L = 4K/3, here 21.3."""
     x = torch.randn(2, 64, *size)
     found = {
         o: macs(GloRe2d(64, order=o).eval(), x) for o in ('direct', 'reassociated')
@@ -174,7 +174,7 @@ def another_graph(unit):
 
 
 def fused(unit):
-    """As OpenMMLab fuses for inference: the norm is in the convolution, with a bias."""
+    """As OpenMMLab fuses for inference: the norm is folded into the convolution."""
     unit.blocker.running_mean += 1
     fuse_conv_bn(unit)
 
@@ -202,7 +202,7 @@ def another_activation(unit):
     ],
 )
 @pytest.mark.parametrize('training', [False, True])
-def test_changed_layers_do_what_they_do(change, training):
+def test_changed_layers_are_respected(change, training):
     torch.manual_seed(0)
     x = torch.randn(2, 16, 7, 6)
     direct, other = pair()
@@ -227,7 +227,7 @@ def test_weight_standardisation_takes_the_direct_order():
 
 
 def test_variance_where_the_mean_is_large():
-    """B with a mean of 100 deviations: a Gram matrix of B itself loses four digits."""
+    """B has a mean of 100 deviations; a Gram matrix of B would lose four digits."""
     torch.manual_seed(0)
     direct, other = pair(channels=32, states=16, nodes=8)
     x = torch.randn(2, 32, 40, 40)
@@ -245,7 +245,7 @@ def test_variance_where_the_mean_is_large():
 
 
 def kept_bytes(unit, x):
-    """What autograd keeps of a step, parameters and the input aside."""
+    """Memory that autograd keeps for the backward pass, without parameters, input."""
     storages = {}
 
     def pack(tensor):
@@ -269,7 +269,7 @@ def kept_bytes(unit, x):
         ((GloRe3d, 1024, 512, 256), (1, 1024, 8, 14, 14), 0.35),
     ],
 )
-def test_what_is_kept_for_the_backward_pass(unit, size, bound, norm):
+def test_memory_for_the_backward_pass(unit, size, bound, norm):
     kind, *sizes = unit
     x = torch.randn(size).requires_grad_()
     norm_layer = None if norm == 'batch' else nn.SyncBatchNorm
@@ -301,15 +301,15 @@ print((peak() - before) / (x.numel() * 4))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 @pytest.mark.parametrize('layout', ['first', 'last'])
-def test_inference_allocates_its_output_and_little_else(layout):
-    """Peak memory of the process over what X takes: 1 is the output."""
+def test_inference_allocates_little_besides_its_output(layout):
+    """Peak memory of the process, in sizes of X; 1 is the output."""
     command = [sys.executable, '-c', PEAK, layout]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 1 < float(ran.stdout) < 1.75
 
 
 class Largest(TorchDispatchMode):
-    """Notes the largest tensor that was copied, and the largest in float32."""
+    """Records the largest copied tensor, and the largest one in float32."""
 
     def __init__(self):
         super().__init__()
@@ -375,7 +375,7 @@ def test_mixed_precision(order, normalize):
 
 @pytest.mark.parametrize('size', [1, 1e-4])
 def test_gradients_in_float16(size):
-    """Those of a loss that is not scaled come through too."""
+    """With a loss that is not scaled, gradients do not vanish."""
     torch.manual_seed(0)
     direct, other = pair(channels=64, states=32, nodes=8, normalize=True)
     x, grad = torch.randn(2, 2, 64, 24, 20)
@@ -407,7 +407,7 @@ def forget_count(norm):
 
 
 @pytest.mark.parametrize('change', [change_tracking, forget_count])
-def test_statistics_move_as_the_norm_moves_them(change):
+def test_statistics_are_updated_as_by_the_norm(change):
     torch.manual_seed(0)
     direct, other = pair()
     x = torch.randn(2, 16, 7, 6)
@@ -418,7 +418,7 @@ def test_statistics_move_as_the_norm_moves_them(change):
         torch.testing.assert_close(a, b)
 
 
-def test_only_what_is_asked_for_gets_a_gradient():
+def test_only_required_gradients_are_computed():
     torch.manual_seed(0)
     direct, other = pair()
     x = torch.randn(2, 16, 7, 6)
@@ -482,11 +482,11 @@ def test_compiles_under_autocast(training):
 
 
 @pytest.mark.parametrize('order', ['direct', 'reassociated'])
-def test_traces_alike_with_gradients_and_without(order):
+def test_traces_with_and_without_gradients_are_equal(order):
     torch.manual_seed(0)
     unit = randomize(GloRe2d(16, 10, 6, order=order)).eval()
     x, other = torch.randn(2, 2, 16, 7, 6)
-    traced = torch.jit.trace(unit, x)  # torch checks its trace without gradients
+    traced = torch.jit.trace(unit, x)  # torch checks a trace without gradients
     assert error(traced(other), unit(other).double()) < 1e-5
 
 
@@ -547,7 +547,7 @@ dist.destroy_process_group()  # else gloo's threads abort the exit now and then
 
 @pytest.mark.parametrize('split', [[2, 2], [1, 3]], ids=str)
 def test_two_processes_equal_one_with_the_whole_batch(split, tmp_path):
-    """With sync batch norm; and without, in DDP, which has it on GPUs only."""
+    """With sync batch norm; in DDP without it, as it needs GPUs there."""
     torch.manual_seed(0)
     bare = randomize(
         GloRe2d(16, 10, 6, norm_layer=nn.Identity, order='direct')
@@ -572,7 +572,7 @@ def test_two_processes_equal_one_with_the_whole_batch(split, tmp_path):
     _, _, *grads = step(bare, x, grad)
     for rank in found:
         for a, b in zip(rank['bare'], grads, strict=True):
-            assert error(2 * a, b) < 1e-12  # DDP takes the mean over ranks
+            assert error(2 * a, b) < 1e-12  # DDP averages over ranks
     for rank in found:
         for key, value in unit.state_dict().items():
             torch.testing.assert_close(rank['state'][key], value)

@@ -1,4 +1,4 @@
-"""Units in the backbones of every library, through configs and real Runners."""
+"""Units in backbones of all libraries, with configs and real Runners."""
 
 import copy
 import functools
@@ -32,7 +32,7 @@ SLOW_FAST = dict(
     slow_pathway=dict(type='resnet3d', depth=50, lateral=True),
     fast_pathway=dict(type='resnet3d', depth=50, lateral=False, base_channels=8),
 )
-# library, backbone, placement, size of an input, paths of the units
+# library, backbone, placement, input size, paths of the units
 BACKBONES = [
     ('mmseg', dict(type='ResNet', depth=18), dict(layer3=1), IMAGE, 'layer3.0.glore'),
     (
@@ -150,7 +150,7 @@ def assert_same(net: nn.Module, plain: nn.Module, size: tuple[int, ...]) -> None
     ('library', 'backbone', 'placement', 'size', 'paths'), BACKBONES, ids=IDS
 )
 def test_every_backbone(library, backbone, placement, size, paths):
-    """Units where they belong, the identity after init_weights, checkpoints fit."""
+    """Units in the right places, the identity at first, with matching checkpoints."""
     init_default_scope(library)
     plain = MODELS.build(backbone)
     net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=placement))
@@ -168,7 +168,7 @@ def test_every_backbone(library, backbone, placement, size, paths):
     net.init_weights()
     plain.load_state_dict(net.state_dict(), strict=False)
     assert_same(net, plain, size)
-    for unit in units(net).values():  # and not by a network that forgets its units
+    for unit in units(net).values():  # not even by a network that loses its units
         nn.init.ones_(unit.blocker.weight)
     with pytest.raises(AssertionError):
         assert_same(net, plain, size)
@@ -177,7 +177,7 @@ def test_every_backbone(library, backbone, placement, size, paths):
 @pytest.mark.parametrize(
     ('library', 'backbone', 'placement', 'names'),
     [
-        (  # channels grow from block to block
+        (  # the number of channels grows from block to block
             'mmpretrain',
             dict(type='TIMMBackbone', model_name='dpn68'),
             {
@@ -186,7 +186,7 @@ def test_every_backbone(library, backbone, placement, size, paths):
             },
             'conv3_1 conv3_3 conv4_3 conv4_6 conv4_9',
         ),
-        (  # torchvision's, numbered through
+        (  # torchvision's, numbered consecutively
             None,
             'mobilenet_v2',
             {'features.1[1-3]': 1, 'features.1[4-6]': (0, 2)},
@@ -196,7 +196,7 @@ def test_every_backbone(library, backbone, placement, size, paths):
     ids=['dpn', 'mobilenet'],
 )
 def test_blocks_named_by_a_pattern(library, backbone, placement, names):
-    """Where all blocks of a network stand in one sequence."""
+    """For networks with all blocks in one Sequential."""
     if library:
         init_default_scope(library)
         cfg = dict(backbone=backbone, placement=placement)
@@ -334,7 +334,7 @@ def video():
     ('library', 'parts'),
     [('mmseg', segmentation), ('mmpretrain', classification), ('mmaction', video)],
 )
-def test_units_are_the_identity_when_a_runner_starts_and_learn_then(
+def test_units_are_the_identity_when_a_runner_starts_and_then_learn(
     library, parts, tmp_path
 ):
     if library == 'mmseg':
@@ -343,7 +343,7 @@ def test_units_are_the_identity_when_a_runner_starts_and_learn_then(
     seen = {}
 
     class Look(Hook):
-        def before_train(self, runner):  # init_weights is over
+        def before_train(self, runner):  # init_weights has run
             net = runner.model
             seen['units'] = units(net)
             with torch.no_grad():
@@ -380,7 +380,7 @@ def test_units_are_the_identity_when_a_runner_starts_and_learn_then(
 
 
 def test_pretrained_units_are_not_reset(tmp_path):
-    """A checkpoint given as Pretrained that holds units brings its units."""
+    """A Pretrained checkpoint with units initialises the units."""
     init_default_scope('mmpretrain')
     cfg = dict(
         type='WithGloRe',
@@ -399,8 +399,8 @@ def test_pretrained_units_are_not_reset(tmp_path):
         assert torch.equal(net.state_dict()[key], value)
 
 
-def test_mmseg_pretrained_reaches_the_backbone(tmp_path):
-    """Mmseg writes its `pretrained` into the config of the backbone."""
+def test_pretrained_of_mmseg_reaches_the_backbone(tmp_path):
+    """mmseg writes its `pretrained` into the config of the backbone."""
     import glore_mm.seg  # noqa: F401
 
     init_default_scope('mmseg')
@@ -433,13 +433,13 @@ def test_units_in_frozen_stages(library):
     assert not any(p.requires_grad for p in net.layer2[0].conv1.parameters())
     for unit in (in_frozen, free):
         assert all(p.requires_grad for p in unit.parameters())
-        assert unit.blocker.training  # norm_eval is for norms that came with statistics
-    free.requires_grad_(False)  # what the user froze stays frozen
+        assert unit.blocker.training  # norm_eval is for pretrained statistics
+    free.requires_grad_(False)  # parameters that the user froze stay frozen
     net.train()
     assert not any(p.requires_grad for p in free.parameters())
 
 
-def test_layer_wise_decay_counts_a_unit_as_its_block():
+def test_layer_wise_decay_treats_a_unit_as_its_block():
     init_default_scope('mmpretrain')
     net = MODELS.build(
         dict(
@@ -477,7 +477,7 @@ def test_layer_wise_decay_counts_a_unit_as_its_block():
     )
 
 
-def test_copies_and_pickles_keep_their_units_apart():
+def test_copies_and_pickles_have_their_own_units():
     init_default_scope('mmpretrain')
     net = MODELS.build(
         dict(
@@ -519,8 +519,8 @@ def test_a_number_spreads_units_as_the_paper_does(depth, placement, expected):
     'unit',
     [dict(type='NonLocal2d', reduction=2), dict(type='ContextBlock', ratio=0.25)],
 )
-def test_any_registered_block_with_channels_can_be_the_unit(unit):
-    """So that modules are compared in the same places."""
+def test_other_registered_blocks_can_be_inserted(unit):
+    """To compare modules in the same places."""
     init_default_scope('mmseg')
     backbone = dict(type='ResNet', depth=18)
     net = MODELS.build(
@@ -548,7 +548,7 @@ def test_blocks_that_shift_along_time():
     assert net(torch.randn(8, 3, 64, 64)).shape == (8, 512, 2, 2)
 
 
-def test_unit_takes_device_and_dtype_of_its_stage():
+def test_a_unit_has_device_and_dtype_of_its_stage():
     from torchvision.models import get_model
 
     net = glore_mm.insert_glore(get_model('resnet18').double(), dict(layer3=1))
@@ -629,13 +629,13 @@ class Pair(nn.Conv2d):
         ([torch.jit.script(nn.Conv2d(8, 8, 1))], {}, '0 is scripted or traced'),
     ],
 )  # fmt: skip
-def test_blocks_that_take_no_unit(blocks, options, message):
+def test_blocks_that_cannot_have_a_unit(blocks, options, message):
     net = nn.Sequential(*blocks)
     with pytest.raises((TypeError, ValueError), match=message):
         glore_mm.insert_glore(net, ['0'], **options)(torch.randn(1, 8, 9, 9))
 
 
-def test_blocks_of_torch_that_take_no_unit():
+def test_torch_blocks_that_cannot_have_a_unit():
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=False)
     with pytest.raises(ValueError, match=r'takes \(L, N, C\): build it with batch_'):
         glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=1))
@@ -664,14 +664,14 @@ class NamedOutput(nn.Conv2d):
         return Named(super().forward(x), 9)
 
 
-def test_a_named_tuple_stays_one():
+def test_a_named_tuple_is_preserved():
     net = nn.Sequential(NamedOutput(8, 8, 1))
     glore_mm.insert_glore(net, ['0'], dict(in_channels=8))
     found = net(torch.randn(1, 8, 9, 9))
     assert type(found) is Named and found.size == 9
 
 
-def test_a_unit_says_nothing_of_the_stage_around_it():
+def test_warnings_concern_units_only():
     import timm
 
     net = timm.create_model('swin_tiny_patch4_window7_224', img_size=64, window_size=2)
@@ -684,7 +684,7 @@ def test_a_unit_says_nothing_of_the_stage_around_it():
 @pytest.mark.parametrize(
     ('library', 'backbone', 'placement', 'size', 'seen'),
     [
-        (  # its blocks are given the shape of the tokens
+        (  # its blocks take the shape of the token grid
             'mmseg',
             dict(type='SwinTransformer', embed_dims=24, window_size=2),
             {'stages.1.blocks': 1},
@@ -700,8 +700,8 @@ def test_a_unit_says_nothing_of_the_stage_around_it():
         ),
     ],
 )
-def test_tokens_are_seen_in_their_grid(library, backbone, placement, size, seen):
-    """So that the maps of nodes are pictures."""
+def test_tokens_are_arranged_in_their_grid(library, backbone, placement, size, seen):
+    """So that maps of nodes can be displayed."""
     init_default_scope(library)
     net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=placement))
     (unit,) = units(net).values()
@@ -711,7 +711,7 @@ def test_tokens_are_seen_in_their_grid(library, backbone, placement, size, seen)
     assert shapes == [seen]
 
 
-def test_patch_merging_gives_what_its_linear_layer_gives():
+def test_patch_merging_has_the_output_of_its_linear_layer():
     from torchvision.models import get_model
 
     net = glore_mm.insert_glore(get_model('swin_t'), ['features.4', 'features.0'])
@@ -719,7 +719,7 @@ def test_patch_merging_gives_what_its_linear_layer_gives():
     assert net(torch.randn(1, 3, 64, 64)).shape == (1, 1000)
 
 
-def test_a_backbone_by_config_is_plain_again():
+def test_a_backbone_from_a_config_can_be_plain_again():
     init_default_scope('mmpretrain')
     backbone = dict(type='ResNet', depth=18)
     net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=['layer3']))
@@ -728,14 +728,14 @@ def test_a_backbone_by_config_is_plain_again():
     assert type(net) is type(MODELS.build(backbone)) and not units(net)
 
 
-def test_a_scripted_network_takes_no_unit():
+def test_a_scripted_network_is_an_error():
     net = torch.jit.script(nn.Sequential(nn.Conv2d(8, 8, 1)))
     with pytest.raises(TypeError, match='a unit into a scripted or traced module'):
         glore_mm.insert_glore(net, ['0'])
 
 
-def test_how_many_tokens_are_in_front_must_be_known():
-    """A CaiT has a class token, but not in all of its blocks."""
+def test_the_number_of_prefix_tokens_is_required_if_ambiguous():
+    """A CaiT has a class token, but not in all blocks."""
     import timm
 
     net = timm.create_model('cait_xxs24_224', depth=2, img_size=32)
@@ -745,7 +745,7 @@ def test_how_many_tokens_are_in_front_must_be_known():
     assert net(torch.randn(1, 3, 32, 32)).shape == (1, 1000)
 
 
-def test_a_second_insertion_adds():
+def test_a_second_insertion_adds_units():
     from torchvision.models import get_model
 
     net = glore_mm.insert_glore(get_model('resnet18'), dict(layer3=(0,)))
@@ -761,7 +761,7 @@ def test_a_second_insertion_adds():
     assert len(units(net)) == 3
 
 
-def test_a_block_of_ones_own_in_place_of_a_unit():
+def test_a_user_s_block_instead_of_a_unit():
     net = glore_mm.insert_glore(
         nn.Sequential(nn.Conv2d(3, 8, 1)),
         ['0'],
@@ -776,8 +776,8 @@ def test_a_block_of_ones_own_in_place_of_a_unit():
     assert list(glore_mm.remove_glore(net).state_dict()) == ['0.weight', '0.bias']
 
 
-def test_the_network_is_its_own_and_is_freed():
-    """No method of the network is replaced, and nothing refers to it."""
+def test_the_network_can_be_freed():
+    """No method of the network is replaced, and nothing keeps a reference to it."""
     net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
     own_train = net.train
     net.train = functools.partial(own_train, False)  # as to freeze batch norm

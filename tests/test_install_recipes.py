@@ -1,4 +1,4 @@
-"""The libraries' own tools and inferencers, with our plugin in a user's config."""
+"""Tools and inferencers of the libraries, with the plugin in a user's config."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-#: What runs a checkpoint on a file, in each library; prints a class or a size.
+#: Code that runs a checkpoint on a file, for each library; prints a class or a size.
 INFERENCERS = dict(
     mmseg="""
 import glore_mm  # first, where mmcv is mmcv-lite
@@ -48,7 +48,7 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('library', INFERENCERS)
-def test_of_the_library_itself(library, small_data, tmp_path):
+def test_tools_of_the_library(library, small_data, tmp_path):
     task = dict(mmseg='seg', mmpretrain='cls', mmaction='video')[library]
     root = small_data[task]
     where = f'dataset=dict(data_root={str(root)!r})'

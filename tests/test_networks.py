@@ -1,4 +1,4 @@
-"""Units behind the blocks of networks of torchvision, timm and OpenMMLab."""
+"""Units after the blocks of networks from torchvision, timm and OpenMMLab."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ IMAGE = (2, 3, 64, 64)
 CLIP = (2, 3, 4, 64, 64)
 
 
-# networks of a kind that another row has, too
+# networks of the same kind as another one in the table
 SLOW = {
     'torchvision-resnext50_32x4d',
     'torchvision-swin_v2_t',
@@ -39,7 +39,7 @@ SLOW = {
 
 
 def vgg16_bn():
-    """Without the hundred million weights of its classifier."""
+    """Without the 100 million weights of its classifier."""
     from torchvision.models import vgg16_bn
 
     net = vgg16_bn(init_weights=False)
@@ -61,7 +61,7 @@ def vit_b_16():
 
 
 def mvit_v2_s():
-    """Fewer and thinner blocks of it, as it takes no other size."""
+    """With fewer and thinner blocks, as it has a fixed input size."""
     from torchvision.models.video.mvit import MSBlockConfig, MViT
 
     blocks = [(1, 24, 24, [1, 1, 1]), (2, 24, 48, [1, 2, 2]), (2, 48, 48, [1, 1, 1])]
@@ -81,7 +81,7 @@ def mvit_v2_s():
 
 
 def build(library, network):
-    """The plain network: by a function, by name and arguments, or by config."""
+    """Build the plain network from a function, a name with arguments, or a config."""
     if callable(network):
         return network()
     if library == 'torchvision':
@@ -120,10 +120,10 @@ def case(
         network: As for `build`.
         placement: As for insert_glore.
         units: The paths of the units.
-        gives: The layout of what the blocks give.
-        prefix: How many tokens the network puts in front of the others.
-        size: Of an input.
-        settings: More arguments of insert_glore.
+        gives: Layout of the blocks' output.
+        prefix: Number of tokens before the grid, such as class tokens.
+        size: Size of an input.
+        settings: Further arguments of insert_glore.
     """
     name = network[0] if isinstance(network, tuple) else network
     if isinstance(network, dict):
@@ -290,7 +290,7 @@ NETWORKS = [
         'stages.2.blocks.2.glore',
         'NHWC',
     ),
-    case(  # its blocks have channels last, but what a stage gives has them first
+    case(  # its blocks have channels last, but the output of a stage has them first
         'timm',
         ('swinv2_cr_tiny_224', SMALL),
         ['stages.1'],
@@ -384,13 +384,13 @@ NETWORKS = [
         'stages.0.blocks.1.glore stages.2.blocks.0.glore',
         'NLC',
     ),
-    case(  # stages, which give a tuple of tokens and their shape
+    case(  # stages that return a tuple of tokens and their shape
         'mmpretrain',
         dict(type='SwinTransformer', arch=SWIN, img_size=64, window_size=2),
         ['stages.1'],
         'stages.1.glore',
         'NLC',
-        unit=dict(in_channels=48),  # they end in a layer that is run on its own
+        unit=dict(in_channels=48),  # they end in a layer that runs separately
     ),
     case(
         'mmpretrain',
@@ -514,7 +514,7 @@ NETWORKS = [
 
 
 def run(net, x):
-    """All tensors that a network returns, its lists and tuples flattened."""
+    """Return all tensors of a network's output, with lists and tuples flattened."""
 
     def flat(outputs):
         if isinstance(outputs, torch.Tensor):
@@ -535,7 +535,7 @@ def same(found, expected):
 
 
 def attributes(net):
-    """The attributes of all modules, and how much is in those that hold others."""
+    """Attributes of all modules, and the lengths of those that are containers."""
     return {
         name: {
             key: len(value) if isinstance(value, dict) else None
@@ -545,8 +545,8 @@ def attributes(net):
     }
 
 
-def reason(unit, x, gives, prefix):
-    """What a unit makes of what a block gives."""
+def apply_unit(unit, x, gives, prefix):
+    """Apply a unit to the output of a block."""
     if gives in ('NCHW', 'NCTHW'):
         return unit(x)
     if gives == 'NHWC':
@@ -559,15 +559,15 @@ def reason(unit, x, gives, prefix):
 
 
 def apply_by_hand(net, units, gives, prefix):
-    """Add hooks that apply units which are no part of the network."""
+    """Add hooks that apply units without inserting them."""
 
     def behind(unit, block, args, output):
-        if isinstance(output, tuple):  # with the shape of its map
-            return reason(unit, output[0], gives, prefix), *output[1:]
-        return reason(unit, output, gives, prefix)
+        if isinstance(output, tuple):  # with the shape of its grid
+            return apply_unit(unit, output[0], gives, prefix), *output[1:]
+        return apply_unit(unit, output, gives, prefix)
 
     def in_front(unit, block, args):
-        return reason(unit, args[0], gives, prefix), *args[1:]
+        return apply_unit(unit, args[0], gives, prefix), *args[1:]
 
     for path, unit in units.items():
         host, _, name = path.rpartition('.')
@@ -579,7 +579,7 @@ def apply_by_hand(net, units, gives, prefix):
 
 
 def watch(net, paths):
-    """A list that the blocks which have units put their outputs in."""
+    """Return a list that collects the outputs of all blocks with units."""
     seen = []
     for path in paths:
         net.get_submodule(path.rpartition('.')[0]).register_forward_hook(
@@ -605,7 +605,7 @@ def test_network(library, network, placement, paths, gives, prefix, size, settin
     with torch.no_grad():
         expected = run(plain, x)
 
-    # checkpoints fit
+    # checkpoints still match
     net = build_with_units(library, network, plain, placement, settings)
     net.eval()
     units = {path: net.get_submodule(path) for path in paths}
@@ -617,11 +617,11 @@ def test_network(library, network, placement, paths, gives, prefix, size, settin
     assert {key for key in missing if not key.startswith(tuple(paths))} == set()
     assert missing
 
-    # a fresh unit changes nothing
+    # a new unit changes nothing
     with torch.no_grad():
         assert same(run(net, x), expected)
 
-    # and learns: first what makes it the identity, then all of it
+    # units learn: first the scale that makes them the identity, then all parameters
     trained = copy.deepcopy(net)
     trained.train()
     learning = [trained.get_submodule(path) for path in paths]
@@ -634,7 +634,7 @@ def test_network(library, network, placement, paths, gives, prefix, size, settin
     backward(trained, x)
     assert all(p.grad.any() for unit in learning for p in unit.parameters())
 
-    # in copies as in the original
+    # copies have the same outputs
     for unit in units.values():
         nn.init.ones_(unit.blocker.weight)
         nn.init.normal_(unit.blocker.bias)
@@ -645,7 +645,7 @@ def test_network(library, network, placement, paths, gives, prefix, size, settin
         for other in (copied, pickle.loads(pickle.dumps(net))):
             assert same(run(other, x), changed)
 
-    # is given the map that the block made
+    # with the map that the block returned
     by_hand = copy.deepcopy(plain)
     apply_by_hand(by_hand, units, gives, prefix)
     seen, seen_by_hand = watch(net, paths), watch(by_hand, paths)
@@ -653,7 +653,7 @@ def test_network(library, network, placement, paths, gives, prefix, size, settin
         torch.testing.assert_close(run(net, x), run(by_hand, x))
     torch.testing.assert_close(seen, seen_by_hand)
 
-    # and can be taken out again
+    # units can be removed again
     glore_mm.remove_glore(copied)
     assert copied.state_dict().keys() == plain.state_dict().keys()
     assert attributes(copied) == attributes(plain)

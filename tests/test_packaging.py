@@ -1,4 +1,4 @@
-"""What an installed package brings, and what importing it costs."""
+"""The content of an installed package, and the cost of its import."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from paths import ROOT
 
 
 def test_found_from_anywhere(tmp_path):
-    """A user's own config, in a folder of their own, with ours as its base."""
+    """A user's config in a folder of their own, with one of ours as its base."""
     (tmp_path / 'mine.py').write_text(
         "_base_ = 'glore_mm::seg/glore_cityscapes.py'\n"
         'model = dict(decode_head=dict(num_units=2))\n'
@@ -48,7 +48,7 @@ def test_importing_glore_mm_imports_no_task_library():
 
 
 def test_without_docstrings(tmp_path):
-    """As with `python -OO`, which image builders may set by PYTHONOPTIMIZE."""
+    """As with `python -OO`, or with PYTHONOPTIMIZE in an image."""
     script = (
         'import sys, glore_mm\n'
         'from glore_mm.commands.train import main\n'
@@ -65,7 +65,7 @@ def test_without_docstrings(tmp_path):
     assert done.stdout.startswith('usage: glore-train'), done.stderr
 
 
-# As in an environment that has torch, what torch requires, and this package.
+# An environment with torch, its requirements, and this package.
 TORCH_ONLY = """
 import importlib.metadata as metadata, re, sys
 
@@ -117,15 +117,15 @@ def test_the_units_need_torch_only():
 
 
 @pytest.mark.parametrize('command', ['train', 'test', 'infer'])
-def test_a_command_names_the_extras_that_it_needs(command):
+def test_a_command_names_the_extras_to_install(command):
     done = run_with_torch_only(f'import glore_mm.commands.{command}')
     assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]  # torch misses NumPy, in a warning
+    line = done.stderr.splitlines()[-1]  # torch prints a warning that NumPy is missing
     assert line.startswith("error: this needs OpenMMLab: pip install 'glore-mm[seg]'")
 
 
 @pytest.mark.parametrize('package', ['engine', 'analysis', 'checkpoints'])
-def test_a_package_names_the_extras_that_it_needs(package):
+def test_a_subpackage_names_the_extras_to_install(package):
     done = run_with_torch_only(f'import glore_mm.{package}')
     line = done.stderr.splitlines()[-1]
     assert line.startswith('ModuleNotFoundError: this needs OpenMMLab: pip install ')
@@ -133,9 +133,9 @@ def test_a_package_names_the_extras_that_it_needs(package):
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> Path:
-    """The package as it is published."""
+    """The wheel of the package."""
     folder = tmp_path_factory.mktemp('wheel')
-    source = folder / 'source'  # what an earlier build left here would be packed too
+    source = folder / 'source'  # without files of an older build
     ignored = shutil.ignore_patterns(
         '.venv', 'build', '*.egg-info', 'data', 'work_dirs'
     )
@@ -161,10 +161,10 @@ def test_configs_and_pages_ship_in_the_wheel(wheel):
 
 @pytest.mark.slow
 def test_without_the_repository(wheel, tmp_path):
-    """Train, test and infer by the wheel's own commands and configs."""
+    """Train, test and infer with the wheel's commands and configs."""
     venv.create(tmp_path / 'venv', with_pip=True)
     commands = tmp_path / 'venv' / 'bin'
-    libraries = Path(sysconfig.get_path('purelib'))  # the dependencies, as they are
+    libraries = Path(sysconfig.get_path('purelib'))  # the installed dependencies
     own = next((tmp_path / 'venv').glob('lib/*/site-packages'))
     (own / 'dependencies.pth').write_text(f'{libraries}\n')
 
@@ -188,8 +188,8 @@ def test_without_the_repository(wheel, tmp_path):
     )
 
 
-def test_only_all_brings_an_mmcv():
-    """Any other extra would write over the full mmcv that a user has."""
+def test_only_the_extra_all_has_an_mmcv():
+    """Others would overwrite a full mmcv that a user has installed."""
     mmcv = [line for line in requires('glore-mm') if line.startswith('mmcv')]
     assert [re.sub(r'\s', '', line) for line in mmcv] == [
         'mmcv-lite==2.1.0;extra=="all"'

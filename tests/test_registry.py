@@ -1,4 +1,4 @@
-"""Units by config of OpenMMLab."""
+"""Units in configs of OpenMMLab."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_wrong_configs(kind, cfg, message):
         build(kind, **cfg)
 
 
-def test_is_a_stock_plugin_of_mmseg():
+def test_the_plugin_in_a_plain_mmseg_project():
     import mmseg.models  # noqa: F401
 
     plugin = dict(

@@ -1,6 +1,6 @@
-"""Train, test and infer in each task by the commands that are installed.
+"""Train, test and infer in each task with the installed commands.
 
-What `make matrix` runs in each environment, beside the units' own tests.
+`make matrix` runs this in each environment, together with the tests of the units.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What PyTorch does to networks, done to units and to networks with units."""
+"""Transformations of PyTorch, applied to units and to networks with units."""
 
 import copy
 import io
@@ -101,7 +101,7 @@ def test_hessian(unit):
 
 @pytest.mark.parametrize('gradients', [False, True])
 def test_ensemble(unit, x, gradients):
-    """As PyTorch's tutorial does it, around a module on the meta device."""
+    """As in PyTorch's tutorial, with a module on the meta device."""
     units = [unit, copy.deepcopy(unit)]
     nn.init.normal_(units[1].conv_proj.weight)
     parameters, buffers = stack_module_state(units)
@@ -147,7 +147,7 @@ def test_onnx_at_opset_11(unit, x):
 
 
 def test_gradients_have_the_strides_of_the_parameters(unit, x):
-    """DDP warns of others, and copies them in each step."""
+    """DDP warns about other strides and copies such gradients in each step."""
     last = torch.channels_last
     unit.to(memory_format=last).train()
     unit(x.contiguous(memory_format=last)).sum().backward()
@@ -155,7 +155,7 @@ def test_gradients_have_the_strides_of_the_parameters(unit, x):
         assert parameter.grad.stride() == parameter.stride()
 
 
-def test_torch_fx_does_not_look_into_a_unit(unit, x):
+def test_torch_fx_does_not_trace_into_a_unit(unit, x):
     traced = torch.fx.symbolic_trace(nn.Sequential(unit, nn.ReLU()))
     assert [node.op for node in traced.graph.nodes].count('call_module') == 2
     assert torch.equal(traced(x), unit(x).relu())
@@ -163,16 +163,16 @@ def test_torch_fx_does_not_look_into_a_unit(unit, x):
         torch.fx.symbolic_trace(unit)
 
 
-def test_script_is_refused_in_one_line(unit, network):
+def test_script_raises_one_line(unit, network):
     for module in (unit, network):
         with pytest.raises(NotImplementedError, match='cannot be scripted: use torch'):
             torch.jit.script(module)
 
 
 @pytest.mark.slow
-@torch.no_grad()  # as torch's attention has another path then
+@torch.no_grad()  # as torch's attention has another path with gradients off
 def test_networks(network, image):
-    """Each transform gives what the network gives."""
+    """Each transform has the same output as the network."""
     dynamic = {0: torch.export.Dim('batch', min=1, max=64)}
     exported = torch.export.export(network, (image,), dynamic_shapes=(dynamic,))
     transformed = dict(
@@ -196,7 +196,7 @@ def test_features_of_torchvision():
     assert torch.equal(features['head'], net(image))
 
 
-def test_quantization_observes_around_units(image):
+def test_quantization_leaves_units_in_float(image):
     net = insert_glore(get_model('resnet18'), dict(layer3=2)).eval()
     mapping = get_default_qconfig_mapping('x86')
     prepared = prepare_fx(copy.deepcopy(net), mapping, (image,))

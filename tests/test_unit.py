@@ -27,7 +27,7 @@ def test_equals_the_equations(dim, normalize, pre_act, training):
     y = unit(x).detach() - x
     assert expected.norm() > 1
     assert error(y, expected) < 1e-6
-    unit.load_state_dict(state)  # a forward pass in training moved the statistics
+    unit.load_state_dict(state)  # the forward pass in training updated the statistics
     exact = unit.double()(x.double()).detach() - x.double()
     assert error(exact, expected) < 1e-12
 
@@ -51,14 +51,14 @@ def test_gradients(dim, normalize, pre_act, training):
 
 
 @pytest.mark.parametrize(('dim', 'normalize', 'pre_act'), FORMS)
-def test_fresh_unit_is_the_identity(dim, normalize, pre_act):
+def test_a_new_unit_is_the_identity(dim, normalize, pre_act):
     x = torch.randn(2, 16, *SIZES[dim])
     unit = UNITS[dim](16, normalize=normalize, pre_act=pre_act)
     assert torch.equal(unit.train()(x), x)
     assert torch.equal(unit.eval()(x), x)
     unit(x).square().sum().backward()
     closing = unit.conv_extend.conv if pre_act else unit.blocker
-    assert closing.weight.grad.norm() > 0  # it learns from there
+    assert closing.weight.grad.norm() > 0  # but it learns
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_fresh_unit_is_the_identity(dim, normalize, pre_act):
     ],
     ids=['none', 'instance', 'group', 'frozen batch'],
 )
-def test_identity_whatever_norm_closes(norm_layer):
-    """And something is left that can learn to be more."""
+def test_identity_with_any_closing_norm(norm_layer):
+    """And at least one parameter that can learn to change this."""
     unit = GloRe2d(16, norm_layer=norm_layer)
     x = torch.randn(2, 16, 5, 5)
     y = unit(x)
@@ -81,10 +81,10 @@ def test_identity_whatever_norm_closes(norm_layer):
     learned = {
         n for n, p in unit.named_parameters() if p.grad is not None and p.grad.any()
     }
-    assert learned - {'blocker.bias'}  # a bias would learn with a dead unit too
+    assert learned - {'blocker.bias'}  # a bias would learn even if the unit were dead
 
 
-def test_a_released_state_dict_loads_as_it_is():
+def test_a_released_state_dict_loads_unchanged():
     shapes = {
         'conv_state.weight': (8, 16, 1, 1, 1), 'conv_state.bias': (8,),
         'conv_proj.weight': (4, 16, 1, 1, 1), 'conv_proj.bias': (4,),
@@ -99,7 +99,7 @@ def test_a_released_state_dict_loads_as_it_is():
     unit.load_state_dict({key: torch.rand(shape) for key, shape in shapes.items()})
 
 
-def test_the_released_cityscapes_units_call_conv_extend_fc_2():
+def test_conv_extend_is_fc_2_in_the_released_cityscapes_units():
     state = GloRe2d(16).state_dict()
     renamed = {k.replace('conv_extend', 'fc_2'): v for k, v in state.items()}
     assert renamed.keys() != state.keys()
@@ -113,7 +113,7 @@ def test_the_released_cityscapes_units_call_conv_extend_fc_2():
     ('channels', 'states', 'nodes', 'parameters'),
     [(512, 256, 128, 0.411e6), (1024, 512, 256, 1.641e6)],
 )
-def test_size_is_the_published_one(channels, states, nodes, parameters):
+def test_size_equals_the_published_one(channels, states, nodes, parameters):
     unit = GloRe2d(channels)
     assert (unit.num_states, unit.num_nodes) == (states, nodes)
     assert sum(p.numel() for p in unit.parameters()) == pytest.approx(
@@ -126,12 +126,12 @@ def test_size_is_the_published_one(channels, states, nodes, parameters):
     ('dtype', 'pre_act'),
     [(torch.float16, False), (torch.float16, True), (torch.bfloat16, False)],
 )
-def test_half_precision_is_safe(dtype, pre_act, normalize):
-    """Positive inputs at 512×1024: without care V overflows float16."""
+def test_half_precision_does_not_overflow(dtype, pre_act, normalize):
+    """With positive inputs at 512×1024, V would overflow float16 without protection."""
     torch.manual_seed(0)
     unit = randomize(GloRe2d(16, 8, 4, normalize=normalize, pre_act=pre_act)).eval()
     x = torch.randn(1, 16, 512, 1024).abs()
-    received = []  # V, by the graph of a unit in the direct order
+    received = []  # V, from the graph of a unit in direct order
     direct = copy.deepcopy(unit)
     direct.order = 'direct'
     direct.gcn.register_forward_pre_hook(lambda gcn, args: received.append(args[0]))
@@ -149,7 +149,7 @@ def test_half_precision_is_safe(dtype, pre_act, normalize):
 
 
 def test_half_precision_weights():
-    """A model turned to bfloat16 as a whole runs, and gives bfloat16."""
+    """A model in bfloat16 runs and returns bfloat16."""
     unit = randomize(GloRe2d(16, normalize=True)).eval()
     x = torch.randn(1, 16, 9, 9)
     y = unit.bfloat16()(x.bfloat16())
@@ -170,7 +170,7 @@ def test_norm_and_conv_layers():
 
 
 class Doubled(nn.Conv2d):
-    """A convolution of a user's own."""
+    """A convolution of a user."""
 
     def forward(self, x):
         return 2 * super().forward(x)
@@ -205,7 +205,7 @@ def test_wrong_arguments(build, message):
         build()
 
 
-def test_more_nodes_than_positions_is_one_warning():
+def test_more_nodes_than_positions_gives_one_warning():
     unit = GloRe2d(64, num_nodes=10)
     with pytest.warns(
         UserWarning, match=r'more nodes \(10\) than .* positions \(9'

@@ -1,4 +1,4 @@
-"""scripts/upstream.py, with a suite of a few tests."""
+"""scripts/upstream.py with a suite of a few tests."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Images in class folders and in lists."""
+"""Data sets of class folders and lists."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def scope():
 
 @pytest.fixture
 def folders(tmp_path) -> Path:
-    """Three classes in train, two images each; one of them lacks in val."""
+    """Three classes in train with two images each; one of them is missing in val."""
     root = tmp_path / 'pets'
     for split, classes in (('train', 'cat dog owl'), ('val', 'dog owl')):
         for label in classes.split():
@@ -51,8 +51,8 @@ def labels(dataset) -> list[tuple[str, int]]:
     return [(Path(s['img_path']).parent.name, s['gt_label']) for s in found]
 
 
-def test_a_class_has_its_label_in_every_split(folders):
-    """Val lacks a class: mmpretrain's own data set would count the others anew."""
+def test_a_class_has_the_same_label_in_every_split(folders):
+    """Val lacks a class; mmpretrain's own data set would renumber the others."""
     train, val = data(folders, 'train'), data(folders, 'val')
     assert train.metainfo['classes'] == val.metainfo['classes'] == ('cat', 'dog', 'owl')
     assert dict(labels(train)) == dict(cat=0, dog=1, owl=2)
@@ -60,7 +60,7 @@ def test_a_class_has_its_label_in_every_split(folders):
     assert len(val) == 4
 
 
-def test_classes_may_be_given(folders):
+def test_classes_from_the_config(folders):
     given = data(folders, 'val', classes=['owl', 'dog', 'cat'])
     assert dict(labels(given)) == dict(owl=0, dog=1)
     (folders / 'names.txt').write_text('dog\n\nowl\ncat\n')
@@ -75,17 +75,17 @@ def test_classes_may_be_given(folders):
 
 
 @pytest.mark.parametrize('suffix', ['webp', 'gif', 'tiff', 'JPEG', 'PNG'])
-def test_usual_kinds_of_files_are_found(suffix, folders):
+def test_usual_image_formats_are_found(suffix, folders):
     save(scene(), folders / 'train' / 'cat' / f'another.{suffix}')
     assert len(data(folders, 'train')) == 7
 
 
-def test_hidden_folders_are_no_classes(folders):
+def test_hidden_folders_are_not_classes(folders):
     (folders / 'train' / '.ipynb_checkpoints').mkdir()
     assert data(folders, 'train').metainfo['classes'] == ('cat', 'dog', 'owl')
 
 
-def test_what_macos_adds_is_no_class(folders):
+def test_files_that_macos_adds_are_ignored(folders):
     (folders / 'train' / '__MACOSX').mkdir()
     save(scene(), folders / 'train' / 'cat' / '._0.jpg')
     train = data(folders, 'train')
@@ -93,8 +93,8 @@ def test_what_macos_adds_is_no_class(folders):
     assert len(train) == 6
 
 
-def test_a_link_to_a_missing_file_is_named(folders):
-    """As git-annex and DVC leave them where a file was not fetched."""
+def test_a_link_to_a_missing_file_is_reported(folders):
+    """As git-annex and DVC leave them for files that were not downloaded."""
     (folders / 'val' / 'dog' / '2.jpg').symlink_to('/nowhere/2.jpg')
     val = data(folders, 'val')
     assert len(val) == 5
@@ -102,7 +102,7 @@ def test_a_link_to_a_missing_file_is_named(folders):
         list(val)
 
 
-def test_a_listed_split(folders):
+def test_a_split_from_a_list(folders):
     (folders / 'val.txt').write_text('dog/0.jpg 1\nowl/1.jpg 2\n')
     listed = data(folders, 'val', ann_file='val.txt')
     assert labels(listed) == [('dog', 1), ('owl', 2)]
@@ -125,7 +125,7 @@ def test_a_listed_split(folders):
 @pytest.mark.parametrize(
     'line', ['../../x.jpg', '/x.jpg', 'dog/../../../x.jpg', '{root}/../x.jpg']
 )
-def test_a_list_leads_nowhere_else(line, folders):
+def test_a_list_with_paths_outside_the_data_root(line, folders):
     path = line.format(root=folders)
     (folders / 'val.txt').write_text(f'dog/0.jpg 1\n{path} 2\n')
     with pytest.raises(UserError, match='val.txt, line 2: .* leads outside') as error:
@@ -136,7 +136,7 @@ def test_a_list_leads_nowhere_else(line, folders):
     assert allowed.get_data_info(1)['img_path'] == str(folders / 'val' / path)
 
 
-def test_a_list_may_lead_elsewhere_in_the_data_root(folders):
+def test_a_list_with_other_paths_in_the_data_root(folders):
     (folders / 'val.txt').write_text(f'../train/cat/0.jpg 0\n{folders}/val/dog/1.jpg 1')
     listed = data(folders, 'val', ann_file='val.txt')
     assert labels(listed) == [('cat', 0), ('dog', 1)]
@@ -144,7 +144,7 @@ def test_a_list_may_lead_elsewhere_in_the_data_root(folders):
 
 
 @pytest.mark.parametrize('more', [dict(), dict(outside_root=True)])
-def test_a_list_makes_nothing_be_downloaded(more, folders, monkeypatch):
+def test_a_list_with_addresses(more, folders, monkeypatch):
     monkeypatch.chdir(folders)
     for address in ('http://host/x.jpg', 's3://bucket/x.jpg', 'dog:http://host/x.jpg'):
         (folders / 'val.txt').write_text(f'{address} 1\n')
@@ -204,24 +204,24 @@ def test_imagenet_has_1000_folders_or_a_list(tmp_path):
     data(tmp_path, 'val', type='ImageNetFolders', outside_root=True)
 
 
-def test_training_takes_another_image_and_testing_stops(folders):
+def test_training_replaces_an_unreadable_image_and_testing_stops(folders):
     bad = folders / 'train' / 'cat' / '0.jpg'
     bad.write_bytes(truncated('jpg'))
     train = data(folders, 'train')
-    told = {}
+    skipped = {}
     for _ in range(2):
         for index in range(len(train)):
             sample = train[index]
-            told.update(sample['data_samples'].get('skipped', ()))
+            skipped.update(sample['data_samples'].get('skipped', ()))
             assert sample['data_samples'].filename != str(bad)
-    assert list(told) == [str(bad)]
-    assert 'truncated' in told[str(bad)]
+    assert list(skipped) == [str(bad)]
+    assert 'truncated' in skipped[str(bad)]
     with pytest.raises(UserError, match='cat/0.jpg: .*, or take it out of the data'):
         data(folders, 'train', test_mode=True)[0]
 
 
-def test_another_data_set_s_worker_names_what_cannot_be_read(folders):
-    """mmpretrain's own data set with our transform, in a process of its own."""
+def test_a_worker_of_another_data_set_names_the_unreadable_file(folders):
+    """mmpretrain's own data set with our transform, in a separate process."""
     bad = folders / 'val' / 'dog' / '0.jpg'
     bad.write_bytes(truncated('jpg'))
     stock = DATASETS.build(
@@ -240,7 +240,7 @@ def test_another_data_set_s_worker_names_what_cannot_be_read(folders):
         list(loader)
 
 
-def test_training_gives_up_where_nothing_can_be_read(folders):
+def test_training_stops_if_nothing_can_be_read(folders):
     for file in folders.glob('train/*/*.jpg'):
         file.write_bytes(b'nothing')
     train = data(folders, 'train')

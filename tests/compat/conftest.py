@@ -1,4 +1,4 @@
-"""What tests of several packages share: one process that imports all, colours."""
+"""Fixtures: a process that imports all libraries, colours."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from processes import seen, write
 
 @pytest.fixture(scope='session')
 def libraries(tmp_path_factory):
-    """What a Python saw that imported everything after glore_mm."""
+    """State of a Python process that imported all libraries after glore_mm."""
     path = tmp_path_factory.mktemp('libraries')
     evaluation = 'cityscapesscripts/evaluation/evalPixelLevelSemanticLabeling.py'
     write(

@@ -1,4 +1,4 @@
-"""Patches when modules are imported."""
+"""Patches that are applied when a module is imported."""
 
 import importlib
 import importlib.resources
@@ -16,7 +16,7 @@ from glore_mm.compat import import_hook
 
 @pytest.fixture
 def patched(tmp_path, monkeypatch):
-    """A package `broken` on the path, whose `value` a patch changes from 1 to 2."""
+    """A package `broken` on the path; a patch changes its `value` from 1 to 2."""
     write(tmp_path / 'broken/__init__.py', 'value = 1\n\ndef function():\n    pass\n')
     write(tmp_path / 'broken/data.txt', 'data')
     monkeypatch.syspath_prepend(tmp_path)
@@ -32,14 +32,14 @@ def patched(tmp_path, monkeypatch):
     sys.modules.pop('broken', None)
 
 
-def test_patch_runs_after_import_and_after_reload(patched):
+def test_a_patch_runs_after_import_and_after_reload(patched):
     import_hook.install()
     module = importlib.import_module('broken')
     assert module.value == 2
     assert importlib.reload(module).value == 2
 
 
-def test_patched_module_keeps_its_loader(patched):
+def test_a_patched_module_keeps_its_loader(patched):
     assert find_spec('broken').loader.is_package('broken')
     module = importlib.import_module('broken')
     assert type(module.__loader__) is type(module.__spec__.loader) is SourceFileLoader
@@ -48,7 +48,7 @@ def test_patched_module_keeps_its_loader(patched):
     assert importlib.resources.files(module).joinpath('data.txt').read_text() == 'data'
 
 
-def test_install_patches_what_is_imported_already_and_only_once(patched, monkeypatch):
+def test_install_patches_imported_modules_only_once(patched, monkeypatch):
     finders = [
         finder for finder in sys.meta_path if finder is not import_hook._PatchFinder
     ]
@@ -61,7 +61,7 @@ def test_install_patches_what_is_imported_already_and_only_once(patched, monkeyp
     assert sys.meta_path.count(import_hook._PatchFinder) == 1
 
 
-def test_installing_imports_nothing_heavy():
+def test_install_imports_no_large_package():
     heavy = seen(f"""
         import sys, types
         package = sys.modules['glore_mm'] = types.ModuleType('glore_mm')
@@ -74,7 +74,7 @@ def test_installing_imports_nothing_heavy():
     assert heavy == []
 
 
-def test_what_is_imported_before_glore_mm_is_patched(tmp_path):
+def test_modules_imported_before_glore_mm_are_patched(tmp_path):
     early = seen("""
         import io, numpy, pickle, sys
         import mmcv, mmengine.hub, mmengine.runner, mmaction, torch
@@ -103,12 +103,12 @@ def test_what_is_imported_before_glore_mm_is_patched(tmp_path):
     """)
     assert early.pop('history') == 1
     assert early.pop('scope') == 'mmseg'
-    # blue (BGR), turned by -127 / 256, and red (RGB), turned by -127 / 180
+    # blue (BGR), rotated by -127 / 256, and red (RGB), rotated by -127 / 180
     assert early.pop('hue') == [[0, 255, 246], [59, 255, 0]]
     assert early == {'installed': True, 'ddp': True, 'dist': True}
 
 
-def test_nothing_changes_where_there_is_no_fault(tmp_path):
+def test_correct_functions_are_not_patched(tmp_path):
     write(tmp_path / 'pkg_resources.py')
     write(tmp_path / 'distutils/__init__.py')
     write(tmp_path / 'distutils/errors.py')

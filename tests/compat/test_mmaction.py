@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from hues import difference, turned
+from hues import difference, rotate_hue
 from mmaction.datasets.transforms import ColorJitter, ImgAug
 from mmaction.evaluation.functional.multisports_utils import iou3dt_voc
 from processes import seen, write
@@ -14,7 +14,7 @@ from glore_mm.compat import mmaction as mmaction_patches
 from glore_mm.compat import mmcv as mmcv_patches
 
 
-def test_drn_says_what_it_needs(libraries):
+def test_drn_names_its_missing_package(libraries):
     assert 'issues/2714' in libraries['drn']
 
 
@@ -22,7 +22,7 @@ def test_drn_says_what_it_needs(libraries):
 def test_hue_of_mmaction2(colours, factor):
     image = ColorJitter.adjust_hue(colours, factor)
     assert image.dtype == np.float32
-    mean, most = difference(image, turned(colours, int(factor * 255) / 180))
+    mean, most = difference(image, rotate_hue(colours, int(factor * 255) / 180))
     assert mean < 2 and most < 12
 
 
@@ -33,11 +33,11 @@ def test_jitter_of_mmaction2_draws_hues_on_both_sides(colours):
         hue = np.random.uniform([1, 1, 1, -0.5], [1, 1, 1, 0.5])[3]
         np.random.seed(seed)
         image = jitter(dict(imgs=[colours]))['imgs'][0]
-        mean, _ = difference(image, turned(colours, int(hue * 255) / 180))
+        mean, _ = difference(image, rotate_hue(colours, int(hue * 255) / 180))
         assert mean < 2, hue
 
 
-def test_sound_hue_is_left_alone():
+def test_a_correct_hue_is_not_changed():
     def adjust_hue(img, hue_factor, backend=None):
         return img
 
@@ -60,15 +60,15 @@ def test_tubes_of_multisports_overlap():
     assert iou3dt_voc(tube, tube[1:]) == 0.5
 
 
-def test_imgaug_leaves_numpy_its_bool():
+def test_imgaug_does_not_remove_numpy_bool():
     numpy_bool = np.bool
     with pytest.raises(ImportError, match='imgaug'):
         ImgAug('default')
     assert np.bool is numpy_bool
 
 
-def test_mmaction2_beside_onedl(tmp_path):
-    """Which is seen by what is installed, and whose mmcv is too new for mmaction2."""
+def test_mmaction2_with_onedl(tmp_path):
+    """Detected by the installed packages; OneDL's mmcv is too new for mmaction2."""
     write(
         tmp_path / 'onedl_mmcv-2.3.6.dist-info' / 'METADATA',
         'Metadata-Version: 2.1\nName: onedl-mmcv\nVersion: 2.3.6\n',

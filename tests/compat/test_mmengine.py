@@ -78,7 +78,7 @@ def test_package_is_found_by_either_name(package, module):
 
 
 @pytest.mark.parametrize('spelling', ['some-name', 'some_name', 'Some.Name'])
-def test_package_is_found_where_it_is_edited(spelling, tmp_path, monkeypatch):
+def test_an_editable_package_is_found(spelling, tmp_path, monkeypatch):
     source = write(tmp_path / 'source/somemodule/__init__.py').parent
     info = tmp_path / 'site/some_name-1.0.dist-info'
     write(info / 'METADATA', 'Metadata-Version: 2.1\nName: some-name\nVersion: 1.0\n')
@@ -138,7 +138,7 @@ def test_config_of_glore_mm_is_built_in_the_scope_of_its_task(tmp_path, monkeypa
 
 
 class Reduced:
-    """Is pickled as a call."""
+    """An object that is pickled as a call."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -148,7 +148,7 @@ class Reduced:
 
 
 class Stated:
-    """Is pickled as another value that is given a state."""
+    """An object that is pickled as another value with a state."""
 
     def __init__(self, value, state):
         self.call = (*value.__reduce__()[:2], state)
@@ -158,7 +158,7 @@ class Stated:
 
 
 def load(value, numpy_core=None):
-    """Saves a value as torch does and loads it as mmengine does."""
+    """Save a value as torch does and load it as mmengine does."""
     buffer = io.BytesIO()
     torch.save(value, buffer, _use_new_zipfile_serialization=False)
     data = buffer.getvalue()
@@ -174,7 +174,7 @@ def test_history_is_loaded(values, numpy_core):
     history = load(HistoryBuffer(values, [1] * len(values)), numpy_core)
     assert [array.tolist() for array in history.data] == [values, [1] * len(values)]
     assert history.statistics('mean') == sum(values) / 2
-    again = load(history, numpy_core)  # as the next checkpoint of a resumed run has it
+    again = load(history, numpy_core)  # as in the next checkpoint of a resumed run
     assert [array.tolist() for array in again.data] == [values, [1] * len(values)]
 
 
@@ -346,9 +346,9 @@ def test_two_processes_train_validate_save_and_resume(runner):
         assert rank['backend'] == 'gloo'
         assert (rank['epoch'], rank['iterations'], rank['samples']) == (2, 4, 8)
     assert seen[0]['weight'] == seen[1]['weight'] != [1, 1, 1]
-    # one that would free a tensor without an interpreter would abort the program
+    # freeing a tensor without an interpreter would abort the process
     assert log.count('threads of gloo: 0') == 2
-    assert log.count(WARNING) == 2  # one each time that a model is wrapped, on rank 0
+    assert log.count(WARNING) == 2  # once for each wrapped model, on rank 0
     logs = [file.read_text() for file in Path('work').glob('*/*.log')]
     assert [text.count(WARNING) for text in logs] == [1, 1]
 
@@ -375,8 +375,8 @@ def test_slurm_without_gpu(backend):
     assert group == {'backend': 'gloo', 'restored': True}
 
 
-def test_group_ends_with_the_program():
-    """Else gloo's threads abort it now and then, after all its work is done."""
+def test_the_process_group_ends_with_the_program():
+    """Otherwise gloo's threads sometimes abort it after its work is done."""
     printed = python(
         '-c',
         textwrap.dedent("""
@@ -401,7 +401,7 @@ def test_onedl_allows_no_other_globals():
 
 
 def test_globals_before_torch_2_6(tmp_path):
-    """Where torch takes no names with them, but asks each for its own."""
+    """Where torch does not take names with the types, but reads them from each type."""
     run = seen(
         """
         import io, sys, torch
@@ -442,7 +442,7 @@ def test_lazy_config_calls_os_path(tmp_path):
 
 
 @pytest.mark.parametrize('call', ['BaseDataset()', 'dataset.BaseDataset()'])
-def test_lazy_config_says_what_it_cannot_call(tmp_path, call):
+def test_lazy_config_names_what_it_cannot_call(tmp_path, call):
     imports = 'from mmengine import dataset\nfrom mmengine.dataset import BaseDataset\n'
     config = write(tmp_path / 'config.py', f'{imports}data = {call}\n')
     with pytest.raises(RuntimeError, match="config.py.* calls 'BaseDataset' of 'mmeng"):

@@ -43,7 +43,7 @@ def scope():
 
 
 def batch(channels=3, ignored=slice(0, 2), dtype=torch.float32):
-    """Scores of two images, and labels with rows that are ignored."""
+    """Scores of two images, and labels with ignored rows."""
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(2, channels, 6, 6, generator=generator, dtype=dtype)
     label = torch.randint(0, max(channels, 2), (2, 6, 6), generator=generator)
@@ -52,7 +52,7 @@ def batch(channels=3, ignored=slice(0, 2), dtype=torch.float32):
 
 
 class Images(torch.nn.Module):
-    """A backbone whose only feature is the image."""
+    """A backbone whose only feature map is the image."""
 
     def forward(self, inputs):
         return [inputs]
@@ -96,7 +96,7 @@ def test_tta_of_binary_networks_averages_the_scores_of_its_views():
 
 def test_accuracy_of_one_channel_is_that_of_its_predictions():
     head = binary_network().decode_head
-    logits = torch.tensor([[[[-2.0, 0.2, 1.0, 1.0, 3.0]]]])  # 0.2: 0.55, below 0.6
+    logits = torch.tensor([[[[-2.0, 0.2, 1.0, 1.0, 3.0]]]])  # sigmoid(0.2) is 0.55
     labelled = sample()
     labelled.gt_sem_seg = PixelData(data=torch.tensor([[[0, 0, 1, 1, IGNORED]]]))
     losses = head.loss_by_feat(logits, batch_data_samples=[labelled])
@@ -165,7 +165,7 @@ def test_heads_with_ohem_and_class_weights(channels, sigmoid, thresh):
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_focal_loss_is_that_of_its_paper(channels):
+def test_focal_loss_equals_its_paper(channels):
     scores, label = batch(channels, dtype=torch.float64)
     loss = FocalLoss(gamma=2.0, alpha=0.25)(scores, label, ignore_index=IGNORED)
     scored = label != IGNORED
@@ -203,7 +203,7 @@ BINARY_LOSSES = {
     + [(loss, 1) for loss in BINARY_LOSSES.values()],
     ids=[*LOSSES, *(f'binary {name}' for name in BINARY_LOSSES)],
 )
-def test_ignored_pixels_train_nothing(loss, channels):
+def test_ignored_pixels_have_no_gradient(loss, channels):
     for ignored in (slice(0, 2), slice(None)):
         scores, label = batch(channels, ignored)
         value = loss(scores, label, weight=None, ignore_index=IGNORED)
@@ -214,7 +214,7 @@ def test_ignored_pixels_train_nothing(loss, channels):
         assert gradient.any() == (label != IGNORED).any()
 
 
-def test_dice_loss_of_one_channel_is_that_of_the_foreground():
+def test_dice_loss_of_one_channel_equals_that_of_the_foreground():
     label = batch(1)[1]
     perfect = torch.where(label == 1, 50.0, -50.0).unsqueeze(1)
     assert DiceLoss()(perfect, label) < 1e-3
@@ -229,7 +229,7 @@ def test_lovasz_loss_of_a_single_pixel():
     torch.testing.assert_close(loss, 1 - scores.softmax(1)[0, 1, 0, 0])
 
 
-def test_ohem_of_pixels_without_a_doubt():
+def test_ohem_with_confident_pixels_only():
     _, label = batch(ignored=slice(0, 0))
     scores = 100 * F.one_hot(label).movedim(-1, 1).float()
     assert OhemCrossEntropy()(scores, label) == 0
@@ -250,13 +250,13 @@ def test_class_weights_of_hausdorff_loss():
 
 
 @pytest.mark.skipif(find_spec('nibabel') is not None, reason='nibabel is installed')
-def test_missing_nibabel_is_named():
+def test_missing_nibabel_is_reported():
     with pytest.raises(ImportError, match='pip install nibabel'):
         datafrombytes(b'', backend='nifti')
 
 
 @pytest.mark.skipif(find_spec('mmdet') is not None, reason='mmdet is installed')
 @pytest.mark.parametrize('head', ['MaskFormerHead', 'Mask2FormerHead'])
-def test_missing_mmdet_is_named(head):
+def test_missing_mmdet_is_reported(head):
     with pytest.raises(ImportError, match=f'{head} .*pip install mmdet'):
         MODELS.build(dict(type=head, in_channels=[4]))

@@ -1,4 +1,4 @@
-"""Names that NumPy has taken away."""
+"""Names that NumPy has removed."""
 
 import numpy as np
 import torch

@@ -34,7 +34,7 @@ def test_values(text, value):
 
 
 @pytest.mark.parametrize('text', ['my data', '2024', '1e3', 'a,b', 'true', '(x)'])
-def test_what_replaces_a_string_stays_one(text):
+def test_a_value_that_replaces_a_string_stays_a_string(text):
     assert parse_options([f'root={text}'], dict(root='data').get) == dict(root=text)
     assert parse_options(['root=None'], dict(root='data').get) == dict(root=None)
 

@@ -1,4 +1,4 @@
-"""--compile changes what a step takes, not what it gives."""
+"""Training and testing with --compile."""
 
 import json
 
@@ -13,9 +13,9 @@ CONFIGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_trains_and_tests_alike(tool, losses, small_data, tmp_path, monkeypatch, name):
+def test_results_are_the_same(tool, losses, small_data, tmp_path, monkeypatch, name):
     def run_it(name: str, *arguments) -> bool:
-        """Runs a tool with a cache of its own; whether it compiled anything."""
+        """Run a tool with its own cache; return whether it compiled something."""
         cache = tmp_path / f'compiled{len(list(tmp_path.glob("compiled*")))}'
         cache.mkdir()
         monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(cache))
@@ -46,6 +46,6 @@ def test_trains_and_tests_alike(tool, losses, small_data, tmp_path, monkeypatch,
     one, other = logged.values()
     assert len(one) == 2 and other == pytest.approx(one, rel=1e-3)
     one, other = scores.values()
-    for each in (one, other):  # what took how long
+    for each in (one, other):  # times
         del each['time'], each['data_time']
     assert one and other == pytest.approx(one, abs=0.5)

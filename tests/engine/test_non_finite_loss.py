@@ -1,4 +1,4 @@
-"""Losses that are not finite, in real trainings: real files, one of them poisoned."""
+"""Losses that are not finite, in real trainings with one corrupted file."""
 
 import re
 import sys
@@ -37,14 +37,14 @@ model = dict(
     decode_head=dict(norm_cfg=dict(_delete_=True, **norm)),
     auxiliary_head=dict(norm_cfg=dict(_delete_=True, **norm)),
 )
-custom_hooks = [dict(type='Seen')]
+custom_hooks = [dict(type='Recorder')]
 """
 FILE = 'aachen_000000_000019_leftImg8bit.png'
 
 
 @HOOKS.register_module()
-class Seen(Hook):
-    """Keeps the runner, and the weights after the last batch that was trained on.
+class Recorder(Hook):
+    """Keeps the runner, and the weights after the last training batch.
 
     Args:
         broken (str, optional): A module to break before the third iteration.
@@ -56,7 +56,7 @@ class Seen(Hook):
         self.broken = broken
 
     def before_train(self, runner):
-        Seen.runner, Seen.left_out = runner, 0
+        Recorder.runner, Recorder.left_out = runner, 0
         self.keep(runner)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
@@ -67,21 +67,21 @@ class Seen(Hook):
             self.keep(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if not outputs:  # as after a batch that was left out
-            Seen.left_out += 1
+        if not outputs:  # as after a skipped batch
+            Recorder.left_out += 1
             assert self.unchanged()
         self.keep(runner)
 
     @staticmethod
     def keep(runner):
         state = runner.model.state_dict()
-        Seen.weights = {name: value.clone() for name, value in state.items()}
+        Recorder.weights = {name: value.clone() for name, value in state.items()}
 
     @staticmethod
     def unchanged():
-        """Whether weights and buffers are those that were kept."""
-        state = Seen.runner.model.state_dict()
-        return all(torch.equal(state[name], Seen.weights[name]) for name in state)
+        """Whether weights and buffers equal the kept ones."""
+        state = Recorder.runner.model.state_dict()
+        return all(torch.equal(state[name], Recorder.weights[name]) for name in state)
 
 
 @pytest.fixture
@@ -105,18 +105,18 @@ def test_training_stops_before_the_weights_change(run):
         run()
     message = str(error.value)
     iteration = int(re.match(r'iteration (\d+): the loss is nan: ', message)[1])
-    assert iteration == Seen.runner.iter + 1
+    assert iteration == Recorder.runner.iter + 1
     assert 'the samples themselves hold such values' in message
     assert f'scenes/leftImg8bit/train/aachen/{FILE}' in message
     assert message.count('leftImg8bit.png') == 4  # the batch
-    state = Seen.runner.model.named_parameters()
-    assert all(torch.equal(value, Seen.weights[name]) for name, value in state)
+    state = Recorder.runner.model.named_parameters()
+    assert all(torch.equal(value, Recorder.weights[name]) for name, value in state)
 
 
-def test_a_batch_is_left_out_where_that_is_asked_for(run, capsys):
+def test_a_batch_is_skipped_if_configured(run, capsys):
     runner = run(max_non_finite_batches=9)
     left_out = runner.message_hub.get_info('non_finite_batches')
-    assert left_out == Seen.left_out > 0
+    assert left_out == Recorder.left_out > 0
     said = capsys.readouterr().out
     for count in range(1, left_out + 1):
         assert f'Left out: {count} batch(es), at most 9.' in said
@@ -125,12 +125,12 @@ def test_a_batch_is_left_out_where_that_is_asked_for(run, capsys):
 
 
 @pytest.mark.slow
-def test_there_is_a_limit(run):
+def test_the_number_of_skipped_batches_is_limited(run):
     with pytest.raises(
         UserError, match=r'3 batches were left out before.* Look at the'
     ):
         run(max_non_finite_batches=3, train_cfg__max_iters=100)
-    assert Seen.left_out == 3
+    assert Recorder.left_out == 3
     for wrong in (-1, True, 'all'):
         with pytest.raises(
             UserError, match='max_non_finite_batches is .*; expected the largest'
@@ -139,20 +139,20 @@ def test_there_is_a_limit(run):
 
 
 @pytest.mark.parametrize(
-    ('broken', 'told'),
+    ('broken', 'layer'),
     [
         ('decode_head.units.0', 'decode_head.units.0'),
         ('backbone.layer3', 'backbone.layer3.0.gn1'),
         ('backbone.layer3.0.conv1', 'backbone.layer3.0.gn1'),
     ],
 )
-def test_the_layer_is_named(run, broken, told):
-    hooks = [dict(type='Seen', broken=broken)]
+def test_the_layer_is_reported(run, broken, layer):
+    hooks = [dict(type='Recorder', broken=broken)]
     with pytest.raises(UserError) as error:
         run('iterations_10.py', custom_hooks=hooks)
     assert re.search(
-        rf'iteration 3: the loss is (nan|inf): {re.escape(told)}[\w.]* gave the first '
+        rf'iteration 3: the loss is (nan|inf): {re.escape(layer)}[\w.]* gave the first '
         'such value, from finite inputs. The samples: ',
         str(error.value),
     )
-    assert Seen.unchanged()
+    assert Recorder.unchanged()

@@ -1,4 +1,4 @@
-"""Checkpoint files, damaged and hostile: weights or one line, and nothing is run."""
+"""Fuzzing of checkpoint files: weights or one line of error; no code is run."""
 
 import functools
 import io
@@ -25,7 +25,7 @@ SENTINEL = SCRATCH / 'was run'
 
 @functools.cache
 def files() -> dict[str, bytes]:
-    """One network's checkpoint in each format."""
+    """Checkpoint of one network in each format."""
     state = torch.nn.Sequential(
         torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)
     ).state_dict()
@@ -45,7 +45,7 @@ def files() -> dict[str, bytes]:
 
 @functools.cache
 def pickles() -> dict[str, bytes]:
-    """What stands in the zip file beside the tensors."""
+    """The pickle in the zip file."""
     with zipfile.ZipFile(io.BytesIO(files()['zip'])) as archive:
         return {
             'pickle': archive.read(next(n for n in archive.namelist() if 'pkl' in n))
@@ -53,7 +53,7 @@ def pickles() -> dict[str, bytes]:
 
 
 def zipped(program: bytes) -> bytes:
-    """The zip file with another pickle, its check sums right."""
+    """The zip file with another pickle and correct check sums."""
     file = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(files()['zip'])) as old,
@@ -65,7 +65,7 @@ def zipped(program: bytes) -> bytes:
 
 
 def read(path: str) -> None:
-    """Its content is a dict; arrays hold nothing but numbers."""
+    """Check that the content is a dict with numeric arrays."""
     if is_mxnet(path):
         content = read_mxnet_checkpoint(path).arrays
     else:
@@ -88,7 +88,7 @@ def read(path: str) -> None:
 
 
 def prepare() -> None:
-    repr(torch.ones(1))  # as in messages of torch
+    repr(torch.ones(1))  # imported for torch's messages
     for name, content in files().items():
         path = SCRATCH / f'good.{name}'
         path.write_bytes(content)
@@ -104,7 +104,7 @@ def check(content: bytes, path=CHECKPOINT) -> str | None:
     assert not SENTINEL.exists()
     if message:
         assert_clear(message, path)
-        assert 'Re-running' not in message  # torch's advice, not to be safe
+        assert 'Re-running' not in message  # torch's advice to load without safety
     return message
 
 
@@ -119,7 +119,7 @@ def test_pickles_of_checkpoints(file):
     return check(zipped(file.content))
 
 
-# -------------------------------------------------------------- programs of a stranger
+# ------------------------------------------------------------------ hostile pickles
 
 HOSTILE = (
     'os.system', 'posix.system', 'builtins.eval', 'builtins.exec', 'builtins.open',
@@ -176,7 +176,7 @@ def encoded(data: bytes) -> bytes:
 
 @st.composite
 def of_numpy(draw) -> bytes:
-    """What an array or its type is pickled as, with other contents."""
+    """The pickle of an array or its type, with other contents."""
     name = text(draw(st.sampled_from(['f8', 'O'])))
     shape, data = tupled(number(1)), encoded(bytes(8))
     kind = reduced('numpy.dtype', name, FALSE, TRUE)
@@ -218,7 +218,7 @@ constants = st.one_of(
 
 @st.composite
 def pushing(draw, depth: int = 3) -> bytes:
-    """A program that leaves one value on the stack, which it makes of others."""
+    """A program that leaves one value on the stack, computed from others."""
     if depth == 0 or draw(st.booleans()):
         return draw(constants)
     values = [draw(pushing(depth - 1)) for _ in range(draw(st.integers(1, 3)))]
@@ -232,8 +232,8 @@ def pushing(draw, depth: int = 3) -> bytes:
         reduced(name, *values[1:]) + values[0] + b'b',  # BUILD
         values[0] + tupled(*values[1:]) + b'R',
         named(name) + tupled(*values) + b'\x81',  # NEWOBJ
-        values[0] + b'q\0',  # to the memo
-        tupled(*values) + b'Q',  # a persistent id, which stands for a tensor's memory
+        values[0] + b'q\0',  # put into the memo
+        tupled(*values) + b'Q',  # a persistent id, which represents a tensor's storage
     ]
     odd = [
         b'(' + named(name) + every + b'o',  # OBJ
@@ -252,7 +252,7 @@ programs = st.builds(
 
 
 def legacy(place: int, program: bytes) -> bytes:
-    """A file of the old format, one of whose pickles is another."""
+    """A file of the old format with one of its pickles replaced."""
     parts = [
         pickle.dumps(part, 2)
         for part in (0x1950A86A20F9469CFC6C, 1001, dict(little_endian=True), {}, [])
@@ -265,5 +265,5 @@ def legacy(place: int, program: bytes) -> bytes:
     600, program=programs, place=st.sampled_from([None, None, None, 3, 3, 0, 1, 2, 4])
 )
 def test_hostile_pickles(program, place):
-    """In the place of what is read of either format."""
+    """Hostile pickles in each place of both formats."""
     return check(zipped(program) if place is None else legacy(place, program))

@@ -1,4 +1,4 @@
-"""Configs of ours after an edit: built, or refused with the key of what is wrong."""
+"""Fuzzing of our configs with one edit: built, or an error with the wrong key."""
 
 import copy
 import functools
@@ -33,7 +33,7 @@ ALL = sorted(
 MINI = ('seg/glore_mini.py', 'cls/glore_mini.py', 'video/glore_mini.py')
 ROOT = SCRATCH / 'configs'
 EDITED = ROOT / 'edited.py'
-#: What training and testing take of a config; it is these that are edited.
+#: The parts of a config that training and testing use, and that are edited.
 TRAINING = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader',
             'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_cfg', 'val_evaluator',
             'default_hooks', 'custom_hooks', 'env_cfg', 'visualizer', 'log_processor',
@@ -45,7 +45,7 @@ TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator', 'env_cfg',
 
 @dataclass
 class Edit:
-    """A config, and what is to be done at one of its keys."""
+    """A config and an edit of one of its keys."""
 
     name: str
     path: tuple
@@ -53,7 +53,7 @@ class Edit:
     value: object
 
     def of(self, config: dict) -> dict | None:
-        """The edited config; None where it cannot be edited so."""
+        """Return the edited config, or None if this edit is not possible."""
         config = node = copy.deepcopy(config)
         *above, last = self.path
         for key in above:
@@ -74,13 +74,13 @@ class Edit:
         return config
 
     def is_named(self, config: dict, message: str) -> bool:
-        """Whether a message has the key, the file given, or what is built there."""
+        """Whether a message names the key, the file, or the type that is built."""
         built, node = self.path[:1], config
         for depth, key in enumerate(self.path[:-1], 1):
             node = node[key]
             if isinstance(node, dict) and 'type' in node:
                 built = self.path[:depth]
-        built = built[: max(1, len(self.path) - 2)]  # its parent may be what refuses
+        built = built[: max(1, len(self.path) - 2)]  # its parent may raise the error
         names = ['.'.join(map(str, built)), str(self.path[-1])]
         if self.path == ('load_from',):
             names.append(str(self.value))
@@ -88,7 +88,7 @@ class Edit:
 
 
 def nodes(node: object, path: tuple = ()) -> list[tuple[tuple, object]]:
-    """All values in a config below a key, by their paths."""
+    """All values below a key of a config, by path."""
     found = [(path, node)]
     if isinstance(node, dict | list | tuple):
         items = node.items() if isinstance(node, dict) else enumerate(node)
@@ -98,7 +98,7 @@ def nodes(node: object, path: tuple = ()) -> list[tuple[tuple, object]]:
 
 @functools.cache
 def read(name: str) -> dict:
-    """A config of ours; those of the demos with small data and batches."""
+    """Load one of our configs; those of demos with small data and batches."""
     config = load_config(str(CONFIGS / name), work_dir=str(ROOT / 'work_dir'))
     config = config._cfg_dict.to_dict()
     if name in MINI:
@@ -110,7 +110,7 @@ def read(name: str) -> dict:
 
 
 def config_at(config: dict, path: tuple) -> object:
-    """What a config has at a path."""
+    """Value of a config at a path."""
     return functools.reduce(lambda node, key: node[key], path, config)
 
 
@@ -120,7 +120,7 @@ VALUES = [None, True, -1, 0, 1, 3, 0.5, 'x', '', '..', [], {}, [1, 2], (0,), 'Re
 
 @st.composite
 def edits(draw, names: tuple, keys: tuple) -> Edit:
-    """Something done to one of several configs: its own parts serve as values too."""
+    """Generate an edit of one of several configs; its own parts are values, too."""
     name = draw(st.sampled_from(names))
     found = [n for n in nodes(read(name)) if n[0] and n[0][0] in keys]
     path, _ = draw(st.sampled_from(found))
@@ -130,14 +130,14 @@ def edits(draw, names: tuple, keys: tuple) -> Edit:
 
 
 def written(config: dict) -> str:
-    """A config's file."""
+    """Write a config to a file."""
     EDITED.write_text(''.join(f'{key} = {value!r}\n' for key, value in config.items()))
     return str(EDITED)
 
 
 @pytest.fixture(scope='module', autouse=True)
 def data(small_data):
-    """Data for the configs of the demos, where these look, and a checkpoint of each."""
+    """Data of the demo configs in their default places, and a checkpoint of each."""
     (ROOT / 'data').mkdir(parents=True)
     names = dict(seg='mini_cityscapes', cls='mini_imagenet', video='mini_kinetics')
     for task, name in names.items():
@@ -153,7 +153,7 @@ def checkpoint_of(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch):
-    """A run ends where its loop would begin; nothing is downloaded."""
+    """Stop a run where its loop would begin; download nothing."""
     for loop in (
         ResumableEpochBasedTrainLoop,
         ResumableIterBasedTrainLoop,
@@ -164,7 +164,7 @@ def nothing_runs(monkeypatch):
 
 
 def outcome(edit: Edit, run) -> str | None:
-    """The message that refuses an edited config; None where it is built."""
+    """Message of the error for an edited config; None if it is built."""
     config = edit.of(read(edit.name))
     if config is None:
         return None

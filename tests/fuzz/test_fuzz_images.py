@@ -1,4 +1,4 @@
-"""Image files of every format and mode, whole and damaged: read, or refused by name."""
+"""Fuzzing of image files of all formats and modes: read, or an error with the path."""
 
 import functools
 import io
@@ -26,7 +26,7 @@ MODES = ('1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBA', 'RGBa', 'RGBX', 'CMYK',
 
 @functools.cache
 def files() -> dict[str, bytes]:
-    """A small file of each format in each mode that it has, by both."""
+    """A small file of each format in each of its modes."""
     pixels = np.random.default_rng(0).integers(0, 19, (HEIGHT, WIDTH, 4), np.uint8)
     found = {}
     for form in FORMATS:
@@ -41,7 +41,7 @@ def files() -> dict[str, bytes]:
             try:
                 image.save(file, form, quality=50)
             except (OSError, ValueError, KeyError):
-                continue  # what it does not have
+                continue  # a mode that the format does not have
             found[f'{form} {mode}'] = file.getvalue()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -57,7 +57,7 @@ SCENE, LABELS = BAD / 'images' / 'a.jpg', BAD / 'labels' / 'a.png'
 
 @pytest.fixture(scope='module', autouse=True)
 def folders():
-    """Two of the same, one to damage."""
+    """Two folders with the same files, one of them to damage."""
     for path in (PHOTOGRAPH, SCENE, LABELS, FRAME):
         for root in (GOOD, BAD):
             copy = root / path.relative_to(BAD)
@@ -76,13 +76,13 @@ def load_photograph(root: Path) -> tuple:
 
 
 def load_scene(root: Path) -> tuple:
-    """One image and its label map, read as configs/_base_/datasets has it."""
+    """Read one image and its label map as in configs/_base_/datasets."""
     scenes = DATASETS.build(
         dict(
             type='mmseg.PascalVOC',
             data_root=str(root),
             data_prefix=dict(img_path='images', seg_map_path='labels'),
-            serialize_data=False,  # would collect garbage each time
+            serialize_data=False,  # Hypothesis would collect garbage each time
             pipeline=[
                 dict(type='LoadImage'),
                 dict(type='mmseg.LoadSegLabels'),
@@ -104,7 +104,7 @@ def load_frame(root: Path) -> tuple:
     return shape_and_type(decode(clip)['imgs'][0])
 
 
-# Pillow takes images of 180 million pixels for possible ones
+# Pillow limits images to 180 million pixels
 photograph, scene, frame = (
     Guard(load, functools.partial(load, GOOD), memory=3 << 30)
     for load in (load_photograph, load_scene, load_frame)
@@ -146,13 +146,13 @@ def test_frames_on_disk(file):
     return check(frame(BAD), FRAME)
 
 
-# ------------------------------------------------------------------- claims of a size
+# ---------------------------------------------------------------- declared sizes
 
 HUGE = 50_000
 
 
 def bomb(form: str) -> bytes:
-    """A small file that says it has 2.5 billion pixels."""
+    """A small file that declares 2.5 billion pixels."""
     content = files()[f'{form} L']
     for order in ('>II', '>HH', '<ii', '<HH'):
         for sides in ((WIDTH, HEIGHT), (HEIGHT, WIDTH)):
@@ -160,14 +160,14 @@ def bomb(form: str) -> bytes:
                 struct.pack(order, *sides), struct.pack(order, HUGE, HUGE)
             )
     content = content.replace(b'16 12', b'%d %d' % (HUGE, HUGE))
-    if form == 'PNG':  # its header has a check sum
+    if form == 'PNG':  # the header has a check sum
         head = content[12:29]
         content = content[:29] + struct.pack('>I', zlib.crc32(head)) + content[33:]
     return content
 
 
 @pytest.mark.parametrize('form', ['PNG', 'JPEG', 'GIF', 'PPM'])
-def test_nothing_is_allocated_for_a_size_that_cannot_be(form):
+def test_an_impossible_size_allocates_nothing(form):
     for path, read in (
         (PHOTOGRAPH, photograph),
         (SCENE, scene),

@@ -1,4 +1,4 @@
-"""Lists of samples and classes: read, or refused with the file and the line."""
+"""Fuzzing of lists of samples and classes: read, or an error with file and line."""
 
 import os.path as osp
 
@@ -23,7 +23,7 @@ def folders():
 
 
 def write_folders() -> None:
-    """Images, label maps and videos for lists to name; none of them is opened."""
+    """Write files that lists can name: images, label maps, videos; none is opened."""
     for name in ('images/a.jpg', 'labels/a.png', 'val/x/a.jpg', f'videos/x y/{VIDEO}'):
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).touch()
@@ -87,7 +87,7 @@ ROW = ['abseiling', VIDEO[:11], '1', '11.0']
 odd = st.sampled_from(
     [*COLUMNS, *ROW, 'nan', '-1e999', '"', '""', '', '../../x', '\0', '\r', 'a,b', '\n']
 )
-odd |= st.just('a' * 140_000)  # more than csv takes
+odd |= st.just('a' * 140_000)  # more than the csv module allows
 rows = st.builds(
     lambda cells, changes: ','.join({**dict(enumerate(cells)), **changes}.values()),
     st.sampled_from([COLUMNS, ROW]),
@@ -100,7 +100,7 @@ tables = st.lists(rows, max_size=3).map('\n'.join) | st.builds(
 
 @fuzz(200, content=tables.map(str.encode) | st.binary())
 def test_annotations_of_kinetics(content):
-    """What is listed can be read back as a data set."""
+    """A data set can read the written list."""
     annotations, videos = ROOT / 'train.csv', ROOT / 'videos'
     annotations.write_bytes(content)
     counts, message = attempt(

@@ -1,4 +1,4 @@
-"""Video files of usual kinds, whole and damaged: their frames, or refused by name."""
+"""Fuzzing of video files: their frames, or an error with the path."""
 
 import functools
 
@@ -24,7 +24,7 @@ NUM_FRAMES = 12
 
 @functools.cache
 def files() -> dict[str, bytes]:
-    """A video of each kind."""
+    """A video of each format."""
     ROOT.mkdir(exist_ok=True)
     for name, codec in KINDS.items():
         with av.open(str(ROOT / name), 'w') as container:

@@ -1,11 +1,11 @@
-"""Tar archives to write."""
+"""Write tar archives."""
 
 import io
 import tarfile
 
 
 def tar_bytes(members: dict[str, bytes], mode: str = 'w') -> bytes:
-    """A tar archive of files by name; `mode` as for tarfile.open."""
+    """Return a tar archive of files by name; `mode` as for tarfile.open."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name, content in members.items():

@@ -1,4 +1,4 @@
-"""The unit's equations, transcribed in float64, and what tests of units share."""
+"""The unit's equations, transcribed in float64, and helpers for tests of units."""
 
 import itertools
 
@@ -12,7 +12,7 @@ SIZES = {1: (13,), 2: (7, 6), 3: (3, 5, 4)}
 
 
 def randomize(unit: nn.Module) -> nn.Module:
-    """Every parameter and buffer random, scales away from zero."""
+    """Set every parameter and buffer to random values, scales not close to zero."""
     generator = torch.Generator().manual_seed(1)
 
     def uniform(tensor, low, high):
@@ -22,12 +22,12 @@ def randomize(unit: nn.Module) -> nn.Module:
 
     for name, tensor in itertools.chain(unit.named_parameters(), unit.named_buffers()):
         if name.endswith('running_mean'):
-            uniform(tensor, -0.7, -0.2)  # so that no ReLU is dead
+            uniform(tensor, -0.7, -0.2)  # keeps ReLUs from being dead
         elif name.endswith('running_var'):
             uniform(tensor, 1.3, 2.0)
         elif name.endswith('num_batches_tracked'):
             tensor.fill_(7)
-        elif tensor.dim() == 1 and name.endswith('weight'):  # a norm's
+        elif tensor.dim() == 1 and name.endswith('weight'):  # a norm's bias
             uniform(tensor, 0.5, 1.0)
         else:
             uniform(tensor, -0.5, 0.5)
@@ -46,7 +46,7 @@ def norm(state, name, x, training, eps):
 
 
 def transcription(state, x, normalize, pre_act, training, eps=1e-4):
-    """Y of the paper's equations, from a float64 state dict; x (N, C, *spatial)."""
+    """Y of the paper's equations from a float64 state dict; x is (N, C, *spatial)."""
     n, c = x.shape[:2]
     flat = x.reshape(n, c, -1)
 

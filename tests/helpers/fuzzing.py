@@ -1,8 +1,8 @@
-"""What the fuzzers share: how often they try, damage, processes that may do little.
+"""Helpers of the fuzz tests: number of cases, damage, restricted processes.
 
-`@fuzz(cases, …)` makes a test of a function of generated arguments. In the suite it is
-called with so many cases, the same each time; GLORE_FUZZ=N in the environment means N
-times as many, others each time, and a table at the end.
+`@fuzz(cases, …)` turns a function of generated arguments into a test. The suite calls
+it `cases` times, with the same arguments in each run. With GLORE_FUZZ=N in the
+environment it is called N times as often, with new arguments, and a table is printed.
 """
 
 import functools
@@ -24,17 +24,17 @@ from glore_mm.utils.errors import UserError
 
 TIMES = int(os.environ.get('GLORE_FUZZ', 0))
 _SCRATCH = tempfile.TemporaryDirectory(prefix='glore-fuzz-')
-#: A folder of this process, in which the tests may leave what they like.
+#: A folder of this process for files of the tests.
 SCRATCH = Path(_SCRATCH.name)
 hypothesis.configuration.set_hypothesis_home_dir(SCRATCH / 'hypothesis')
 
 
-#: Of each target: its cases, how many of these were refused, how many failed.
+#: Number of cases, of errors and of failures of each target.
 COUNTS: dict[str, list[int]] = {}
 
 
 def fuzz(cases: int, **strategies: st.SearchStrategy) -> Callable:
-    """Test a function with generated arguments; it returns the message of a refusal."""
+    """Test a function with generated arguments; it returns an error message or None."""
     settings = hypothesis.settings(
         max_examples=cases * (TIMES or 1),
         derandomize=not TIMES,
@@ -63,12 +63,12 @@ def fuzz(cases: int, **strategies: st.SearchStrategy) -> Callable:
 
 
 def refusal(call: Callable, *args) -> str | None:
-    """The message with which a call refuses its arguments; None where it does not."""
+    """Message of the UserError that a call raises; None if it raises none."""
     return attempt(call, *args)[1]
 
 
 def attempt(call: Callable, *args) -> tuple[object, str | None]:
-    """What a call returns, and the message with which it refuses instead."""
+    """Return the result of a call and the message of its UserError."""
     try:
         return call(*args), None
     except UserError as error:
@@ -76,7 +76,7 @@ def attempt(call: Callable, *args) -> tuple[object, str | None]:
 
 
 def assert_clear(message: str, *names: object) -> None:
-    """One line of bearable length that names what is wrong."""
+    """Check that a message is one line of limited length and names what is wrong."""
     assert message == message.strip() and '\n' not in message, message
     assert len(message) < 1000, message
     for name in names:
@@ -90,7 +90,7 @@ _ACCIDENTS = ('flip', 'number', 'cut', 'lose', 'repeat', 'insert', 'splice')
 
 
 class File:
-    """A file's content, what it was and what has befallen it."""
+    """Content of a file, its name and the damage to it."""
 
     def __init__(self, name: str, content: bytes, accidents: list[str]) -> None:
         self.name, self.content, self.accidents = name, content, accidents
@@ -101,7 +101,7 @@ class File:
 
 @st.composite
 def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
-    """One of several files, after accidents of several kinds."""
+    """Generate one of several files with several kinds of damage."""
     wholes = make()
     name = draw(st.sampled_from(sorted(wholes)))
     content, accidents = bytearray(wholes[name]), []
@@ -113,7 +113,7 @@ def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
             case 'flip' if content:
                 what = draw(st.integers(0, 7))
                 content[at] ^= 1 << what
-            case 'number':  # lengths, counts, offsets
+            case 'number':  # such as lengths, counts, offsets
                 what = draw(st.sampled_from([0, 1, 0x7F, 0x7FFF, 0x7FFFFFFF, -1]))
                 size, order = min(length, 8), draw(st.sampled_from(['little', 'big']))
                 number = what & ((1 << 8 * size) - 1)
@@ -137,17 +137,17 @@ def damaged(draw, make: Callable[[], dict[str, bytes]]) -> File:
     return File(name, bytes(content), accidents)
 
 
-# ------------------------------------------------------------- processes under guard
+# ------------------------------------------------------------- restricted processes
 
-#: What no reader has a reason to do; the beginnings of audit events' names.
+#: Prefixes of audit events that a reader must not raise.
 _FORBIDDEN = (
     'os.', 'subprocess.', 'pty.', 'socket.', 'urllib.', 'ftplib.', 'shutil.',
     'tempfile.', 'webbrowser.', 'ctypes.dlopen',
 )  # fmt: skip
 _ALLOWED = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
-#: What may be imported late.
+#: Modules that may be imported late.
 _PACKAGES = {'torch', 'encodings', 'av'}
-#: What was done in spite of that; None while anything may be done.
+#: Forbidden events that occurred; None while everything is allowed.
 _seen: list[str] | None = None
 
 
@@ -175,7 +175,7 @@ def _set_watch() -> None:
 
 
 def watched(function: Callable, *args) -> tuple[object, str | None]:
-    """As `attempt`; fails if the function did what it should not."""
+    """Like `attempt`; fails if the function raises forbidden events."""
     global _seen
     _set_watch()
     _seen = []
@@ -188,16 +188,16 @@ def watched(function: Callable, *args) -> tuple[object, str | None]:
 
 
 class Guard:
-    """A function in a process of its own, which may only read, and use little memory.
+    """Calls a function in a separate process that may only read and use little memory.
 
     Args:
-        function (Callable): What to call.
-        prepare (Callable): Is called there before the guard is set, for what is
-            imported on first use.
-        memory (int): Bytes that it may come to use in addition to those it uses then.
+        function (Callable): Function to call.
+        prepare (Callable): Called in the process before the restrictions, to import
+            modules that are imported on first use.
+        memory (int): Memory that the function may use in addition, in bytes.
     """
 
-    #: Whether to call functions here instead, with all the memory.
+    #: Whether to call functions in this process instead, with all its memory.
     here = False
 
     def __init__(
@@ -207,7 +207,7 @@ class Guard:
         self._process = None
 
     def __call__(self, *args) -> tuple[object, str | None]:
-        """As `watched`; fails, too, if the process dies or takes more than it may."""
+        """Like `watched`; also fails if the process dies or uses too much memory."""
         if self.here:
             return watched(self._function, *args)
         if self._process is None:
@@ -238,7 +238,7 @@ class Guard:
         cv2.setNumThreads(0)
         self._prepare()
         most = _memory_used() + self._memory
-        # what is claimed and never touched is no matter; but no one shall run out of it
+        # memory that is reserved but not used is allowed, within a limit
         limit = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, limit))
         while True:
@@ -257,5 +257,5 @@ class Guard:
 
 
 def _memory_used() -> int:
-    """Bytes that this process has come to use at most."""
+    """Peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

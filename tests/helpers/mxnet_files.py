@@ -1,4 +1,4 @@
-"""Checkpoints in the format of MXNet, written without it."""
+"""Write checkpoints in MXNet's format without MXNet."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ _FLAGS = {'f4': 0, 'f8': 1, 'f2': 2, 'u1': 3, 'i4': 4, 'i1': 5, 'i8': 6}
 
 
 def array_bytes(array: np.ndarray, magic: int | None = V2) -> bytes:
-    """An array of a .params file."""
+    """Return an array in the format of a .params file."""
     shape = array.shape
     if magic is LEGACY:
         head = struct.pack(f'<I{len(shape)}I', len(shape), *shape)
@@ -24,7 +24,7 @@ def array_bytes(array: np.ndarray, magic: int | None = V2) -> bytes:
 
 
 def params_bytes(arrays: dict[str, np.ndarray], magic: int | None = V2) -> bytes:
-    """A .params file, of arrays by name ('arg:…', 'aux:…')."""
+    """Return a .params file from arrays by name ('arg:…', 'aux:…')."""
     content = struct.pack('<QQQ', 0x112, 0, len(arrays))
     content += b''.join(array_bytes(array, magic) for array in arrays.values())
     content += struct.pack('<Q', len(arrays))
@@ -34,7 +34,7 @@ def params_bytes(arrays: dict[str, np.ndarray], magic: int | None = V2) -> bytes
 
 
 def symbol_bytes(operators: dict[str, dict]) -> bytes:
-    """A .json file, of operators by name: op, attrs, and the names of its inputs."""
+    """Return a .json file from operators by name: op, attrs, names of its inputs."""
     names = list(operators)
     nodes = [
         dict(
@@ -49,7 +49,7 @@ def symbol_bytes(operators: dict[str, dict]) -> bytes:
 
 
 def linear(magic: int | None = V2, dtype: str = 'f4') -> tuple[bytes, bytes]:
-    """The .params and the .json file of a linear layer: a (2, 3), b (2)."""
+    """Return the .params and the .json file of a linear layer: a (2, 3), b (2)."""
     arrays = {
         'arg:a': np.arange(6, dtype=dtype).reshape(2, 3),
         'arg:b': np.array([7, 8], dtype),

@@ -1,13 +1,13 @@
-"""Command lines for runs of seconds."""
+"""Command-line options for runs of seconds."""
 
 
 def cfg_options(values):
-    """--cfg-options with these keys and values."""
+    """Return --cfg-options with these keys and values."""
     return ['--cfg-options', *(f'{key}={value}' for key, value in values.items())]
 
 
 def tiny_epochs(data, head, **more):
-    """--cfg-options for a tiny backbone below this head, and few epochs."""
+    """Return --cfg-options for a tiny backbone with this head, and few epochs."""
     return cfg_options(
         {
             'data_root': data,

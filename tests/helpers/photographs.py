@@ -1,4 +1,4 @@
-"""Photographs to write, whole and truncated."""
+"""Write images, complete and truncated."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def scene() -> Image.Image:
-    """A smooth picture, wider than high, none of whose turned forms is like another."""
+    """A smooth image, wider than high, unlike all of its rotations and flips."""
     y, x = np.mgrid[0:48, 0:64] / (48, 64)[0]
     rgb = np.stack([200 - 120 * x, 60 + 100 * y, 80 + 40 * x + 50 * y], axis=-1)
     return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))

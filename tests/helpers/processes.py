@@ -1,4 +1,4 @@
-"""Python processes of their own, for what must be imported anew."""
+"""Run code in new Python processes."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from paths import ROOT
 
 
 def python(*command, path=(), **environment):
-    """Runs Python with these folders on its path and no GPU; returns its output."""
+    """Run Python with these folders on its path and no GPU; return its output."""
     environment = {
         **os.environ,
         'PYTHONPATH': os.pathsep.join(map(str, [*path, ROOT])),
@@ -31,7 +31,7 @@ def python(*command, path=(), **environment):
 
 
 def seen(code, **options):
-    """Runs code in a fresh Python; returns the `seen` that it filled."""
+    """Run code in a new Python process; return the `seen` that the code filled."""
     code = f'import json\nseen = {{}}\n{textwrap.dedent(code)}\nprint(json.dumps(seen))'
     return json.loads(python('-c', code, **options).splitlines()[-1])
 
@@ -43,15 +43,15 @@ def write(path, text=''):
 
 
 def of_rank(rank, config):
-    """The process of a run that has this rank, and then those that load its data."""
+    """Return the process of a rank, followed by its data loading workers."""
     found = []
     for folder in Path('/proc').glob('[0-9]*'):
         try:
             arguments = (folder / 'cmdline').read_bytes().split(b'\0')
             environment = (folder / 'environ').read_bytes().split(b'\0')
             fields = (folder / 'stat').read_text().rpartition(')')[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if f'RANK={rank}'.encode() in environment and str(config).encode() in arguments:
-            found.append((int(fields[19]), int(folder.name)))  # when it was started
+            found.append((int(fields[19]), int(folder.name)))  # start time
     return [number for _, number in sorted(found)]

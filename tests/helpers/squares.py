@@ -1,4 +1,4 @@
-"""Images of a bright square on dark ground with their masks, and a tiny network."""
+"""Images of a bright square on a dark background, with masks; a tiny network."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Squares(ImageMaskDataset):
 
 
 def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """An image, uint8 (H, W, 3), and its mask, uint8 (H, W), 1 in the square."""
+    """Return an image, uint8 (H, W, 3), and its mask, uint8 (H, W), 1 in the square."""
     rng = np.random.default_rng(index)
     image = rng.integers(20, 70, (*SIZE, 3)).astype(np.uint8)
     y, x = (int(rng.integers(side - 24)) for side in SIZE)
@@ -58,7 +58,7 @@ def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_squares(root: Path, count: int = 4) -> Path:
-    """`img/<split>/p0.png` and `ann/<split>/p0.png`."""
+    """Write `img/<split>/p0.png` and `ann/<split>/p0.png`."""
     for split, first in (('train', 0), ('val', 100)):
         for kind in ('img', 'ann'):
             (root / kind / split).mkdir(parents=True)
@@ -70,7 +70,7 @@ def write_squares(root: Path, count: int = 4) -> Path:
 
 
 def write_project(folder: Path) -> Path:
-    """A folder with data, a config and the module of its data set; the config."""
+    """Write data, a config and the module of its data set; return the config."""
     write_squares(folder / 'data')
     (folder / 'squares_dataset.py').write_text(DATASET)
     (folder / 'base.py').write_text(CONFIG)

@@ -1,4 +1,4 @@
-"""Small data sets in the layout of Cityscapes: their configs, their files."""
+"""Small data sets in the layout of Cityscapes: configs and files."""
 
 from mmseg.registry import DATASETS
 from PIL import Image

@@ -15,7 +15,7 @@ def unit(**options):
     )
 
 
-def randomise(module):
+def randomize(module):
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     for name, buffer in module.named_buffers():
@@ -25,9 +25,9 @@ def randomise(module):
             torch.nn.init.normal_(buffer, std=0.5)
 
 
-def test_it_gives_what_the_release_s_does():
+def test_equals_the_release():
     module = unit(norm_cfg=dict(type='BN', eps=1e-3)).double().eval()
-    randomise(module)
+    randomize(module)
     state = module.state_dict()
     x = torch.randn(2, 12, 5, 7, dtype=torch.float64)
 
@@ -49,7 +49,7 @@ def test_it_gives_what_the_release_s_does():
     torch.testing.assert_close(module(x), x + torch.cat(tails, 1))
 
 
-def test_it_starts_as_the_identity_and_both_paths_learn():
+def test_a_new_unit_is_the_identity_and_both_paths_learn():
     module = unit()
     x = torch.randn(2, 12, 5, 7)
     assert torch.equal(module(x), x)
@@ -59,7 +59,7 @@ def test_it_starts_as_the_identity_and_both_paths_learn():
 
 
 @pytest.mark.parametrize('residual_channels', [0, 12, 13])
-def test_no_channels_for_a_path(residual_channels):
+def test_a_path_without_channels(residual_channels):
     with pytest.raises(ValueError, match='between 0 and in_channels=12, both excl'):
         MODELS.build(
             dict(

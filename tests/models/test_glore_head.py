@@ -27,8 +27,8 @@ def head(kind, **kwargs):
 
 
 @pytest.mark.parametrize('num_units', [0, 1, 2])
-def test_fresh_head_is_fcn(num_units):
-    """FCNHead's weights load into it, and it computes the same until it has learned."""
+def test_a_new_head_equals_fcn(num_units):
+    """It loads FCNHead's weights and has the same output until it is trained."""
     fcn, glore = head('FCNHead'), head('GloReHead', num_units=num_units)
     missing, unexpected = glore.load_state_dict(fcn.state_dict(), strict=False)
     assert not unexpected
@@ -42,8 +42,8 @@ def test_fresh_head_is_fcn(num_units):
         assert not torch.equal(glore(x), fcn(x))
 
 
-def test_head_takes_the_config_of_an_fcn_head():
-    """Mmseg's own, which names num_convs and has concat_input."""
+def test_the_config_of_an_fcn_head_is_accepted():
+    """mmseg's own config, which has num_convs and concat_input."""
     with pytest.raises(ValueError, match='between 2 convolutions, got num_convs=1'):
         head('GloReHead', num_convs=1)
     glore = MODELS.build(

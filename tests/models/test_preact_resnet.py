@@ -1,4 +1,4 @@
-"""The 2D pre-activation ResNet: what it computes, its variants, its places."""
+"""The 2D pre-activation ResNet: outputs, variants, placement of units."""
 
 import pytest
 import torch
@@ -18,8 +18,8 @@ def tiny(**more) -> PreActResNet:
     return PreActResNet(**{**TINY, **more})
 
 
-def randomised(net: nn.Module) -> nn.Module:
-    """In float64, with nothing at the value that it starts from."""
+def randomize(net: nn.Module) -> nn.Module:
+    """Convert to float64, with random values instead of initial ones."""
     torch.manual_seed(0)
     net.double()
     for name, value in net.state_dict().items():
@@ -30,7 +30,7 @@ def randomised(net: nn.Module) -> nn.Module:
 
 
 def transcription(state, x, depth, blocks, groups=1, strides=(1, 2, 2, 2)):
-    """The network written out from the description of the release, in float64."""
+    """The network as described by the release, written out in float64."""
 
     def bn_relu(x, name):
         mean, var, weight, bias = (
@@ -82,8 +82,8 @@ def transcription(state, x, depth, blocks, groups=1, strides=(1, 2, 2, 2)):
     ],
     ids=str,
 )
-def test_computes_what_the_description_says(variant):
-    net = randomised(tiny(**variant))
+def test_equals_the_transcription(variant):
+    net = randomize(tiny(**variant))
     x = torch.randn(2, 3, 65, 80, dtype=torch.float64)
     (found,) = net(x)
     how = {k: variant[k] for k in ('depth', 'groups', 'strides') if k in variant}
@@ -95,7 +95,8 @@ def test_computes_what_the_description_says(variant):
 
 @pytest.mark.parametrize(
     ('depth', 'blocks', 'millions'),
-    # less the classifier's 2.049 and 0.513 M, the figures that torchvision gives for
+    # without the classifier's 2.049 and 0.513 M; figures of torchvision's
+    # post-activation ResNets, whose norms differ
     # its post-activation twins; the norms differ
     [
         (18, (2, 2, 2, 2), 11.177),
@@ -127,7 +128,7 @@ def test_lite_stem_is_that_of_the_3d_network():
         assert value.shape == (like.shape[:2] + like.shape[-2:])[: value.dim()], name
 
 
-def test_dilations_keep_the_map_large():
+def test_dilations_keep_the_resolution():
     net = tiny(
         depth=50,
         strides=(1, 2, 1, 1),
@@ -140,16 +141,16 @@ def test_dilations_keep_the_map_large():
     ]  # fmt: skip
     assert net.layer4[0].conv_m2.conv.dilation == (4, 4)
     last = net(torch.randn(1, 3, 64, 96))[-1]
-    assert last.min() == 0  # it has passed the tail's ReLU
+    assert last.min() == 0  # after the ReLU of the tail
 
 
-def test_frozen_stages_do_not_learn_and_units_in_them_do():
+def test_frozen_stages_do_not_learn_but_their_units_do():
     backbone = dict(type=PreActResNet, **TINY, frozen_stages=2, norm_eval=True)
     net = glore_mm.WithGloRe(backbone=backbone, placement=dict(layer2=1))
     net.train()
     learning = {n.split('.')[0] for n, p in net.named_parameters() if p.requires_grad}
     assert learning == {'layer2', 'layer3', 'layer4', 'tail'}
-    plain = tiny(frozen_stages=2)  # frozen as it is built, which DDP looks at
+    plain = tiny(frozen_stages=2)  # already when it is built, which DDP requires
     assert not any(p.requires_grad for p in plain.layer2.parameters())
     assert all(p.requires_grad for p in net.layer2[0].glore.parameters())
     assert not any(p.requires_grad for p in net.layer2[0].conv_m1.parameters())
@@ -158,8 +159,8 @@ def test_frozen_stages_do_not_learn_and_units_in_them_do():
     )
 
 
-def test_recomputing_blocks_changes_nothing():
-    nets = randomised(tiny()), randomised(tiny(with_cp=True))
+def test_checkpointing_of_blocks_changes_nothing():
+    nets = randomize(tiny()), randomize(tiny(with_cp=True))
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     gradients = []
     for net in nets:
@@ -187,8 +188,8 @@ def test_wrong_arguments(arguments, message):
         PreActResNet(**arguments)
 
 
-def test_segments_in_mmseg_with_output_stride_8():
-    """Registered in the root, so that another library's models find it."""
+def test_a_segmentor_in_mmseg_with_output_stride_8():
+    """Registered in the root registry, so that other libraries find it."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
@@ -230,15 +231,15 @@ def test_segments_in_mmseg_with_output_stride_8():
     assert model.backbone.layer3[0].glore.blocker.weight.grad.any()
 
 
-def test_2d_weights_trained_here_start_the_3d_network(tmp_path):
-    """The lite network's, with pre-activated units, which the 3D network has not."""
+def test_2d_weights_start_the_3d_network(tmp_path):
+    """From the lite network with pre-activated units, which the 3D network lacks."""
     from glore_mm.checkpoints.conversion import convert
 
     init_default_scope('mmaction')
     import glore_mm.video
 
     flat = glore_mm.insert_glore(tiny(stem='lite'), dict(layer3=1), dict(pre_act=True))
-    randomised(flat)
+    randomize(flat)
     state = {f'backbone.{name}': value for name, value in flat.state_dict().items()}
     state |= {'head.fc.weight': torch.ones(10, 256), 'head.fc.bias': torch.ones(10)}
     recognizer = MODELS.build(
@@ -263,13 +264,13 @@ def test_2d_weights_trained_here_start_the_3d_network(tmp_path):
     assert {name.split('.')[0] for name in missing if 'glore' not in name} == {
         'cls_head'
     }
-    # a film of one picture, less the rims of time: as the picture
+    # a clip of one image gives the same, except at its ends
     kernel = recognizer.backbone.layer1[0].conv_m1.conv.weight.double()
     assert torch.allclose(
         kernel.sum(2), flat.layer1[0].conv_m1.conv.weight.float().double(), atol=1e-6
     )
     with pytest.raises(UserError, match='of another shape'):
-        wrong = randomised(tiny(stem='7x7')).state_dict()
+        wrong = randomize(tiny(stem='7x7')).state_dict()
         convert(
             {f'backbone.{name}': value for name, value in wrong.items()},
             recognizer.state_dict(),

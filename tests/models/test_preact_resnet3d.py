@@ -1,4 +1,4 @@
-"""The released 3D network, what it costs, and several views of a video."""
+"""The released 3D network: its cost, and several views of a video."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def tiny(**more):
     [
         ('glore_r50_8x8_kinetics400', 33_731_952, 31.776, 5),
         ('glore_r101_8x8_kinetics400', 57_442_672, 50.324, 5),
-        # the same less five units: 2 × 0.411 M, 3 × 1.641 M
+        # the same without five units: 2 × 0.411 M, 3 × 1.641 M
         ('plain_r50_8x8_kinetics400', 27_985_264, 25.283, 0),
     ],
 )
 def test_costs_what_the_released_network_costs(name, parameters, gmacs, units):
-    """With every unit in the direct order of its products; a cheaper one is allowed."""
+    """With all units in the direct order of products; a cheaper order is possible."""
     cfg = read(name)
     model = MODELS.build(cfg.model)
     cost = count_flops(model, **TASK.example_inputs(cfg))
@@ -47,7 +47,7 @@ def test_costs_what_the_released_network_costs(name, parameters, gmacs, units):
     )
 
 
-def test_cost_counts_what_it_says():
+def test_cost_equals_a_count_by_hand():
     convolution = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
     cost = count_flops(convolution, input=torch.zeros(1, 3, 5, 7))
     assert (cost.parameters, cost.macs) == (216, 216 * 35)
@@ -64,13 +64,13 @@ def test_cost_counts_what_it_says():
 
 
 @pytest.mark.parametrize('frames', [8, 32])
-def test_halves_time_once_and_space_five_times(frames):
+def test_time_is_halved_once_and_space_five_times(frames):
     model = tiny().eval()
     assert model(torch.zeros(2, 3, frames, 64, 96)).shape == (2, 256, frames // 2, 2, 3)
     assert model(torch.zeros(1, 3, 7, 33, 49)).shape == (1, 256, 4, 2, 2)
 
 
-def test_blocks_look_along_time_where_the_release_does():
+def test_temporal_kernels_are_where_the_release_has_them():
     model = glore_mm.video.PreActResNet3d(50, base_channels=2)
     lengths = {
         stage: [
@@ -87,7 +87,7 @@ def test_blocks_look_along_time_where_the_release_does():
     }
 
 
-def test_initialisation_is_the_release_s():
+def test_initialisation_equals_the_release():
     model = glore_mm.WithGloRe(
         dict(
             type='mmaction.PreActResNet3d', base_channels=8, stage_blocks=(1, 2, 2, 1)
@@ -110,7 +110,7 @@ def test_initialisation_is_the_release_s():
             assert (parameter == (0 if name.endswith('bias') else 1)).all(), name
 
 
-def test_recomputing_blocks_changes_nothing():
+def test_checkpointing_of_blocks_changes_nothing():
     torch.manual_seed(0)
     plain, saving = tiny(), tiny(with_cp=True)
     plain.init_weights()
@@ -124,7 +124,7 @@ def test_recomputing_blocks_changes_nothing():
     torch.testing.assert_close(*gradients)
 
 
-def test_norms_can_be_kept():
+def test_norms_can_be_frozen():
     model = tiny(norm_eval=True).train()
     assert model.training
     assert not any(
@@ -150,8 +150,8 @@ def test_wrong_arguments(arguments, message):
 
 
 @pytest.mark.parametrize('crops', [1, 3, 5])
-def test_views_are_places_in_the_frame(crops):
-    """Where each view was cut, read off frames that hold their own coordinates."""
+def test_positions_of_views(crops):
+    """The crop of each view, read from frames that contain their coordinates."""
     cfg = read('glore_r50_8x8_kinetics400')
     TASK.set_views(cfg, 2, crops)
     pipeline = cfg.test_dataloader.dataset.pipeline
@@ -166,7 +166,7 @@ def test_views_are_places_in_the_frame(crops):
         side = 256 if crops == 3 else 224
         assert all(image.shape[:2] == (side, side) for image in images)
         corners = np.array([image[0, 0] for image in images]).reshape(crops, 2, 3, 2)
-        assert (corners == corners[:, :, :1]).all()  # one place throughout a clip
+        assert (corners == corners[:, :, :1]).all()  # the same position in a whole clip
         return corners[:, :, 0]  # (crops, clips, 2)
 
     found = places('a.mp4')
@@ -182,7 +182,7 @@ def test_views_are_places_in_the_frame(crops):
 
 
 def test_views_are_averaged():
-    """One score for each video, the mean of the probabilities of its views."""
+    """One score per video: the mean of the probabilities of its views."""
     from mmaction.structures import ActionDataSample
 
     cfg = read('glore_r50_8x8_kinetics400')

@@ -1,4 +1,4 @@
-"""Segmentation data sets: pairs of images and label maps, and what is refused."""
+"""Segmentation data sets: pairs of images and label maps, and errors."""
 
 import shutil
 
@@ -19,8 +19,8 @@ def camvid(root, split, **kwargs):
     )
 
 
-def test_cityscapes_as_unzipped_is_cityscapes_prepared(data):
-    """Without labelTrainIds files the labelIds give the same labels."""
+def test_cityscapes_needs_no_preparation(data):
+    """Without labelTrainIds files, the labelIds files give the same labels."""
     prepared = [sample['gt_seg_map'] for sample in cityscapes(data)]
     assert len(prepared) == 4
     assert len(np.unique(prepared)) > 8
@@ -50,7 +50,7 @@ def test_some_of_the_classes(data, prepared):
 
 
 def test_camvid_in_both_layouts(tmp_path):
-    """Cityscapes' train ids and label ids arrive as the classes of SegNet."""
+    """Train ids and label ids of Cityscapes become the classes of SegNet."""
     # sky building pole road sidewalk vegetation sign fence car person rider, void, bus
     train_ids = np.array([[10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12, 255, 15]], np.uint8)
     label_ids = np.array([[23, 11, 17, 7, 8, 21, 20, 13, 26, 24, 25, 0, 28]], np.uint8)
@@ -67,12 +67,12 @@ def test_camvid_in_both_layouts(tmp_path):
         root = tmp_path / name
         save(root / 'leftImg8bit/val/camvid/a_leftImg8bit.jpg', image)
         save(root / f'gtFine/val/camvid/a_gtFine_{name}.png', values)
-        dataset = camvid(root, 'test')  # called val there
+        dataset = camvid(root, 'test')  # named val there
         np.testing.assert_array_equal(dataset[0]['gt_seg_map'], expected)
     assert len(dataset.metainfo['classes']) == len(dataset.metainfo['palette']) == 11
 
 
-def test_voc_reads_the_images_of_its_list(tmp_path):
+def test_voc_reads_the_images_in_its_list(tmp_path):
     for name in ('a', 'b', 'c'):
         save(tmp_path / 'JPEGImages' / f'{name}.jpg', np.zeros((4, 4, 3), np.uint8))
         save(tmp_path / 'Labels' / f'{name}.png', np.full((4, 4), 20, np.uint8))

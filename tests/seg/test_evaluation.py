@@ -29,7 +29,7 @@ def samples(n=3, classes=19):
 META = glore_mm.seg.CityscapesFolders.METAINFO
 
 
-def test_confusion_matrices_add_up_to_the_miou_of_mmseg(tmp_path):
+def test_confusion_matrices_give_the_miou_of_mmseg(tmp_path):
     path = tmp_path / 'new' / 'dump.npz'
     dump = glore_mm.seg.PerImageConfusionMatrix(str(path))
     reference = IoUMetric()
@@ -38,7 +38,7 @@ def test_confusion_matrices_add_up_to_the_miou_of_mmseg(tmp_path):
         metric.process({}, list(samples()))
     assert dump.evaluate(3) == {}
     expected = reference.evaluate(3)['mIoU']
-    with np.load(path) as arrays:  # plain arrays: no allow_pickle
+    with np.load(path) as arrays:  # loads without allow_pickle
         assert arrays['names'].tolist() == [f'city/image{i}.png' for i in range(3)]
         assert arrays['classes'].tolist() == list(META['classes'])
         confusion = arrays['confusion']

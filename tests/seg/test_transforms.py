@@ -33,7 +33,7 @@ def test_labels_are_those_of_mmseg(tmp_path, reduce_zero_label):
 
 
 def test_binary_label_maps(tmp_path):
-    """1-bit PNGs, as masks of one thing are often stored."""
+    """1-bit PNGs, a common format of binary masks."""
     save(tmp_path / 'i' / 'a.jpg', np.zeros((2, 3, 3), np.uint8))
     mask = np.array([[True, False, False], [False, True, True]])
     save(tmp_path / 'l' / 'a.png', mask)

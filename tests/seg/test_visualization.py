@@ -1,11 +1,11 @@
-"""Pictures of label maps."""
+"""Images of label maps."""
 
 import numpy as np
 
 from glore_mm.seg.visualization import colorize, overlay, panels
 
 
-def test_pictures():
+def test_images():
     palette = [[255, 0, 0], [0, 255, 0]]
     labels = np.array([[0, 1], [255, 1]])
     colours = colorize(labels, palette)

@@ -1,11 +1,11 @@
-"""How a tool ends, and what it prints to."""
+"""How a tool ends, and what it prints."""
 
 import pytest
 from paths import ROOT
 from processes import python
 
 
-def test_what_an_output_cannot_encode_is_escaped():
+def test_characters_that_an_output_cannot_encode_are_escaped():
     code = (
         'from glore_mm.utils.cli import cli_entry_point\n'
         'cli_entry_point(lambda: print("7×8 → 图"))()'

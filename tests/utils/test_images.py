@@ -1,4 +1,4 @@
-"""Reading images of every kind, and what is refused."""
+"""Reading images of all kinds, and errors."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def scope():
 
 
 def load(path: Path) -> np.ndarray:
-    """What LoadImage makes of a file, RGB."""
+    """Output of LoadImage for a file, RGB."""
     found = TRANSFORMS.build(dict(type='LoadImage'))(dict(img_path=str(path)))
     image = found['img']
     assert image.dtype == np.uint8 and image.flags.c_contiguous
@@ -32,7 +32,7 @@ def assert_alike(found, expected, tolerance=3.0):
     assert np.abs(found - expected).mean() < tolerance
 
 
-def test_colours_in_their_order(tmp_path):
+def test_order_of_the_channels(tmp_path):
     assert_alike(load(save(scene(), tmp_path / 'a.png')), scene(), 1e-9)
     assert_alike(load(save(scene(), tmp_path / 'a.jpg', quality=95)), scene())
 
@@ -46,7 +46,7 @@ def test_grey(tmp_path):
 
 
 def test_cmyk(tmp_path):
-    """Inks, not light: read without their sign they would show the negative."""
+    """CMYK is inverted in JPEG files; ignoring this would give the negative."""
     path = save(scene().convert('CMYK'), tmp_path / 'a.jpg', quality=95)
     assert Image.open(path).mode == 'CMYK'
     assert_alike(load(path), scene())
@@ -81,7 +81,7 @@ def test_palette_and_transparency(tmp_path):
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_upright_whichever_way_the_camera_was_held(orientation, tmp_path):
+def test_exif_orientation_is_applied(orientation, tmp_path):
     stored = {
         1: None,
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -99,14 +99,14 @@ def test_upright_whichever_way_the_camera_was_held(orientation, tmp_path):
     assert_alike(load(path), scene())
 
 
-def test_a_damaged_note_of_the_camera_leaves_the_photograph(tmp_path):
-    """Among the tags of EXIF one that points nowhere, as phones and editors write."""
+def test_damaged_exif_is_ignored(tmp_path):
+    """With an EXIF tag that points outside, as phones and editors write."""
     exif = Image.Exif()
     exif[0x0112] = 6
     path = save(scene(), tmp_path / 'a.jpg', quality=95, exif=exif)
     content = path.read_bytes()
     start = content.index(b'Exif')
-    for offset in range(start + 6, start + len(exif.tobytes())):  # any byte of it
+    for offset in range(start + 6, start + len(exif.tobytes())):  # any of its bytes
         path.write_bytes(content[:offset] + b'\xff' + content[offset + 1 :])
         found = load(path)
         assert found.shape[:2] in ((48, 64), (64, 48))
@@ -124,7 +124,7 @@ def test_pgm_of_16_bits(tmp_path):
     assert_alike(load(tmp_path / 'a.pgm'), expected, 1e-9)
 
 
-def test_colour_profile_does_not_stand_in_the_way(tmp_path):
+def test_a_colour_profile_is_ignored(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     path = save(scene(), tmp_path / 'a.jpg', quality=95, icc_profile=profile)
     assert_alike(load(path), scene())
@@ -140,7 +140,7 @@ BAD = {
 
 
 @pytest.mark.parametrize('name', BAD)
-def test_what_cannot_be_read_is_named(name, tmp_path):
+def test_unreadable_images(name, tmp_path):
     content, reason = BAD[name]
     path = tmp_path / name
     path.write_bytes(content)
@@ -155,7 +155,7 @@ def test_missing_file(tmp_path):
         load(tmp_path / 'gone.jpg')
 
 
-def test_32_bits_are_refused_rather_than_guessed(tmp_path):
+def test_32_bits_are_an_error(tmp_path):
     deep = Image.fromarray(np.asarray(scene().convert('L')).astype(np.float32) / 255)
     with pytest.raises(
         UnreadableSampleError, match='have 32 bits. Save it with 8 or 16.'

@@ -1,4 +1,4 @@
-"""The list of a downloaded split."""
+"""The list of a downloaded Kinetics split."""
 
 import os
 
@@ -22,7 +22,7 @@ def videos(tmp_path):
         '---QUuC4vJs_000084_000094.mp4',
         'tying knot/--3ouPhoy2A_000020_000030.mkv',
         'deep/er/-0-abcdefgh_000115_000125.mp4',
-        'deep/er/-0-abcdefgh_000999_001009.mp4',  # another part of it
+        'deep/er/-0-abcdefgh_000999_001009.mp4',  # another part of the video
         'notes.txt',
     ):
         path = tmp_path / 'videos' / name
@@ -32,7 +32,7 @@ def videos(tmp_path):
     return tmp_path
 
 
-def test_lists_what_is_there(tool, videos):
+def test_existing_videos_are_listed(tool, videos):
     done = tool('kinetics_list', 'train.csv', 'videos', 'list.txt', cwd=videos)
     assert done.stdout == 'list.txt: 3 videos; 1 of the CSV are not there\n'
     names = kinetics400_classes()
@@ -51,7 +51,7 @@ def test_classes_are_400_in_alphabetical_order():
     names = kinetics400_classes()
     assert len(set(names)) == 400
     assert list(names) == sorted(names)
-    # mmaction2 sorts them with underscores, to the same order
+    # mmaction2 sorts with underscores, which gives the same order
     assert [n.replace(' ', '_') for n in names] == sorted(
         n.replace(' ', '_') for n in names
     )
@@ -85,7 +85,7 @@ def test_wrong_annotations(videos, text, message):
 
 
 @pytest.mark.parametrize('folder', [' ', 'two\nlines', b'\xff'])
-def test_a_path_that_no_line_can_hold(videos, folder):
+def test_a_path_that_does_not_fit_into_a_line(videos, folder):
     name = '---QUuC4vJs_000084_000094.mp4'
     path = videos / 'videos' / os.fsdecode(folder)
     path.mkdir()

@@ -1,4 +1,4 @@
-"""Names of files: those given, those to write, those in a data set."""
+"""Paths: inputs, outputs, names in a data set."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from glore_mm.utils.paths import expand_inputs, output_files, relative_name
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Images in folders, some behind links, beside what is no data."""
+    """Images in folders, some of them behind links, and files that are not data."""
     for name in (
         'a.PNG', 'b/a.png', 'b/.ipynb_checkpoints/a.png', 'b/._a.png',
         '__MACOSX/b/a.png', 'notes.txt', '../elsewhere/c.png',
@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / 'in'
 
 
-def test_folders_are_walked_through_links_without_what_is_no_data(folder, capsys):
+def test_folders_are_searched_through_links_and_other_files_are_skipped(folder, capsys):
     found = expand_inputs(['in'], ('.png',))
     assert list(found.values()) == ['a.PNG', 'b/a.png', 'gone.png', 'link/c.png']
     assert list(found)[1] == 'in/b/a.png'
@@ -50,7 +50,7 @@ def test_folders_of_frames_are_inputs(tmp_path):
     found = expand_inputs([root], ('.mp4',), ('.jpg',))
     assert found == {f'{root}/x': 'x', f'{root}/y': 'y'}
     assert expand_inputs([f'{root}/x'], ('.mp4',), ('.jpg',)) == {f'{root}/x': 'x'}
-    (tmp_path / 'x' / '1.mp4').touch()  # then the images are something else
+    (tmp_path / 'x' / '1.mp4').touch()  # then images are not frames
     assert list(expand_inputs([root], ('.mp4',), ('.jpg',))) == [f'{root}/x/1.mp4']
 
 
@@ -62,12 +62,12 @@ def test_folders_of_frames_are_inputs(tmp_path):
         ('0', 'Cameras are not supported; record to a file first'),
     ],
 )
-def test_what_is_no_input(name, message):
+def test_wrong_inputs(name, message):
     with pytest.raises(UserError, match=message):
         expand_inputs([name], ('.png',))
 
 
-def test_results_keep_the_folders_of_their_inputs(tmp_path):
+def test_outputs_keep_the_subfolders_of_their_inputs(tmp_path):
     files = output_files(
         {'in/a.png': 'a.png', 'in/b/a.png': 'b/a.png'},
         str(tmp_path),
@@ -78,11 +78,11 @@ def test_results_keep_the_folders_of_their_inputs(tmp_path):
     assert not any(Path(path).exists() for (path,) in files.values())
 
 
-def test_names_keep_the_folders_of_a_data_set():
+def test_names_keep_the_subfolders_of_a_data_set():
     dataset = SimpleNamespace(data_prefix=dict(video='/data/videos', labels='/data/y'))
     assert relative_name('/data/videos/left/1.mp4', dataset) == 'left/1.mp4'
     assert relative_name('/data/y/1.mp4', dataset) == '1.mp4'
-    for other in (dataset, object()):  # a list may name files elsewhere
+    for other in (dataset, object()):  # a list may have files elsewhere
         assert relative_name('/elsewhere/left/1.mp4', other) == '1.mp4'
     repeated = SimpleNamespace(dataset=dataset)
     assert relative_name('/data/videos/left/1.mp4', repeated) == 'left/1.mp4'

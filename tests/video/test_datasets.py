@@ -1,4 +1,4 @@
-"""Clips from files to batches: readers, lists, bad clips, augmentation."""
+"""Clips from files to batches: readers, lists, damaged clips, augmentation."""
 
 import colorsys
 import gc
@@ -39,11 +39,11 @@ def scope():
     init_default_scope('mmaction')
 
 
-# ------------------------------------------------------------------- files to read
+# ------------------------------------------------------------------- video files
 
 
 def picture(index, size=SIZE):
-    """A frame unlike its neighbours, which shows where up and left are."""
+    """A frame that differs from its neighbours and shows its orientation."""
     width, height = size
     image = np.zeros((height, width, 3), np.uint8)
     image[:, : width // 2, 0] = 200
@@ -89,7 +89,7 @@ def write(
 
 
 def cut(source, path, start):
-    """Copy a video from a frame on, which is no key frame, without re-encoding."""
+    """Copy a video from a frame on that is not a key frame, without re-encoding."""
     with av.open(str(source)) as old, av.open(str(path), 'w') as new:
         stream = old.streams.video[0]
         copy = new.add_stream_from_template(stream)
@@ -103,7 +103,7 @@ def cut(source, path, start):
 
 @pytest.fixture(scope='session')
 def videos(tmp_path_factory) -> Path:
-    """Videos that can be read; not to be changed."""
+    """Videos that can be read; must not be changed."""
     root = tmp_path_factory.mktemp('videos')
     write(root / 'h264.mp4', g='12')
     write(root / 'h264.mkv', g='12')
@@ -158,7 +158,7 @@ def damaged(tmp_path_factory) -> Path:
 
 
 def read(path, indices):
-    """Frames of a file, by way of the two transforms."""
+    """Frames of a file, read with the two transforms."""
     results = dict(filename=str(path), frame_inds=np.array(indices))
     for step in (dict(type='VideoInit'), dict(type='VideoDecode')):
         results = TRANSFORMS.build(step)(results)
@@ -166,7 +166,7 @@ def read(path, indices):
 
 
 def reference(path):
-    """All frames of a file, one after the other."""
+    """All frames of a file, decoded sequentially."""
     with av.open(str(path)) as container:
         return [
             np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
@@ -196,7 +196,7 @@ READABLE = [
 
 
 @pytest.mark.parametrize('name', READABLE)
-def test_frames_asked_for_are_returned(videos, name):
+def test_requested_frames_are_returned(videos, name):
     expected = reference(videos / name)
     assert len(expected) == (34 if name == 'cut.mp4' else NUM_FRAMES)
     num_frames = len(expected)
@@ -212,8 +212,8 @@ def test_frames_asked_for_are_returned(videos, name):
     assert results['avg_fps'] == pytest.approx(25, rel=0.1)
 
 
-def test_frames_are_those_that_were_written(videos):
-    """The reference itself: order, colours, what is up."""
+def test_frames_equal_the_written_ones(videos):
+    """A check of the reference: order, colours, orientation."""
     images = reference(videos / 'h264.mp4')
     for index, image in enumerate(images):
         assert np.abs(image.astype(int) - picture(index)).mean() < 6
@@ -230,7 +230,7 @@ def test_frames_are_those_that_were_written(videos):
     ],
     ids=['left and right', 'up and down', 'transposed', 'transposed, turned'],
 )
-def test_a_mirrored_video_is_seen_as_players_show_it(mirrored, shown, tmp_path):
+def test_a_mirrored_video_is_read_as_it_is_displayed(mirrored, shown, tmp_path):
     """Some front cameras write such a display matrix."""
     path = write(tmp_path / 'a.mp4', num_frames=9, mirrored=mirrored)
     (read_one,), frames = read(path, [7])['imgs'], list(iter_frames(open_video(path)))
@@ -239,8 +239,8 @@ def test_a_mirrored_video_is_seen_as_players_show_it(mirrored, shown, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['h264.mp4', 'rotated90.mp4', 'rotated270.mp4'])
-def test_a_captioned_copy_is_upright_and_whole(name, videos, tmp_path):
-    """What tools/infer.py --out-dir writes, below the bar with the caption."""
+def test_a_captioned_copy_is_upright_and_complete(name, videos, tmp_path):
+    """What tools/infer.py --out-dir writes, below the caption's bar."""
     write_captioned(str(videos / name), str(tmp_path / 'copy.mp4'), 'a label')
     copy, source = reference(tmp_path / 'copy.mp4'), reference(videos / name)
     assert len(copy) == len(source)
@@ -252,13 +252,13 @@ def test_a_captioned_copy_is_upright_and_whole(name, videos, tmp_path):
 
 
 @pytest.mark.parametrize('name', READABLE)
-def test_going_through_a_whole_video(videos, name):
+def test_iterating_over_a_whole_video(videos, name):
     frames = list(iter_frames(open_video(str(videos / name))))
     np.testing.assert_array_equal(frames, reference(videos / name))
 
 
-def test_a_frame_too_many_in_the_header(videos, tmp_path):
-    """Which some writers count; the file is whole."""
+def test_a_header_with_one_frame_too_many(videos, tmp_path):
+    """Some encoders write this; the file is complete."""
     data = bytearray((videos / 'mpeg4.avi').read_bytes())
     count = data.index(b'strh') + 40  # dwLength of the first stream
     assert int.from_bytes(data[count : count + 4], 'little') == NUM_FRAMES
@@ -269,7 +269,7 @@ def test_a_frame_too_many_in_the_header(videos, tmp_path):
     np.testing.assert_array_equal(frames, reference(videos / 'mpeg4.avi'))
 
 
-def test_nothing_is_left_open_and_results_can_be_pickled(videos):
+def test_readers_are_closed_and_results_can_be_pickled(videos):
     results = read(videos / 'h264.mp4', [5, 5])
     assert pickle.loads(pickle.dumps(results))['total_frames'] == NUM_FRAMES
     opened = [os.path.realpath(link) for link in Path('/proc/self/fd').iterdir()]
@@ -277,7 +277,7 @@ def test_nothing_is_left_open_and_results_can_be_pickled(videos):
     frames = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
     assert not [frame for frame in frames if frame.width > 16]
     first, second = results['imgs']
-    first[:] = 0  # as flipping in place would
+    first[:] = 0  # as flipping in place would change
     assert second.any()
 
 
@@ -287,7 +287,7 @@ def test_pyav_is_installed(monkeypatch):
         open_video(__file__)
 
 
-# --------------------------------------------------------------------- bad clips
+# ------------------------------------------------------------------- damaged clips
 
 BAD = {
     'missing.mp4': 'no such file',
@@ -295,7 +295,7 @@ BAD = {
     'text.mp4': 'cannot open it',
     'sound.mp4': 'cannot open it: .* no video',
     'codec.mp4': 'cannot open it: .*(codec|no video)',
-    'truncated.mp4': 'cannot open it',  # its index was at the end
+    'truncated.mp4': 'cannot open it',  # the index is at the end
     'truncated first.mp4': r'truncated, \d+ of 40 frames',
     'truncated.avi': r'truncated, \d+ of 40 frames',
     'truncated.webm': r'truncated, \d.\d of 1.6 s',
@@ -307,7 +307,7 @@ BAD = {
 
 
 def clips(root, names, test_mode=False, **kwargs):
-    """A data set of videos; clips of 8 frames, 4 apart, from the middle."""
+    """A data set of videos; clips of 8 frames with interval 4, from the middle."""
     lines = [f'{name} {label % 3}' for label, name in enumerate(names)]
     (root / 'list.txt').write_text('\n'.join(lines))
     pipeline = [
@@ -322,7 +322,7 @@ def clips(root, names, test_mode=False, **kwargs):
         data_root=str(root),
         ann_file='list.txt',
         classes=('a', 'b', 'c'),
-        serialize_data=False,  # would collect garbage each time
+        serialize_data=False,  # Hypothesis would collect garbage each time
         pipeline=pipeline,
         test_mode=test_mode,
         **kwargs,
@@ -330,8 +330,8 @@ def clips(root, names, test_mode=False, **kwargs):
 
 
 @pytest.mark.parametrize('name, problem', BAD.items())
-def test_bad_clip(damaged, name, problem):
-    """Training goes on with another clip and tells; a test stops."""
+def test_damaged_clip(damaged, name, problem):
+    """Training takes another clip and warns; a test stops."""
     dataset = DATASETS.build(clips(damaged, ['good.mp4', name]))
     sample = dataset[1]
     assert sample['inputs'].shape == (1, 3, 8, 64, 96)
@@ -348,21 +348,21 @@ def test_bad_clip(damaged, name, problem):
 
 
 @pytest.mark.parametrize('name', sorted(BAD.keys() - {'short.mp4', 'size.ts'}))
-def test_nothing_is_left_of_a_bad_copy(damaged, name, tmp_path):
+def test_a_failed_copy_leaves_no_file(damaged, name, tmp_path):
     with pytest.raises(UnreadableSampleError, match=f'{name}: .*{BAD[name]}'):
         write_captioned(str(damaged / name), str(tmp_path / 'copy.mp4'), 'a label')
     assert not list(tmp_path.iterdir())
 
 
-def test_damage_elsewhere_does_not_matter(damaged):
-    """Frames that do not need the damaged part are good frames."""
+def test_damage_in_other_frames_is_ignored(damaged):
+    """Frames that do not depend on the damaged part can be used."""
     images = read(damaged / 'damaged.mp4', [0, 7])['imgs']
     for index, image in zip((0, 7), images, strict=True):
         assert np.abs(image.astype(int) - picture(index)).mean() < 6
 
 
-def test_pyav_does_not_conceal_damage(tmp_path):
-    """Noise in one frame: all that is computed from it is refused, as it is itself."""
+def test_pyav_does_not_conceal_errors(tmp_path):
+    """After noise in one frame, all frames that depend on it are rejected."""
     path = write(tmp_path / 'a.mp4', g='40', muxer={'movflags': 'faststart'})
     whole, expected = path.read_bytes(), reference(path)
     with av.open(str(path)) as container:
@@ -380,11 +380,11 @@ def test_pyav_does_not_conceal_damage(tmp_path):
             else:
                 wrong += np.abs(image.astype(int) - expected[wanted]).mean() > 1
     assert refused > 10
-    assert wrong < 2  # noise may happen to be a valid frame
+    assert wrong < 2  # noise may be a valid frame by chance
 
 
-def test_pyav_notices_a_lost_frame(tmp_path):
-    """A damaged one may be dropped, and those that follow look all right."""
+def test_pyav_detects_a_lost_frame(tmp_path):
+    """Decoders may drop a damaged frame, and later ones look correct."""
     path = write(tmp_path / 'a.mp4', 'mpeg4', g='40', muxer={'movflags': 'faststart'})
     with av.open(str(path)) as container:
         packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
@@ -398,7 +398,7 @@ def test_pyav_notices_a_lost_frame(tmp_path):
         read(path, [13, 15])
 
 
-def test_training_without_a_single_good_clip(damaged):
+def test_training_without_a_usable_clip(damaged):
     bad = list(BAD)
     dataset = DATASETS.build(clips(damaged, bad))
     with pytest.raises(UserError, match=f'{len(bad)} clips in a row cannot') as error:
@@ -408,7 +408,7 @@ def test_training_without_a_single_good_clip(damaged):
     assert len(dataset[0]['data_samples'].skipped) <= len(bad)
 
 
-def test_training_gives_up_in_time(tmp_path, monkeypatch):
+def test_training_stops_after_many_damaged_clips(tmp_path, monkeypatch):
     dataset = DATASETS.build(clips(tmp_path, [f'{i}.mp4' for i in range(400)]))
     tried, prepare = [], dataset.prepare_data
     monkeypatch.setattr(
@@ -439,7 +439,7 @@ def loader(dataset, workers=0, persistent=False):
 
 
 class Replace(Hook):
-    """Puts a file in the place of another after the first epoch."""
+    """Replaces a file by another one after the first epoch."""
 
     def __init__(self, old, new):
         self.old, self.new = old, new
@@ -462,7 +462,7 @@ def train(work_dir, dataset, train_cfg=None, hooks=(), **kwargs):
     ).train()
 
 
-def log_of(work_dir):
+def read_log(work_dir):
     return next(work_dir.glob('*/*.log')).read_text()
 
 
@@ -476,7 +476,7 @@ def test_training_warns_once_and_counts(damaged, tmp_path, workers):
     ]
     work_dir = tmp_path / 'work'
     train(work_dir, clips(root, names), hooks=hooks, workers=workers)
-    log = log_of(work_dir)
+    log = read_log(work_dir)
     assert log.count('left out of training: ') == 2
     for name in ('empty.mp4', 'damaged.mp4'):
         assert log.count(f'left out of training: {root / name}: ') == 1
@@ -490,14 +490,14 @@ def test_training_warns_once_and_counts(damaged, tmp_path, workers):
 def test_training_by_iterations_counts_at_its_end(damaged, tmp_path):
     dataset = clips(damaged, ['good.mp4', 'empty.mp4', 'good.mp4', 'empty.mp4'])
     train(tmp_path, dataset, dict(by_epoch=False, max_iters=2))
-    log = log_of(tmp_path)
+    log = read_log(tmp_path)
     assert log.count(f'left out of training: {damaged / "empty.mp4"}: ') == 1
     assert log.count('training left out 1 sample(s)') == 1
 
 
-def test_training_on_good_clips_says_nothing(damaged, tmp_path):
+def test_training_on_good_clips_logs_nothing(damaged, tmp_path):
     train(tmp_path, clips(damaged, ['good.mp4', 'good.mp4']))
-    assert 'left out' not in log_of(tmp_path)
+    assert 'left out' not in read_log(tmp_path)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -508,7 +508,7 @@ def test_testing_stops(damaged, workers):
     )
     with pytest.raises(UserError) as error:
         list(batches)
-    traceback.clear_frames(error.tb)  # lets the workers end
+    traceback.clear_frames(error.tb)  # terminates the workers
     assert type(error.value) is UserError
     message = error_message(error.value)
     assert message.startswith(f'{damaged / "truncated first.mp4"}: truncated')
@@ -549,7 +549,7 @@ def test_processes_warn_once_together(damaged, tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    log = log_of(tmp_path / 'work')
+    log = read_log(tmp_path / 'work')
     for name in ('empty.mp4', 'text.mp4'):
         for text in (log, done.stdout + done.stderr):
             assert text.count(f'left out of training: {root / name}: ') == 1
@@ -560,7 +560,7 @@ def test_processes_warn_once_together(damaged, tmp_path):
 # ------------------------------------------------------------------------- lists
 
 
-def listed(root, text, kind='KineticsVideos', ann_file='list.txt', **kwargs):
+def from_list(root, text, kind='KineticsVideos', ann_file='list.txt', **kwargs):
     (root / 'list.txt').write_bytes(text.encode())
     return DATASETS.build(
         dict(
@@ -573,10 +573,10 @@ def listed(root, text, kind='KineticsVideos', ann_file='list.txt', **kwargs):
     )
 
 
-def test_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
+def test_a_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
     text = '\ufeffair drumming/a b.mp4 3\r\n\r\n  c.mp4\t0 \r\n/d/é.mp4  399'
     prefix = dict(video='videos')
-    dataset = listed(tmp_path, text, data_prefix=prefix, outside_root=True)
+    dataset = from_list(tmp_path, text, data_prefix=prefix, outside_root=True)
     found = [dataset.get_data_info(index) for index in range(3)]
     found = [(clip['filename'], clip['label']) for clip in found]
     assert found == [
@@ -588,9 +588,9 @@ def test_list_with_spaces_windows_line_ends_and_blank_lines(tmp_path):
 
 
 def test_a_list_of_the_release(tmp_path):
-    """A number, the label, the path; beside it lines that only look like that."""
+    """Number, label and path; and lines that only look like that."""
     text = '0\t399\tabseiling/a.avi\n17 2 b 3 c.avi\n18 4 d.avi 5\n7 8 9\n'
-    dataset = listed(tmp_path, text)
+    dataset = from_list(tmp_path, text)
     found = [dataset.get_data_info(index) for index in range(4)]
     found = [(clip['filename'], clip['label']) for clip in found]
     assert found == [
@@ -615,7 +615,7 @@ def test_a_list_of_the_release(tmp_path):
         ('{root}/elsewhere/a.mp4', None),
     ],
 )
-def test_a_list_leads_nowhere_but_into_the_data_root(tmp_path, kind, path, problem):
+def test_a_list_with_paths_outside_the_data_root(tmp_path, kind, path, problem):
     root = tmp_path / 'root'
     root.mkdir()
     path = path.format(root=root)
@@ -623,20 +623,18 @@ def test_a_list_leads_nowhere_but_into_the_data_root(tmp_path, kind, path, probl
     text = f'good.mp4 {numbers}\n{path} {numbers}'
     more = dict(kind=kind, data_prefix={'video': 'below', 'img': 'below'})
     if problem is None:
-        clip = listed(root, text, **more).get_data_info(1)
+        clip = from_list(root, text, **more).get_data_info(1)
         found = Path(clip.get('filename') or clip['frame_dir'])
         assert found in (root / 'a.mp4', root / 'elsewhere' / 'a.mp4')
         return
     with pytest.raises(UserError, match=f'list.txt, {problem}') as error:
-        listed(root, text, **more)
+        from_list(root, text, **more)
     if 'outside' in str(error.value):
         assert f' {root};' in str(error.value)
-        assert len(listed(root, text, outside_root=True, **more)) == 2
+        assert len(from_list(root, text, outside_root=True, **more)) == 2
 
 
-def test_without_a_data_root_a_list_leads_into_the_current_folder(
-    tmp_path, monkeypatch
-):
+def test_without_a_data_root_paths_are_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'list.txt').write_text(f'a.mp4 0\n{tmp_path}/b.mp4 0\n')
     clips = dict(type='KineticsVideos', ann_file='list.txt', pipeline=[])
@@ -644,13 +642,15 @@ def test_without_a_data_root_a_list_leads_into_the_current_folder(
     (tmp_path / 'list.txt').write_text('../b.mp4 0\n')
     with pytest.raises(UserError, match=f"'../b.mp4' leads outside {tmp_path};"):
         DATASETS.build(clips)
-    # a prefix is the config's, so it may be anywhere, and what lies in there with it
-    dataset = listed(tmp_path, '/d/a.mp4 0', data_prefix=dict(video='/d'))
+    # a prefix is from the config, so it may be anywhere, as may the files in it
+    dataset = from_list(tmp_path, '/d/a.mp4 0', data_prefix=dict(video='/d'))
     assert dataset.get_data_info(0)['filename'] == '/d/a.mp4'
 
 
-def test_list_of_folders_of_frames(tmp_path):
-    dataset = listed(tmp_path, 'air drumming/a b 163 3\r\nc 9 0\r\n', 'KineticsFrames')
+def test_a_list_of_folders_of_frames(tmp_path):
+    dataset = from_list(
+        tmp_path, 'air drumming/a b 163 3\r\nc 9 0\r\n', 'KineticsFrames'
+    )
     clip = dataset.get_data_info(0)
     assert clip['frame_dir'] == f'{tmp_path}/air drumming/a b'
     assert (clip['total_frames'], clip['label'], clip['start_index']) == (163, 3, 1)
@@ -673,36 +673,36 @@ def test_list_of_folders_of_frames(tmp_path):
         ('KineticsFrames', 'a 0 3', 'line 1: total_frames 0; expected at least 1'),
     ],
 )
-def test_wrong_list(tmp_path, kind, text, problem):
+def test_wrong_lists(tmp_path, kind, text, problem):
     with pytest.raises(UserError, match=problem) as error:
-        listed(tmp_path, text, kind)
+        from_list(tmp_path, text, kind)
     assert str(tmp_path / 'list.txt') in str(error.value)
 
 
-def test_list_that_cannot_be_read(tmp_path):
+def test_a_list_that_cannot_be_read(tmp_path):
     (tmp_path / 'latin.txt').write_bytes('é.mp4 0'.encode('latin1'))
     for name, message in (
         ('nothing.txt', r'no list of clips at .*nothing.txt: No such file'),
         ('latin.txt', r'latin.txt, the list of clips, is not UTF-8 text'),
     ):
         with pytest.raises(UserError, match=message):
-            listed(tmp_path, 'a 0', ann_file=name)
+            from_list(tmp_path, 'a 0', ann_file=name)
 
 
 def test_classes(tmp_path):
-    classes = listed(tmp_path, 'a.mp4 0').metainfo['classes']
+    classes = from_list(tmp_path, 'a.mp4 0').metainfo['classes']
     assert len(classes) == 400 and list(classes) == sorted(classes)
     assert (classes[0], classes[399]) == ('abseiling', 'zumba')
     (tmp_path / 'classes.txt').write_text('red chases blue\r\nblue chases red\r\n\n')
-    dataset = listed(tmp_path, 'a.mp4 1', classes='classes.txt')
+    dataset = from_list(tmp_path, 'a.mp4 1', classes='classes.txt')
     assert dataset.metainfo['classes'] == ('red chases blue', 'blue chases red')
     with pytest.raises(UserError, match='label 2; the classes are 0 to 1'):
-        listed(tmp_path, 'a.mp4 2', classes='classes.txt')
+        from_list(tmp_path, 'a.mp4 2', classes='classes.txt')
     with pytest.raises(UserError, match='no file of classes at .*nothing.txt'):
-        listed(tmp_path, 'a.mp4 0', classes='nothing.txt')
+        from_list(tmp_path, 'a.mp4 0', classes='nothing.txt')
     (tmp_path / 'classes.txt').write_text('\n')
     with pytest.raises(UserError, match='classes.txt is empty'):
-        listed(tmp_path, 'a.mp4 0', classes='classes.txt')
+        from_list(tmp_path, 'a.mp4 0', classes='classes.txt')
 
 
 # ------------------------------------------------------------- sampling, raw frames
@@ -718,7 +718,7 @@ def test_classes(tmp_path):
         (dict(test_mode=True, num_clips=10), 29),
     ],
 )
-def test_clips_are_those_of_mmaction2_and_never_loop(more, needed):
+def test_clips_equal_those_of_mmaction2_and_never_loop(more, needed):
     settings = dict(clip_len=8, frame_interval=4, **more)
     sample = TRANSFORMS.build(dict(type='StrictSampleFrames', **settings))
     for total in range(needed, needed + 30):
@@ -750,7 +750,7 @@ def test_clips_are_those_of_mmaction2_and_never_loop(more, needed):
         (3, [0, 1, 2, 0, 1, 2, 0, 1]),
     ],
 )
-def test_short_video_as_in_the_release(total, expected):
+def test_a_short_video_as_in_the_release(total, expected):
     sample = TRANSFORMS.build(
         dict(
             type='StrictSampleFrames',
@@ -764,7 +764,7 @@ def test_short_video_as_in_the_release(total, expected):
     assert (sample(clip)['frame_inds'] - 1).tolist() == expected
 
 
-def test_short_video_at_another_frame_rate():
+def test_a_short_video_with_another_frame_rate():
     settings = dict(clip_len=8, frame_interval=4, target_fps=30, test_mode=True)
     sample = TRANSFORMS.build(dict(type='StrictSampleFrames', **settings))
     clip = dict(total_frames=16, start_index=0, avg_fps=15, filename='a.mp4')
@@ -808,7 +808,7 @@ def test_frames_are_read(frames):
     sample = frame_clips(frames, test_mode=True)[1]
     assert sample['inputs'].shape == (1, 3, 8, 64, 96)
     assert sample['data_samples'].gt_label == 1
-    for step in range(8):  # from the first frame on
+    for step in range(8):  # including the first frame
         image = sample['inputs'][0, :, step].permute(1, 2, 0).numpy()
         assert np.abs(image - picture(1 + 4 * step).astype(int)).mean() < 6
 
@@ -828,7 +828,7 @@ def test_frames_are_read(frames):
         ),
     ],
 )
-def test_bad_frame(frames, damage, problem):
+def test_a_damaged_frame(frames, damage, problem):
     damage(frames / 'images' / 'bad one' / 'img_00009.jpg')
     sample = frame_clips(frames, test_mode=False)[1]
     assert sample['data_samples'].gt_label == 0
@@ -861,11 +861,11 @@ def test_scale_and_aspect():
     short = np.minimum(heights, widths)
     assert 224 <= short.min() < 230 and 334 < short.max() <= 340
     assert abs(short.mean() - 282) < 6  # uniform
-    change = widths / heights / (340 / 256)  # is the factor squared
+    change = widths / heights / (340 / 256)  # the square of the factor
     assert 0.64 < change.min() < 0.72 and 1.4 < change.max() < 1.57
     middle = (
         np.abs(np.sqrt(change) - 1) < 0.1
-    )  # the mean of two draws is rarely extreme
+    )  # the mean of two draws is rarely at the limits
     assert 0.6 < middle.mean() < 0.85
 
 
@@ -881,7 +881,7 @@ def test_scale_and_aspect_at_their_limits():
     assert 70 < sum(wider) < 130
 
 
-def test_scaling_keeps_what_is_there():
+def test_rescaling_keeps_the_content():
     np.random.seed(1)
     results = augmented(picture(3, (340, 256)), 2, type='RandomScaleAspect')
     height, width = results['img_shape']
@@ -896,8 +896,8 @@ def test_scaling_keeps_what_is_there():
     assert results['keep_ratio'] is False
 
 
-def shifted(colour, shift):
-    """A colour whose hue, lightness and saturation are shifted, by the book."""
+def shift_hls(colour, shift):
+    """A colour with shifted hue, lightness and saturation, by definition."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*(np.array(colour) / 255))
     hls = np.array([hue * 180, lightness * 255, saturation * 255]).round() + shift
     hls = np.clip(hls, 0, [180, 255, 255]) / [180, 255, 255]
@@ -915,8 +915,8 @@ def test_colours(seed, monkeypatch):
     first, second = augmented(image, 2, type='HLSJitter')['imgs']
     np.testing.assert_array_equal(first, second)
     assert first.dtype == np.uint8
-    expected = np.array([[shifted(c, shift) for c in row] for row in image])
-    assert np.abs(first - expected).max() < 12  # hue in steps of 2°
+    expected = np.array([[shift_hls(c, shift) for c in row] for row in image])
+    assert np.abs(first - expected).max() < 12  # hue has a unit of 2°
     assert np.abs(first - expected).mean() < 2
     assert np.abs(first.astype(int) - image).mean() > 4
 

@@ -1,4 +1,4 @@
-"""Nodes watched while a network trains: a real Runner, real visualizer backends."""
+"""NodeVisualizationHook in a real Runner with real visualizer backends."""
 
 import json
 
@@ -15,8 +15,8 @@ CONFIG = str(ROOT / 'configs' / 'seg' / 'glore_mini.py')
 
 
 @pytest.fixture(scope='module')
-def watched(mini, tmp_path_factory):
-    """A run of four iterations, and the weights that the same run has unwatched."""
+def recorded(mini, tmp_path_factory):
+    """A run of four iterations, and the weights of the same run without the hook."""
     folder = tmp_path_factory.mktemp('watched')
     options = {
         'data_root': str(mini),
@@ -49,14 +49,14 @@ def watched(mini, tmp_path_factory):
     return run, states
 
 
-def test_training_is_the_same(watched):
-    _, (plain, seen) = watched
+def test_training_does_not_change(recorded):
+    _, (plain, seen) = recorded
     for key, value in plain.items():
         assert torch.equal(value, seen[key]), key
 
 
-def test_pictures_on_disk(watched):
-    run, _ = watched
+def test_images_on_disk(recorded):
+    run, _ = recorded
     names = sorted(path.name for path in (run / 'vis_image').iterdir())
     assert names == [
         f'nodes_decode_head.units.0_{sample}_{step}.png'
@@ -70,8 +70,8 @@ def test_pictures_on_disk(watched):
     assert np.abs(first - last).max() > 0
 
 
-def test_scalars(watched):
-    run, _ = watched
+def test_scalars(recorded):
+    run, _ = recorded
     lines = [json.loads(line) for line in (run / 'scalars.json').open()]
     name = 'nodes/decode_head.units.0'
     found = [line for line in lines if f'{name}/added' in line]
@@ -84,10 +84,10 @@ def test_scalars(watched):
         assert 0 <= line[f'{name}/dead'] < 4
 
 
-def test_tensorboard_has_both(watched):
+def test_tensorboard_has_images_and_scalars(recorded):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run, _ = watched
+    run, _ = recorded
     events = EventAccumulator(str(run), size_guidance=dict(images=0, scalars=0))
     events.Reload()
     name = 'nodes/decode_head.units.0/added'
