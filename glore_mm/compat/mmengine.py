@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pickle import UnpicklingError
@@ -67,6 +66,8 @@ def is_installed(package: str) -> bool:
 
 def is_distributed(package: str) -> bool:
     """Returns whether a package is installed under this name, as pip lists it."""
+    from importlib import metadata  # slow to import, and rarely needed
+
     try:
         metadata.distribution(package)
     except metadata.PackageNotFoundError:
@@ -85,6 +86,8 @@ def get_installed_path(package: str) -> str:
         RuntimeError: It is a namespace package, which can have several folders.
         ValueError: It is installed, but the name to import is unknown.
     """
+    from importlib import metadata
+
     try:
         distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError:
