@@ -8,11 +8,30 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from glore_mm.apis.tasks import get_task
+from glore_mm.engine.task import Predictor
 from glore_mm.engine.weights import load_network
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.errors import UnreadableSampleError
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.visualization.drawing import save_image
+
+
+def load_predictor(cfg: Config, checkpoint: str) -> Predictor:
+    """Build the network of a config for the prediction of files, on its device.
+
+    Args:
+        cfg (Config): From `load_config`.
+        checkpoint (str): File with the weights.
+
+    Returns:
+        Predictor: The network, with its preprocessing and the names of its classes.
+
+    Raises:
+        UserError: The checkpoint is of another network, or the config cannot predict
+            single files.
+    """
+    model, classes = load_network(cfg, checkpoint)
+    return get_task(cfg).predictor(cfg, model.to(get_device()), classes)
 
 
 def infer(
@@ -28,18 +47,18 @@ def infer(
         cfg (Config): From `load_config`.
         checkpoint (str): File with the weights.
         inputs (list[str]): Files, folders or glob patterns.
-        out_dir (str, optional): Folder to write to. Of a classifier each input with its
-            best classes drawn in. Of a segmentor, for each image the classes as a
-            palette PNG (`<name>.png`) and an overlay (`<name>_overlay.jpg`); for each
-            video those of its frames (`<name>/000000.png`, …) and an overlay
-            (`<name>_overlay.mp4`); for all a legend (`legend.png`). Files of a folder
+        out_dir (str, optional): Folder to write to. A classifier writes each input with
+            its best classes drawn in. A segmentor writes for each image the classes as
+            a palette PNG (`<name>.png`) and an overlay (`<name>_overlay.jpg`), for each
+            video the classes of its frames (`<name>/000000.png`, …) and an overlay
+            (`<name>_overlay.mp4`), and one legend (`legend.png`). Files of a folder
             keep the folders that they are in.
         top_k (int): How many classes to report.
 
     Yields:
-        dict: `input` and `classes`, the best first: `label`, `score`, which is the
-        share of the pixels in segmentation. Of an input that cannot be read, `error`
-        in the place of `classes`.
+        dict: `input` and `classes`, the best first: `label` and `score`, which is the
+        share of the pixels in segmentation. An input that cannot be read has `error`
+        instead of `classes`.
 
     Raises:
         UserError: The checkpoint is of another network, an input matches no file, or a
@@ -50,8 +69,7 @@ def infer(
     outputs: dict[str, list[Path]] = {}
     if out_dir:
         outputs = output_files(files, out_dir, task.output_names, task.legend)
-    model, classes = load_network(cfg, checkpoint)
-    predictor = task.predictor(cfg, model.to(get_device()), classes)
+    predictor = load_predictor(cfg, checkpoint)
     if out_dir:
         make_dir(out_dir)
     legend = task.legend if out_dir else None

@@ -1,22 +1,22 @@
-"""Pictures and pages of what the units of a network project of images and videos."""
+"""Pictures and pages of the nodes of a network over images and videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from torch import nn
 
+from glore_mm.apis.infer import load_predictor
 from glore_mm.apis.tasks import get_task
-from glore_mm.engine.weights import load_network
+from glore_mm.engine.task import Predictor
 from glore_mm.insertion import find_units
 from glore_mm.utils.atomic_write import make_dir, write_text
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.utils.videos import is_video, sample_frames
-from glore_mm.visualization.capture import capture
+from glore_mm.visualization.capture import CapturedRun, capture
 from glore_mm.visualization.drawing import save_image
 from glore_mm.visualization.node_page import node_page
 from glore_mm.visualization.nodes import NodeView, plot_all_nodes, plot_nodes
@@ -31,10 +31,11 @@ def visualize_nodes(
     top_k: int = 4,
     frames: int = 8,
 ) -> Iterator[dict[str, Any]]:
-    """Write what the units of a network make of images or videos.
+    """Write pages and pictures of the nodes of a network over images or videos.
 
-    For each input a page, `<name>.html`; for each unit its highest-ranked maps at the
-    size of the input, `<name>_<unit>.png`, and all of them, `<name>_<unit>_all.png`.
+    Each input gets a page, `<name>.html`. Each of its units gets a picture of the
+    highest-ranked maps at the size of the input, `<name>_<unit>.png`, and one of all
+    maps, `<name>_<unit>_all.png`.
 
     Args:
         cfg (Config): From `load_config`.
@@ -43,8 +44,8 @@ def visualize_nodes(
         out_dir (str): Where to write.
         unit (str, optional): The path of one unit, or the end of it. Default: all.
         top_k (int): Maps in the first picture. Default: 4.
-        frames (int): How many frames of a video, evenly chosen, a network for images is
-            run on. Default: 8.
+        frames (int): For a network for images and an input that is a video: how many
+            of its frames to use, evenly chosen. Default: 8.
 
     Yields:
         dict: `input`, `files` (what was written) and `units`: by path the size of its
@@ -57,14 +58,11 @@ def visualize_nodes(
     for option, value in (('--top-k', top_k), ('--frames', frames)):
         if value < 1:
             raise UserError(f'{option} must be at least 1, got {value}')
-    # crops of an image, one after another, would have maps of their own
-    if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
-        cfg.model.test_cfg = dict(mode='whole')
+    predict_whole_images(cfg)
     task = get_task(cfg)
     files = expand_inputs(inputs, task.input_suffixes, task.frame_suffixes)
-    model, classes = load_network(cfg, checkpoint)
-    predictor = task.predictor(cfg, model.to(get_device()), classes)
-    places = _chosen(model, unit)
+    predictor = load_predictor(cfg, checkpoint)
+    places = _chosen(predictor.model, unit)
 
     def names(path: Path) -> list[str]:
         ends = [f'_{place}{end}.png' for place in places for end in ('', '_all')]
@@ -76,17 +74,14 @@ def visualize_nodes(
         parts = [path]
         if not predictor.takes_videos and is_video(path):
             parts = sample_frames(path, frames)
-        predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
-        seen = capture(predictor.model, predict_all)
+        seen, views = view_nodes(predictor, parts, places)
         about = f'{cfg.filename} | {checkpoint}'
         if len(parts) == 1:
             best = predictor.topk(seen.result[0], 3)
             about += ' | ' + ', '.join(f'{c["label"]} {c["score"]:.0%}' for c in best)
         page, *pictures = outputs[path]
-        views, units = {}, {}
-        for place in places:
-            view = NodeView(seen.maps_of(place), seen.units[place].graph)
-            views[place] = view
+        units = {}
+        for place, view in views.items():
             save_image(plot_nodes(seen.frames, view, top_k), pictures.pop(0))
             save_image(plot_all_nodes(seen.frames, view), pictures.pop(0))
             best = zip(*(each.tolist() for each in view.ranking), strict=True)
@@ -95,9 +90,46 @@ def visualize_nodes(
         yield dict(input=path, files=outputs[path], units=units)
 
 
+def predict_whole_images(cfg: Config) -> None:
+    """Set a segmentor to predict whole images: each crop would have its own maps."""
+    if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
+        cfg.model.test_cfg = dict(mode='whole')
+
+
+def units_to_view(model: nn.Module) -> list[str]:
+    """The paths of the units over two or three dimensions, whose maps are images."""
+    return [path for path, unit in find_units(model).items() if unit.dim > 1]
+
+
+def view_nodes(
+    predictor: Predictor, parts: Sequence[Any], units: Sequence[str]
+) -> tuple[CapturedRun, dict[str, NodeView]]:
+    """Predict an image, a clip or the frames of a video, and record the units' maps.
+
+    Args:
+        predictor (Predictor): The network.
+        parts (Sequence): Inputs of `predictor.predict`.
+        units (Sequence[str]): The paths of the units.
+
+    Returns:
+        tuple[CapturedRun, dict[str, NodeView]]: The frames, with the prediction of each
+        part as `result`, and the view of each unit by its path.
+
+    Raises:
+        UnreadableSampleError: A part cannot be read.
+        UserError: The network has no units.
+    """
+    predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
+    seen = capture(predictor.model, predict_all)
+    views = {
+        unit: NodeView(seen.maps_of(unit), seen.units[unit].graph) for unit in units
+    }
+    return seen, views
+
+
 def _chosen(model: nn.Module, unit: str | None) -> list[str]:
     """The paths of the units to show."""
-    paths = [path for path, m in find_units(model).items() if m.dim > 1]
+    paths = units_to_view(model)
     if not paths:
         raise UserError(
             f'{type(model).__name__} holds no GloRe unit over two or three dimensions: '
