@@ -104,12 +104,14 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		'install one, or give it: make PYTHON=/path/to/python' >&2; exit 1; }
 	@$(PYTHON) -c '$(FITS)' || { echo 'error: $(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }
 	@echo 'Setting up .venv with $(PYTHON): 2 minutes on a fast connection, 5.5 GB of disk.'
-	@if command -v uv >/dev/null; then set -x; \
-		uv venv --clear --seed --python $(PYTHON) .venv && \
-		uv pip install --python $(BIN)/python $(PACKAGES); \
-	else set -x; \
+	@case "$$(command -v uv)" in \
+	'' | $(CURDIR)/*) set -x; \
 		$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip && \
-		$(BIN)/python -m pip install $(PACKAGES); fi
+		$(BIN)/python -m pip install $(PACKAGES);; \
+	*) set -x; \
+		uv venv --clear --seed --python $(PYTHON) .venv && \
+		uv pip install --python $(BIN)/python $(PACKAGES);; \
+	esac
 	@$(BIN)/python -c 'import cv2' || { echo 'error: OpenCV lacks a system library;' \
 		'on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0' >&2; exit 1; }
 	touch $@
