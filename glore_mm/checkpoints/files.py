@@ -12,7 +12,7 @@ import tarfile
 import zipfile
 from typing import Any, BinaryIO
 
-import mmengine.runner.checkpoint  # noqa: F401, lets compat allow what Runners save
+import mmengine.runner.checkpoint  # noqa: F401, applies the compat patch
 import safetensors
 import torch
 from safetensors.torch import save_file

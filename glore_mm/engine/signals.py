@@ -115,4 +115,4 @@ def _record(number: int, frame: object) -> None:
     _received.append(signal.Signals(number).name)
     if number == signal.SIGINT and is_main_process():
         # os.write: the signal may have interrupted a print, which is not reentrant
-        os.write(2, b'saving after this iteration; Ctrl-C again ends it at once\n')
+        os.write(2, b'saving after this iteration; Ctrl-C again quits at once\n')

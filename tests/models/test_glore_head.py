@@ -6,6 +6,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+import glore_mm.seg  # noqa: F401, registers GloReHead
+
 
 @pytest.fixture(autouse=True)
 def scope():
