@@ -14,9 +14,10 @@ author = 'the glore-mm authors'
 copyright = author
 release = version = glore_mm.__version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 exclude_patterns = ['_build', 'compatibility/*']  # a part of a page
 myst_heading_anchors = 3
+nb_execution_mode = 'off'  # the notebook is committed with its outputs
 
 html_theme = 'furo'
 html_title = f'glore-mm {release}'
