@@ -51,6 +51,9 @@ def check_data(
         list[str]: A line for each likely mistake: classes that no label map has or that
         have no samples, images that are all the same or far from mean and std, label
         maps of another size than their image, files in both data sets.
+
+    Raises:
+        UserError: A file cannot be read, and its data set does not skip it.
     """
     found: list[str] = []
     for loop, dataset in datasets.items():
@@ -86,6 +89,7 @@ def _read_samples(dataset: BaseDataset) -> _Statistics:
                 results = transform(results)
         except UnreadableSampleError as error:
             seen.unreadable.append(str(error))
+            dataset.prepare_data(index)  # raises an error unless it skips the sample
             continue
         seen.count += 1
         image, labels = results.get('img'), results.get('gt_seg_map')

@@ -13,8 +13,8 @@ from glore_mm.utils.errors import UserError, summarize_list
 _ADVICE = {
     'image size in a batch should be the same': (
         'the images of a batch have different sizes. Give batch_size=1 to the data '
-        'loader, or let the preprocessor pad: '
-        'model.data_preprocessor.test_cfg=dict(size_divisor=32)'
+        'loader, or resize all images to one size in its pipeline: '
+        "dict(type='Resize', scale=(width, height), keep_ratio=False)"
     ),
     'stack expects each tensor to be equal size': (
         'the samples of a batch have different sizes. Give batch_size=1 to the data '

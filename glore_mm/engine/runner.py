@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from glore_mm.config.build import config_key_context, part_context
@@ -19,8 +21,12 @@ from glore_mm.engine.resume import ResumeState
 from glore_mm.engine.signals import ignore_signals_in_workers
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.distributed import is_main_process
-from glore_mm.utils.errors import UserError
+from glore_mm.utils.errors import UserError, error_message
 
+_RESUME_ADVICE = (
+    'Resume with the previous optimizer, or start from the weights alone: load_from '
+    'without resume.'
+)
 # Messages that mmengine logs at the start of every run, whatever the config.
 _NOISE = (
     'The prefix is not set',
@@ -108,9 +114,22 @@ class ResumableRunner(QuietRunner):
         """Load the checkpoint to resume from.
 
         Raises:
-            UserError: The checkpoint was saved with another type of optimizer.
+            UserError: The checkpoint was saved with another type of optimizer, or with
+                other parameter groups.
         """
-        super().load_or_resume()
+        try:
+            super().load_or_resume()
+        except (KeyError, ValueError) as error:
+            frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+            owners = [frame.f_locals.get('self') for frame in frames]
+            optimizer = next((o for o in owners if isinstance(o, Optimizer)), None)
+            if optimizer is None:
+                raise
+            raise UserError(
+                f'{self._load_from} was saved by another optimizer than '
+                f'{type(optimizer).__name__}, or with other parameter groups: '
+                f'{error_message(error)}. {_RESUME_ADVICE}'
+            ) from error
         optimizer = getattr(self.optim_wrapper, 'optimizer', None)
         if optimizer is None:
             return
@@ -119,8 +138,7 @@ class ResumableRunner(QuietRunner):
                 raise UserError(
                     f'{self._load_from} was saved by another optimizer than '
                     f'{type(optimizer).__name__}: it has no {", ".join(missing)}. '
-                    'Resume with the previous optimizer, or start from the weights '
-                    'alone: load_from without resume.'
+                    f'{_RESUME_ADVICE}'
                 )
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

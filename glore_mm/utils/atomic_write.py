@@ -84,7 +84,7 @@ def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None
     """Write rows as CSV with a header, atomically."""
     with (
         atomic_write(path) as draft,
-        open(draft, 'w', newline='', encoding='utf-8') as file,
+        open(draft, 'w', newline='', **_UTF8) as file,
     ):
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine import fileio
 from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from glore_mm.utils.errors import UnreadableSampleError
 
@@ -16,6 +17,10 @@ from glore_mm.utils.errors import UnreadableSampleError
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
 )  # fmt: skip
+_AGAIN = 'Fetch it again'
+_TIFF = (b'II*\0', b'MM\0*')  # how a file begins
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 277, 338  # tags of TIFF
+_PLAIN = 'Save it with 8 or 16 unsigned bits, and 1 or 3 bands'
 _few_bits: list[str] = []  # the first file with this warning
 
 
@@ -34,22 +39,26 @@ def read_image(path: str) -> Image.Image:
     Raises:
         UnreadableSampleError: The file is missing, not an image, damaged or truncated.
     """
-    advice = 'Fetch it again'
+    content = b''
     try:
         with warnings.catch_warnings():  # Pillow's warnings do not name the file
             warnings.simplefilter('ignore')
-            image = Image.open(io.BytesIO(fileio.get(path)))
+            content = fileio.get(path)
+            image = Image.open(io.BytesIO(content))
+            # Pillow reads the high bytes only; the raw mode is lost by load()
+            has_high_bytes = image.mode != 'P' and ';16' in str(image.tile)
             image.load()
-            if image.mode == 'RGBX':  # TIFF with a fourth band of unknown meaning
-                advice = 'Save it with 3'
-                raise ValueError('it has 4 bands, none of them transparency')
+            if isinstance(image, TiffImageFile):
+                _check_bands(image)
             # Pillow gives 16-bit PGM, and in older versions PNG, a 32-bit mode
             is_16_bit = image.format in ('PPM', 'PNG') and image.mode == 'I'
             if not is_16_bit and image.mode in ('I', 'F'):
-                advice = 'Save it with 8 or 16'
-                raise ValueError('its pixels have 32 bits')
+                raise _PixelError('its values are signed, floating-point or 32-bit')
             with suppress(Exception):  # ignore damaged EXIF
                 image = ImageOps.exif_transpose(image)
+            if has_high_bytes and image.mode in ('RGB', 'RGBA'):
+                largest = int(np.asarray(image)[..., :3].max())
+                _warn_of_few_bits(path, 256 * largest + 255)
             if is_16_bit or image.mode.startswith('I;16'):  # convert() clips to 255
                 grey = np.asarray(image, np.int32)
                 _warn_of_few_bits(path, int(grey.max()))
@@ -57,7 +66,25 @@ def read_image(path: str) -> Image.Image:
                 image = Image.fromarray(grey.astype(np.uint8))
             return image if image.mode == 'RGB' else image.convert('RGB')
     except Exception as error:  # each format raises its own type
+        advice = _AGAIN
+        if isinstance(error, _PixelError):
+            advice = _PLAIN
+        elif isinstance(error, UnidentifiedImageError) and content[:4] in _TIFF:
+            advice = f'{_PLAIN}, or fetch it again'
         raise unreadable_image(path, error, advice) from error
+
+
+class _PixelError(ValueError):
+    """Pixels that cannot become 8-bit RGB without a loss."""
+
+
+def _check_bands(image: TiffImageFile) -> None:
+    """Refuse bands that Pillow drops, or takes for transparency without being told."""
+    bands = image.tag_v2.get(_SAMPLES_PER_PIXEL, 1)
+    has_alpha = {1, 2} & {*image.tag_v2.get(_EXTRA_SAMPLES, ())}
+    known = has_alpha or image.mode == 'CMYK' or bands in (1, 3)
+    if bands > len(image.getbands()) or not known:
+        raise _PixelError(f'it has {bands} bands, which are not all colours')
 
 
 def _warn_of_few_bits(path: str, largest: int) -> None:
@@ -75,7 +102,7 @@ def _warn_of_few_bits(path: str, largest: int) -> None:
 def unreadable_image(
     path: str,
     error: Exception,
-    advice: str = 'Fetch it again',
+    advice: str = _AGAIN,
     what: str = 'an image',
 ) -> UnreadableSampleError:
     """Convert an exception from reading an image file.
@@ -88,7 +115,7 @@ def unreadable_image(
     """
     if isinstance(error, FileNotFoundError):
         return UnreadableSampleError.of(path, 'no such file')
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError) and advice == _AGAIN:
         advice = 'Convert it to PNG or JPEG, or fetch it again'
     if isinstance(error, Image.DecompressionBombError):
         advice = 'Make it smaller'

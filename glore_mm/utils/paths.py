@@ -128,8 +128,8 @@ def output_files(
         file = Path(out_dir, name)
         if file.resolve() in taken:
             raise UserError(
-                f'{what} would overwrite {taken[file.resolve()]} ({file}). Give another '
-                '--out-dir, or the inputs one by one.'
+                f'{what} would overwrite {taken[file.resolve()]} ({file}). Give '
+                'another --out-dir, or the inputs one by one.'
             )
         if file.is_dir():
             raise UserError(

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS as CLS_DATASETS
 from mmseg.registry import DATASETS
 from PIL import Image
 from squares import write_squares
 
+import glore_mm.cls  # noqa: F401  (registers)
 from glore_mm.analysis.data_check import check_data
 from glore_mm.seg import ImageMaskDataset
+from glore_mm.utils.errors import UserError
 
 PIPELINE = [dict(type='LoadImage'), dict(type='LoadSegLabels')]
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
@@ -89,11 +92,25 @@ def test_identical_images_with_another_range(root):
     )
 
 
-def test_a_damaged_file_is_reported(root):
-    (root / 'img' / 'train' / 'p1.png').write_bytes(b'bad')
-    (line,) = check(root)
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_damaged_file_is_an_error_as_in_training(root, split):
+    (root / 'img' / split / 'p1.png').write_bytes(b'bad')
+    with pytest.raises(UserError, match='p1.png: cannot be read as an image'):
+        check(root)
+
+
+def test_a_damaged_file_that_training_skips_is_reported(tmp_path):
+    for name in ('a/0.png', 'a/1.png', 'b/2.png', 'b/3.png'):
+        path = tmp_path / 'train' / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        Image.effect_noise((32, 32), 50).save(path)
+    (tmp_path / 'train/a/1.png').write_bytes(b'bad')
+    cfg = dict(type='ClassFolders', data_root=str(tmp_path), split='train')
+    init_default_scope('mmpretrain')
+    dataset = CLS_DATASETS.build(dict(cfg, pipeline=[dict(type='LoadImage')]))
+    (line,) = check_data(dict(train=dataset))
     assert line.startswith('train: 1 file(s) cannot be read: ')
-    assert 'p1.png: cannot be read as an image' in line
+    assert '1.png: cannot be read as an image' in line
 
 
 def test_a_single_class(root):

@@ -138,6 +138,29 @@ def test_resume_with_another_optimizer(load, checkpoint):
         train(load(*options))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ('saved', 'resumed'),
+    [
+        ("type='SGD',lr=0.1,momentum=0.9", "type='AdamW',lr=0.001"),
+        ("type='AdamW',lr=0.001", "type='AdamW',lr=0.001,weight_decay=0.1"),
+    ],
+)
+def test_resume_with_another_state_of_the_optimizer(load, saved, resumed):
+    def options(optimizer, *more):
+        return [f'optim_wrapper.optimizer=dict(_delete_=True,{optimizer})', *more]
+
+    path = train(load(*options(saved)), seed=0).message_hub.get_info('last_ckpt')
+    more = [f'load_from={path}', 'resume=True', 'train_cfg.max_iters=6']
+    if 'decay' in resumed:  # one group for each parameter
+        more.append('optim_wrapper.paramwise_cfg=dict(norm_decay_mult=0.0)')
+    with pytest.raises(
+        UserError,
+        match=r'iter_4.pth was saved by another optimizer than AdamW, or with other '
+        r'parameter groups: .*\. Resume with the previous optimizer',
+    ):
+        train(load(*options(resumed, *more)))  # fmt: skip
+
+
 def test_resume_of_a_finished_training(load, checkpoint):
     cfg = load(f'load_from={checkpoint}', 'resume=True')
     log = train(cfg)._log_dir

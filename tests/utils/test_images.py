@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, init_default_scope
 from photographs import save, scene, truncated
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 import glore_mm.cls  # noqa: F401  (registers)
+from glore_mm.utils import images
 from glore_mm.utils.errors import UnreadableSampleError
 
 
@@ -155,9 +157,65 @@ def test_missing_file(tmp_path):
         load(tmp_path / 'gone.jpg')
 
 
-def test_32_bits_are_an_error(tmp_path):
-    deep = Image.fromarray(np.asarray(scene().convert('L')).astype(np.float32) / 255)
-    with pytest.raises(
-        UnreadableSampleError, match='have 32 bits. Save it with 8 or 16.'
-    ):
-        load(save(deep, tmp_path / 'a.tif'))
+def write_tiff(path, values, *, sample_format=1, tags=()):
+    """Write (H, W) or (H, W, bands) uncompressed, with tags beside the usual ones."""
+    values = np.ascontiguousarray(values)
+    height, width, bands = (*values.shape, 1)[:3]
+    data = values.tobytes()
+    short = [
+        (256, width), (257, height), (258, [values.itemsize * 8] * bands), (259, 1),
+        (262, 1 if bands < 3 else 2), (277, bands), (278, height), (284, 1),
+        (339, [sample_format] * bands), *tags,
+    ]  # fmt: skip
+    with open(path, 'wb') as file:
+        ifd = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in short:
+            ifd[tag] = tuple(value) if isinstance(value, list) else value
+        ifd[273], ifd[279] = 0, len(data)  # `tobytes` adds where the pixels begin
+        file.write(b'II*\0' + (8).to_bytes(4, 'little') + ifd.tobytes(8) + data)
+    return path
+
+
+GREY = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
+
+
+@pytest.mark.parametrize(
+    ('values', 'options', 'reason'),
+    [
+        (GREY.astype(np.float32), dict(sample_format=3), 'signed, floating-point or'),
+        (GREY.astype(np.int16), dict(sample_format=2), 'signed, floating-point or 32'),
+        (GREY.astype(np.float64), dict(sample_format=3), 'cannot identify image file'),
+        (np.dstack([GREY] * 3).astype(np.float32), dict(sample_format=3), 'cannot id'),
+        (np.dstack([GREY] * 2).astype(np.uint8), dict(tags=[(338, 0)]), 'has 2 bands'),
+        (np.dstack([GREY] * 4).astype(np.uint8), dict(tags=[(338, 0)]), 'has 4 bands'),
+        (np.dstack([GREY] * 4), dict(tags=[(338, 0)]), 'it has 4 bands'),
+        (np.dstack([GREY] * 5).astype(np.uint8), dict(tags=[(338, [0, 0])]), 'has 5'),
+        (np.dstack([GREY] * 4).astype(np.uint8), dict(), 'it has 4 bands'),
+    ],
+)  # fmt: skip
+def test_tiff_whose_values_or_bands_would_be_lost(values, options, reason, tmp_path):
+    path = write_tiff(tmp_path / 'a.tif', values, **options)
+    with pytest.raises(UnreadableSampleError, match=reason) as error:
+        load(path)
+    assert 'Save it with 8 or 16 unsigned bits, and 1 or 3 bands' in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['a.tif', 'a.png'])
+def test_12_bits_in_16_are_warned_of(kind, tmp_path, monkeypatch):
+    messages = []
+    monkeypatch.setattr(images, '_few_bits', [])
+    monkeypatch.setattr(images, 'print_log', lambda text, **_: messages.append(text))
+    rgb = np.dstack([GREY] * 3)  # up to 3071
+    path = tmp_path / kind
+    if kind == 'a.tif':
+        write_tiff(path, rgb)
+    else:
+        path.write_bytes(cv2.imencode('.png', rgb)[1].tobytes())
+    assert load(path).max() == 3071 // 256
+    (message,) = messages
+    assert message.startswith(f'{path} has 16 bits, but no value above 3071')
+
+
+def test_tiff_of_the_same_writer_is_read(tmp_path):
+    rgb = np.dstack([GREY] * 3).astype(np.uint8)
+    assert np.array_equal(load(write_tiff(tmp_path / 'a.tif', rgb)), rgb)
