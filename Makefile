@@ -103,7 +103,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11, 3.12 or 3.13 found;' \
 		'install one, or give it: make PYTHON=/path/to/python' >&2; exit 1; }
 	@$(PYTHON) -c '$(FITS)' || { echo 'error: $(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }
-	@echo 'Setting up .venv with $(PYTHON): 2 minutes on a fast connection, 5.5 GB of disk.'
+	@echo 'Setting up .venv with $(PYTHON): 2 minutes on a fast connection, 7 GB of disk.'
 	@case "$$(command -v uv)" in \
 	'' | $(CURDIR)/*) set -x; \
 		$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip && \
