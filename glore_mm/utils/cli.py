@@ -83,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         text, self.description = self.description, None
         try:
-            return f'{text}\n{super().format_help()}'
+            return (f'{text}\n' if text else '') + super().format_help()
         finally:
             self.description = text
 
