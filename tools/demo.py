@@ -16,6 +16,7 @@ def main() -> None:
     """Parse, run the demo."""
     parser = make_parser(__doc__)
     parser.add_argument('demo', choices=['long_range', 'cls', 'video', 'seg'])
+    parser.add_argument('--seed', type=int, default=0, help='(default: 0)')
     add_cfg_options(parser)
     args = parser.parse_args()
 
@@ -25,7 +26,7 @@ def main() -> None:
 
     demo = import_module(f'glore_mm.demos.{args.demo}').DEMO
     configs = Path(__file__).parent.parent / 'configs'
-    run_demo(demo, args.demo, configs, args.cfg_options)
+    run_demo(demo, args.demo, configs, args.cfg_options, args.seed)
 
 
 if __name__ == '__main__':

@@ -45,7 +45,11 @@ class Demo:
 
 
 def run_demo(
-    demo: Demo, name: str, configs: Path, options: Sequence[str] | None = None
+    demo: Demo,
+    name: str,
+    configs: Path,
+    options: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> None:
     """Train and test the networks, print a table, draw a picture.
 
@@ -56,6 +60,7 @@ def run_demo(
         name (str): Names the files: work_dirs/demo_<name>.png and so on.
         configs (Path): The folder of this project's configs.
         options (Sequence[str], optional): Keys of all configs to override, KEY=VALUE.
+        seed (int): Of the trainings. Default: 0.
 
     Raises:
         UserError: The place of the data set is taken by something else.
@@ -72,7 +77,7 @@ def run_demo(
             networks_left=len(demo.configs) - 1 - index,
         )
         cfg = _load(str(configs / path), options, hook)
-        results[network] = train_and_test(partial(copy.deepcopy, cfg))
+        results[network] = train_and_test(partial(copy.deepcopy, cfg), seed)
 
     print(_table(results, demo.scores))
     print(demo.conclusion)
