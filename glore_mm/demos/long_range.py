@@ -65,7 +65,7 @@ def _column(predictors: dict[str, Predictor], data: Path, path: Path) -> Image.I
     view = NodeView(seen.maps_of(unit), maps.graph)
     node = _node_of(view, cue)
     heat = view.overlay_heatmap(pale, node, 0)
-    title = f'node {node} of {len(view.maps)}: its weight at each place; red: positive, blue: negative'
+    title = f'node {node} of {len(view.maps)}: its map, red positive, blue negative'
     rows.append((title, np.asarray(heat)))
     return vstack([add_title(Image.fromarray(i), t) for t, i in rows], gap=6)
 
