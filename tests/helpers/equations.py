@@ -27,7 +27,7 @@ def randomize(unit: nn.Module) -> nn.Module:
             uniform(tensor, 1.3, 2.0)
         elif name.endswith('num_batches_tracked'):
             tensor.fill_(7)
-        elif tensor.dim() == 1 and name.endswith('weight'):  # a norm's bias
+        elif tensor.dim() == 1 and name.endswith('weight'):  # of a norm
             uniform(tensor, 0.5, 1.0)
         else:
             uniform(tensor, -0.5, 0.5)
