@@ -176,6 +176,7 @@ def write_tiff(path, values, *, sample_format=1, tags=()):
     return path
 
 
+EXTRA = dict(tags=[(338, 0)])  # a band of unknown meaning
 GREY = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
 
 
@@ -186,9 +187,9 @@ GREY = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
         (GREY.astype(np.int16), dict(sample_format=2), 'signed, floating-point or 32'),
         (GREY.astype(np.float64), dict(sample_format=3), 'cannot identify image file'),
         (np.dstack([GREY] * 3).astype(np.float32), dict(sample_format=3), 'cannot id'),
-        (np.dstack([GREY] * 2).astype(np.uint8), dict(tags=[(338, 0)]), '2 bands|cannot'),
-        (np.dstack([GREY] * 4).astype(np.uint8), dict(tags=[(338, 0)]), 'has 4 bands'),
-        (np.dstack([GREY] * 4), dict(tags=[(338, 0)]), 'it has 4 bands'),
+        (np.dstack([GREY] * 2).astype(np.uint8), EXTRA, '2 bands|cannot id'),
+        (np.dstack([GREY] * 4).astype(np.uint8), EXTRA, 'has 4 bands'),
+        (np.dstack([GREY] * 4), EXTRA, 'it has 4 bands'),
         (np.dstack([GREY] * 5).astype(np.uint8), dict(tags=[(338, [0, 0])]), 'has 5'),
         (np.dstack([GREY] * 4).astype(np.uint8), dict(), 'it has 4 bands'),
     ],
