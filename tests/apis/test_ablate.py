@@ -305,10 +305,10 @@ def test_runs_on_other_data_are_an_error(tool, complete, tmp_path):
     (kept / 'runs' / 'plain_seed0.json').write_text(json.dumps(record))
     command = ('ablate', config, '--work-dir', tmp_path, '--out', kept)
     done = tool(*command, cwd=tmp_path, check=False)
-    assert "plain_seed0.json is of data written with {'version'" in done.stderr
+    assert "plain_seed0.json is from data written with {'version'" in done.stderr
     (kept / 'runs' / 'plain_seed0.json').rename(kept / 'runs' / 'glore_seed3.json')
     done = tool(*command, cwd=tmp_path, check=False)
-    assert "glore_seed3.json is of 'plain', seed 0" in done.stderr
+    assert "glore_seed3.json is from 'plain', seed 0" in done.stderr
 
 
 @pytest.mark.slow
