@@ -190,7 +190,7 @@ def test_views_run(tool, videos, checkpoint, tmp_path):
         cwd=tmp_path,
         check=False,
     )
-    assert 'error: --submission-dir: no server' in done.stderr
+    assert 'error: --submission-dir: there is no submission format' in done.stderr
 
 
 def test_infer(tool, videos, checkpoint, tmp_path):
