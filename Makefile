@@ -23,7 +23,7 @@ DEMO_READY = $(if $(EXISTING),,$(READY))
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(DEMO_READY)  ## FCN and FCN + GloRe on a task that needs distant context, 3 minutes
+demo: $(DEMO_READY)  ## FCN and FCN + GloRe on a task that needs distant context, 2 minutes
 	$(DEMO) long_range
 
 demo-cls: $(DEMO_READY)  ## ResNet and ResNet + GloRe on generated photographs
