@@ -39,16 +39,18 @@ class Predictions:
 
 def read_predictions(results: dict[str, TrainResult]) -> Predictions:
     """Read the dumps of networks that were tested on the same data."""
-    predicted = {}
-    for name, result in results.items():
-        dump = read_dump(result.dump)
-        assert isinstance(dump, ScoresDump)
-        predicted[name] = dump.predicted
+    dumps = {name: _read(result) for name, result in results.items()}
+    (*_, dump) = dumps.values()
+    predicted = {name: each.predicted for name, each in dumps.items()}
     return Predictions(dump.names, dump.labels, dump.classes.tolist(), predicted)
 
 
 def top1(result: TrainResult) -> dict[str, float]:
     """The accuracy of a network in %."""
+    return {'top-1': 100 * _read(result).right.mean()}
+
+
+def _read(result: TrainResult) -> ScoresDump:
     dump = read_dump(result.dump)
     assert isinstance(dump, ScoresDump)
-    return {'top-1': 100 * dump.right.mean()}
+    return dump
