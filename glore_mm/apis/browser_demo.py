@@ -217,6 +217,8 @@ def _build_page(demo: BrowserDemo, max_size: int) -> Any:
             outputs=[picture, classes, nodes],
             api_visibility='private',
             concurrency_limit=1,
+            # a file that is dropped during a prediction comes next
+            trigger_mode='always_last',
             show_progress_on=picture,
         )
     return page
