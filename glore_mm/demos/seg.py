@@ -11,7 +11,7 @@ from glore_mm.analysis.dumps import ConfusionDump, read_dump
 from glore_mm.apis.infer import infer
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
-from glore_mm.seg.datasets import CityscapesFolders
+from glore_mm.seg.benchmarks import CityscapesFolders
 from glore_mm.seg.visualization import colorize, panels, read_rgb
 from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
 from glore_mm.visualization.drawing import vstack

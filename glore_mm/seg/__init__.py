@@ -2,13 +2,13 @@
 
 from glore_mm.engine.transforms import LoadImage
 from glore_mm.models.glore_head import GloReHead
-from glore_mm.seg.datasets import (
+from glore_mm.seg.benchmarks import (
     CamVid,
     CityscapesFolders,
-    ImageMaskDataset,
     LongRangeStrips,
     PascalVOC,
 )
+from glore_mm.seg.datasets import ImageMaskDataset
 from glore_mm.seg.evaluation import (
     LongRangePixelAccuracy,
     PerImageConfusionMatrix,

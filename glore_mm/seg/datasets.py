@@ -1,15 +1,12 @@
-"""Segmentation data sets in their published layouts, checked before training."""
+"""Segmentation data sets of images and label maps, checked before training."""
 
 import os.path as osp
 from collections.abc import Mapping
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
-from mmseg.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
 
-from glore_mm.synthetic.long_range_strips import COLORS
 from glore_mm.utils.annotations import read_lines
-from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 from glore_mm.utils.errors import (
     UnreadableSampleError,
     UserError,
@@ -20,7 +17,6 @@ from glore_mm.utils.images import read_image
 from glore_mm.utils.paths import list_files
 
 _DOCS = 'docs/data.md shows the layout.'
-_FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
 
 
 class ImageMaskDataset(BaseSegDataset):
@@ -215,92 +211,3 @@ def _keys_by_name(
             name = osp.relpath(path, root)
             found[name] = found[_without_ending(name, endings)] = key
     return found
-
-
-@DATASETS.register_module()
-class CityscapesFolders(ImageMaskDataset):
-    """Cityscapes in the layout of its archives, with PNG or JPEG images.
-
-    Reads `*_labelTrainIds.png` where they exist. Otherwise reads `*_labelIds.png` and
-    maps them to train ids while loading.
-    """
-
-    METAINFO = CityscapesDataset.METAINFO
-    image_endings = tuple(f'_leftImg8bit{e}' for e in ImageMaskDataset.image_endings)
-    label_endings = {
-        '_gtFine_labelTrainIds.png': None,
-        '_gtFine_labelIds.png': _FROM_LABEL_IDS,
-    }
-
-
-@DATASETS.register_module()
-class PascalVOC(ImageMaskDataset):
-    """Pascal VOC 2012: the images in a list file."""
-
-    METAINFO = PascalVOCDataset.METAINFO
-    image_endings = ('.jpg',)
-
-
-@DATASETS.register_module()
-class CamVid(ImageMaskDataset):
-    """CamVid with the 11 classes of SegNet, in one of two layouts.
-
-    SegNet tutorial: folders `train` and `trainannot` (also for `val` and `test`), with
-    labels from 0 in the order of the classes and 11 for unlabelled pixels. Cityscapes:
-    its folders and label values; the split 'test' is read from `val` if there is no
-    `test` folder.
-
-    Args:
-        data_root (str): The folder with one of these layouts.
-        split (str): 'train', 'val' or 'test'.
-        kwargs: As for mmseg's BaseSegDataset.
-    """
-
-    METAINFO = dict(
-        classes=(
-            'sky', 'building', 'pole', 'road', 'sidewalk', 'tree', 'sign', 'fence',
-            'car', 'pedestrian', 'bicyclist',
-        ),
-        palette=[
-            [128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128],
-            [60, 40, 222], [128, 128, 0], [192, 128, 128], [64, 64, 128],
-            [64, 0, 128], [64, 64, 0], [0, 128, 192],
-        ],
-    )  # fmt: skip
-    # Cityscapes' trainIds in the order of the classes above
-    _TRAIN_IDS = (10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12)
-
-    label_endings = {'.png': {11: 255}}
-
-    def __init__(self, data_root: str, split: str, **kwargs: Any) -> None:
-        if osp.isdir(osp.join(data_root, 'leftImg8bit')):
-            classes = {train_id: c for c, train_id in enumerate(self._TRAIN_IDS)}
-            from_train_ids = {i: classes.get(i, 255) for i in range(256)}
-            self.image_endings = CityscapesFolders.image_endings
-            self.label_endings = {
-                ending: {
-                    value: from_train_ids[train_id]
-                    for value, train_id in (
-                        label_map or {i: i for i in range(256)}
-                    ).items()
-                }
-                for ending, label_map in CityscapesFolders.label_endings.items()
-            }
-            if split == 'test' and not osp.isdir(
-                osp.join(data_root, 'leftImg8bit', 'test')
-            ):
-                split = 'val'
-            prefix = dict(
-                img_path=f'leftImg8bit/{split}', seg_map_path=f'gtFine/{split}'
-            )
-        else:
-            prefix = dict(img_path=split, seg_map_path=f'{split}annot')
-        super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
-
-
-@DATASETS.register_module()
-class LongRangeStrips(ImageMaskDataset):
-    """The strips of `write_long_range_strips`; `val` includes copies without cues."""
-
-    METAINFO = dict(classes=tuple(COLORS), palette=[list(c) for c in COLORS.values()])
-    image_endings = ('.png',)

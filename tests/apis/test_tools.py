@@ -19,7 +19,7 @@ from PIL import Image
 from glore_mm.apis.infer import infer
 from glore_mm.apis.train import train
 from glore_mm.config.load import load_config
-from glore_mm.seg.datasets import CityscapesFolders
+from glore_mm.seg.benchmarks import CityscapesFolders
 from glore_mm.seg.visualization import overlay
 from glore_mm.utils.cityscapes_labels import LABEL_IDS
 from glore_mm.utils.cli import cli_entry_point
