@@ -117,10 +117,11 @@ def insert_glore(
         inserted.append((block, hook, layer.train(block.training)))
     for block, hook, layer in inserted:
         block.add_module(hook.name, layer)
+        # first, so that hooks that collect features get the output of the unit
         if hook.before:
-            block.register_forward_pre_hook(hook)
+            block.register_forward_pre_hook(hook, prepend=True)
         else:
-            block.register_forward_hook(hook)
+            block.register_forward_hook(hook, prepend=True)
     return model
 
 
@@ -182,11 +183,14 @@ class _ApplyUnit:
         x, *others = (values or (None,)) if several else (values,)
         two = any(isinstance(value, Tensor) for value in others) and not self.before
         if two or not isinstance(x, (Tensor, Proxy)):
-            kinds = ', '.join(type(value).__name__ for value in (x, *others))
+            found = type(values).__name__
+            if several:
+                found += f' of {", ".join(type(v).__name__ for v in (x, *others))}'
+            side = 'input' if self.before else 'output'
             raise TypeError(
-                f'the {"input" if self.before else "output"} of {self.form.path} is '
-                f'not a single tensor, but {type(values).__name__} of {kinds}: a unit '
-                'takes a tensor, or the first of a tuple of a tensor and its shape'
+                f'the {side} of {self.form.path} is not a single tensor, but {found}: '
+                'a unit takes a tensor, or the first of a tuple of a tensor and its '
+                f'shape. Name a module with such an {side}'
             )
         grid = _find_grid((*args[1:], *others), self.form.dim)
         view = _view(x, self.form, grid)

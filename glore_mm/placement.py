@@ -159,6 +159,12 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
             'children: a unit cannot be one of them. Name another module; it has: '
             f'{_list_children(block)}'
         )
+    if type(block).forward is nn.Module.forward:  # torch.fx keeps such modules
+        raise ValueError(
+            f'{path} ({type(block).__name__}) has no forward method, so it is never '
+            'called, as in a network that torch.fx has traced: insert units before '
+            f'tracing, or name a module that is called; it has: {_list_children(block)}'
+        )
     owner = model.get_submodule(path.rpartition('.')[0])
     if isinstance(owner, nn.MultiheadAttention):
         raise ValueError(

@@ -63,6 +63,7 @@ class GloRe(nn.Module):
             with the eps of the release, 1e-4.
         conv_layer (Callable, optional): Builds the convolutions over positions; takes
             the arguments of `nn.Conv2d`. Default: the convolution of torch.
+        device, dtype (optional): Of the parameters, as for the layers of torch.
 
     Raises:
         ValueError: A size is not an integer of at least 1, or `order` is unknown.
@@ -88,6 +89,8 @@ class GloRe(nn.Module):
         order: str = 'auto',
         norm_layer: Callable[[int], nn.Module] | None = None,
         conv_layer: Callable[..., nn.Module] | None = None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if not hasattr(self, 'dim'):
@@ -130,6 +133,7 @@ class GloRe(nn.Module):
         )
         self.blocker: Layer = nn.Identity() if pre_act else norm(channels)
         self.init_weights()
+        self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the output of the reasoning to `x`. (N, C, *spatial) → the same shape."""
