@@ -246,6 +246,8 @@ FEW = dict(
     mini_kinetics='--num-train 8 --num-val 4 --scale 0.25',
     long_range_strips='--num-train 4 --num-val 2',
 )
+#: Options of the examples, for a few steps.
+FEW_STEPS = dict(train_timm='--size 64 --batch 4 --epochs 1 --workers 0')
 #: Sizes of pictures and clips that the steps of a pipeline give.
 SIZES = dict(
     seg=dict(
@@ -403,6 +405,9 @@ def run_small(words: list[str], page: Path) -> None:
     words = [re.sub(r'=/(data|datasets)/', '=data/', word) for word in words]
     if words[:2] == ['python', '-m']:
         run([*words, *FEW[words[2].rpartition('.')[2]].split()])
+        return
+    if words[1].startswith('examples/'):
+        run([*words, *FEW_STEPS[Path(words[1]).stem].split()])
         return
     at = 1 if words[0].startswith('glore-') else 2  # of the first argument
     tool = Path(words[at - 1]).stem.removeprefix('glore-')

@@ -1,11 +1,16 @@
 """Units in networks of timm, torchvision and segmentation_models_pytorch."""
 
 import copy
+import re
+import runpy
+import subprocess
+import sys
 from functools import partial
 
 import pytest
 import timm
 import torch
+from paths import ROOT
 from torch import nn
 from torchvision.models import detection, segmentation
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -13,6 +18,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from glore_mm import GloRe2d, insert_glore
 from glore_mm.insertion import find_units
+from glore_mm.synthetic.mini_imagenet import CLASSES, write_mini_imagenet
 
 Unit = partial(GloRe2d, num_states=8, num_nodes=4, normalize=True)
 UNIT = Unit.keywords
@@ -314,3 +320,42 @@ def test_segmentation_models_pytorch(decoder, encoder, placement, paths):
     smp = pytest.importorskip('segmentation_models_pytorch')
     plain = getattr(smp, decoder)(encoder, encoder_weights=None, classes=3)
     check(plain, placement, {f'{path}.glore': {0} for path in paths.split()})
+
+
+# ------------------------------------------------------------- examples/train_timm.py
+
+
+EXAMPLE = str(ROOT / 'examples' / 'train_timm.py')
+FEW_STEPS = '--model test_resnet --units 1 1 --size 64 --batch 8 --epochs 2 --workers 0'
+
+
+def test_example(tmp_path, monkeypatch, capsys):
+    data = write_mini_imagenet(tmp_path / 'data', num_train=20, num_val=10, scale=0.2)
+    out = tmp_path / 'net.pth'
+    command = [sys.executable, EXAMPLE, data, *FEW_STEPS.split(), '--amp', '--no-aug']
+    done = subprocess.run([*command, '--out', out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    pattern = r'epoch {}: loss \d\.\d{{3}}, accuracy (\d+\.\d)%'
+    found = [re.fullmatch(pattern.format(i + 1), line) for i, line in enumerate(lines)]
+    assert len(found) == 2 and all(found), lines
+
+    saved = torch.load(out, weights_only=True)
+    assert (saved['epoch'], list(saved['classes'])) == (2, list(CLASSES))
+    assert f'{saved["accuracy"]:.1%}' == f'{found[1][1]}%'
+    net = timm.create_model('test_resnet', num_classes=10)
+    insert_glore(net, dict(layer2=1, layer3=1), dict(normalize=True))
+    net.load_state_dict(saved['state_dict'])
+    assert all(unit.closing_weight.any() for unit in find_units(net).values())
+
+    for args, message in (
+        ([data, '--batch', '21'], '--batch is 21, but train has 20 images'),
+        (
+            [tmp_path],
+            f'there is no folder {tmp_path / "train"}, with a folder for each',
+        ),
+    ):
+        monkeypatch.setattr(sys, 'argv', [EXAMPLE, *map(str, args)])
+        with pytest.raises(SystemExit):
+            runpy.run_path(EXAMPLE, run_name='__main__')
+        assert message in capsys.readouterr().err
