@@ -59,7 +59,7 @@ coverage: $(READY)  ## all tests, and which lines of the package they run
 DET = .venv/det
 test-det: $(READY)  ## the tests with mmdetection
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps \
-		--upgrade --target $(DET) mmdet pycocotools shapely six terminaltables
+		--upgrade --target $(DET) mmdet shapely six terminaltables
 	PYTHONPATH=$(DET) $(BIN)/python -m pytest tests/test_det.py
 
 soak: $(READY)  ## trainings that are killed 50 times and resumed, 15 minutes

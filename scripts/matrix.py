@@ -41,7 +41,7 @@ STACKS = {
 SMOKE = ('test_smoke.py', 'test_unit.py', 'test_registry.py')
 SHOWN = re.compile(r'(onedl-)?mm\w+(-lite)?|numpy|opencv-python|timm', re.IGNORECASE)
 #: Time limit of the smoke tests, in seconds. They take two minutes on an idle machine.
-LIMIT = 600
+LIMIT = 1800
 
 
 def main() -> None:

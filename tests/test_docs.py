@@ -33,6 +33,7 @@ from glore_mm.checkpoints.files import write_checkpoint
 from glore_mm.config.build import build_model
 from glore_mm.config.datasets import dataset_metainfo
 from glore_mm.config.load import load_config
+from glore_mm.config.options import parse_options
 from glore_mm.insertion import find_units
 
 TUTORIALS = sorted((ROOT / 'docs' / 'tutorials').glob('*.md'))
@@ -115,6 +116,8 @@ def test_python(page, tmp_path, monkeypatch):
     torch.manual_seed(0)
     if page.stem in ('export', 'huggingface'):
         write_exported()
+    if page.stem == 'own_data':
+        write_fields(Path('data/custom'))
     variables = {}
     for text in blocks(page, 'python'):
         if name := file_name(text):
@@ -345,12 +348,8 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
                 file = f'{name}_{split}_split_{i}_videos.txt'
                 (data / name / file).write_text(text)
 
-    fields = write_squares(data / 'fields')
-    for path in [*fields.glob('img/*/*')]:
-        Image.open(path).save(path.with_suffix('.jpg'))
-        path.unlink()
-    (fields / 'img' / 'test').symlink_to('val')
-    (tmp_path / 'new_images').symlink_to(fields / 'img' / 'val')
+    write_fields(data / 'fields')
+    (tmp_path / 'new_images').symlink_to(data / 'fields' / 'images' / 'val')
 
     image = Image.open(min(seg.glob('leftImg8bit/val/*/*.png')))
     for folder in ('photos', 'more', 'folder'):
@@ -372,6 +371,30 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         log.mkdir(parents=True)
         (log / 'scalars.json').write_text('\n'.join(map(json.dumps, logged)))
     return tmp_path
+
+
+def write_fields(fields: Path) -> None:
+    """Images of squares with masks, with colour masks, and with COCO annotations."""
+    write_squares(fields)
+    for old, new in (('img', 'images'), ('ann', 'masks')):
+        (fields / old).rename(fields / new)
+    for path in [*fields.glob('images/*/*')]:
+        Image.open(path).save(path.with_suffix('.jpg'))
+        path.unlink()
+    (fields / 'images' / 'test').symlink_to('val')
+    palette = np.array([[120, 80, 40], [40, 160, 60]], np.uint8)
+    (fields / 'colors').mkdir()
+    for path in fields.glob('masks/val/*'):
+        mask = palette[np.array(Image.open(path))]
+        Image.fromarray(mask).save(fields / 'colors' / path.name)
+    (fields / 'classes.txt').write_text('soil\ncrop\nweed\n')
+    (fields / 'label_colors.txt').write_text('120 80 40 soil\n40 160 60 crop\n')
+    square = dict(id=1, image_id=1, category_id=1, area=36, iscrowd=0)
+    square['segmentation'] = [[2, 2, 8, 2, 8, 8, 2, 8]]
+    image = dict(id=1, file_name='a.jpg', height=10, width=12)
+    categories = [dict(id=1, name='crop')]
+    coco = dict(images=[image], annotations=[square], categories=categories)
+    (fields / 'instances.json').write_text(json.dumps(coco))
 
 
 def run(words: list[str]) -> str:
@@ -402,7 +425,7 @@ def run(words: list[str]) -> str:
 def run_small(words: list[str], page: Path) -> None:
     """Run a command of a page on what `place` holds."""
     words = [CONFIG[page.stem] if word == 'CONFIG' else word for word in words]
-    words = [re.sub(r'=/(data|datasets)/', '=data/', word) for word in words]
+    words = [re.sub(r'(^|=)/(data|datasets)/', r'\1data/', word) for word in words]
     if words[:2] == ['python', '-m']:
         run([*words, *FEW[words[2].rpartition('.')[2]].split()])
         return
@@ -415,8 +438,12 @@ def run_small(words: list[str], page: Path) -> None:
         words[at : at + 1] = sorted(map(str, Path('work_dirs').iterdir()))
     if tool == 'get_flops':  # of the first config that a pattern matches
         words = [str(min(Path().glob(w))) if '*' in w else w for w in words]
-    if tool not in ('compare', 'plot_log', 'kinetics_list', 'get_flops'):
-        cfg = load_config(words[at])
+    if tool not in (
+        'compare', 'plot_log', 'kinetics_list', 'get_flops', 'masks_to_indices'
+    ):  # fmt: skip
+        given = [word for word in words if re.match(r'[a-z_.]+=', word)]
+        given = parse_options(given, dict(data_root='').get)
+        cfg = load_config(words[at], given)
         options = cuts(cfg)
         if '--views' in words:  # sets the sizes itself
             options = {key: value for key, value in options.items()
@@ -429,7 +456,7 @@ def run_small(words: list[str], page: Path) -> None:
             words[at + 1] = last_of_training(words[at + 1], cfg)
             if page in TUTORIALS:
                 assert Path(words[at + 1]).is_file(), words[at + 1]
-            words[at + 1] = checkpoint(words[at], options, words[at + 1])
+            words[at + 1] = checkpoint(words[at], given | options, words[at + 1])
         words += cfg_options(options)
     run(words)
     for option, path in pairwise(words):
@@ -444,7 +471,12 @@ def last_of_training(name: str, cfg: Config) -> str:
     if named := re.fullmatch(r'(work_dirs/\w+)/(iter|epoch)_(\d+)\.pth', name):
         folder, unit, number = named.groups()
         if folder == cfg.work_dir:
-            assert int(number) == cfg.train_cfg[f'max_{unit}s'], name
+            stem = Path(
+                cfg.filename
+            ).stem  # a config in a work dir has a short training
+            files = list(ROOT.glob(f'configs/*/{stem}.py')) or [cfg.filename]
+            loops = [Config.fromfile(file).train_cfg for file in files]
+            assert int(number) in {loop.get(f'max_{unit}s') for loop in loops}, name
         return f'{folder}/{unit}_{2 if unit == "iter" else 1}.pth'
     return name
 

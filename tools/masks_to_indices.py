@@ -1,19 +1,24 @@
-"""Convert colour masks to class indices.
+"""Convert colour masks or COCO annotations to masks of class indices.
 
-python tools/masks_to_indices.py ann indices --config fields_glore.py
+python tools/masks_to_indices.py colors masks --palette label_colors.txt
 
-Without --config or --palette it lists the colours and writes nothing.
+The masks are palette PNGs, and classes.txt beside them has the names of the classes.
+Without --palette or --config the colours are listed and nothing is written.
 """
 
-import argparse
+from pathlib import Path
 
 from glore_mm.utils.cli import cli_entry_point, make_parser
+from glore_mm.utils.errors import UserError
 
 
-def _color(text: str) -> list[int]:
-    numbers = [int(number) for number in text.split(',')]
-    if len(numbers) != 3 or not all(0 <= number <= 255 for number in numbers):
-        raise argparse.ArgumentTypeError(f'{text}: expected R,G,B from 0 to 255')
+def _parse_color(text: str) -> list[int]:
+    numbers = [int(part) for part in text.split(',') if part.strip().isdecimal()]
+    if len(numbers) != 3 or text.count(',') != 2 or max(numbers) > 255:
+        raise UserError(
+            f'--palette {text}: expected R,G,B from 0 to 255, a file of colours, or '
+            '"found"'
+        )
     return numbers
 
 
@@ -21,16 +26,17 @@ def _color(text: str) -> list[int]:
 def main() -> None:
     """Parse, convert or list."""
     parser = make_parser(__doc__)
-    parser.add_argument('masks', help='folder of colour masks')
-    parser.add_argument('out', help='folder to write the indices to')
+    parser.add_argument('masks', help='folder of colour masks, or a COCO file, *.json')
+    parser.add_argument('out', help='folder to write the masks to')
     palette = parser.add_mutually_exclusive_group()
-    palette.add_argument('--config', help='take the palette of its test set')
+    palette.add_argument('--config', help='take colours and names of its test set')
     palette.add_argument(
         '--palette',
         nargs='+',
-        type=_color,
         metavar='R,G,B',
-        help='the colours of the classes, in their order',
+        help='the colours of the classes, in their order; or a file with lines such as '
+        '"128 64 128 road"; or "found": each colour of the masks is a class, black '
+        'first',
     )
     parser.add_argument(
         '--others',
@@ -40,18 +46,35 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from glore_mm.apis.masks import convert_masks, count_colors
+    from glore_mm.apis.masks import (
+        convert_coco,
+        convert_masks,
+        count_colors,
+        read_color_file,
+    )
     from glore_mm.config.datasets import dataset_metainfo
     from glore_mm.config.load import load_config
 
+    classes: list[str] = []
+    if args.masks.endswith('.json'):
+        written = convert_coco(args.masks, args.out)
+        print(f'{len(list(written))} masks written to {args.out}')
+        return
     if args.config:
-        args.palette = dataset_metainfo(load_config(args.config))['palette']
-    if not args.palette:
+        metainfo = dataset_metainfo(load_config(args.config))
+        colors, classes = metainfo['palette'], metainfo['classes']
+    elif args.palette == ['found']:
+        colors = sorted(count_colors(args.masks))
+    elif args.palette and len(args.palette) == 1 and Path(args.palette[0]).is_file():
+        colors, classes = read_color_file(args.palette[0])
+    elif args.palette:
+        colors = list(map(_parse_color, args.palette))
+    else:
         for color, count in count_colors(args.masks).items():
             print(f'{",".join(map(str, color))}: {count} pixels')
         return
-    written = list(convert_masks(args.masks, args.out, args.palette, args.others))
-    print(f'{len(written)} masks written to {args.out}')
+    written = convert_masks(args.masks, args.out, colors, classes, args.others)
+    print(f'{len(list(written))} masks written to {args.out}')
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 # checkpoint with load_from=….
 #
 #   python tools/train.py configs/cls/plain_r18_custom.py \
-#       --cfg-options data_root=/data/pets model.head.num_classes=37
+#       --cfg-options data_root=/data/pets
 _base_ = [
     '../_base_/models/plain_r50.py',
     '../_base_/datasets/class_folders.py',
@@ -10,9 +10,10 @@ _base_ = [
     '../_base_/cls_runtime.py',
 ]
 
+# num_classes=None: the number of classes of the data set
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18),
-    head=dict(in_channels=512, num_classes=2, topk=(1,)),
+    head=dict(in_channels=512, num_classes=None, topk=(1,)),
 )
 # 32 images on one GPU or CPU
 optim_wrapper = dict(optimizer=dict(lr=0.0125))

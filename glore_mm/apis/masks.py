@@ -1,11 +1,16 @@
-"""Convert colour masks to class indices."""
+"""Convert colour masks and COCO annotations to class indices."""
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.annotations import read_lines
+from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.errors import UserError, error_summary, shorten, summarize_list
 from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.visualization.drawing import index_image, save_image
@@ -15,6 +20,7 @@ def convert_masks(
     folder: str,
     out_dir: str,
     palette: Sequence[Sequence[int]],
+    classes: Sequence[str] = (),
     others: int | None = None,
 ) -> Iterator[Path]:
     """Write the colour masks of a folder as palette PNGs of class indices.
@@ -23,11 +29,13 @@ def convert_masks(
         folder (str): Folder of the masks.
         out_dir (str): Where to write, under the same names.
         palette (Sequence[Sequence[int]]): RGB of every class, 0 to 255.
+        classes (Sequence[str]): Names of the classes, to write to `classes.txt`.
+            Default: no such file.
         others (int, optional): Index of all other colours, such as 255. Default: other
             colours are an error.
 
     Yields:
-        Path: Each written file.
+        Path: Each written mask.
 
     Raises:
         UserError: A mask cannot be read, has other colours, or would be overwritten.
@@ -38,6 +46,113 @@ def convert_masks(
         labels = colors_to_indices(path, palette, others)
         save_image(index_image(labels, palette), output)
         yield output
+    _write_classes(out_dir, classes)
+
+
+def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
+    """Write the annotations of a COCO JSON as palette PNGs of class indices.
+
+    Class 0 is `background`. The categories follow in the order of their ids. Where
+    objects overlap, the smallest is on top.
+
+    Args:
+        file (str): The annotations, with polygons or run-length encoded masks.
+        out_dir (str): Where to write a mask for each image, under the same name, and
+            the class names, `classes.txt`.
+
+    Yields:
+        Path: Each written mask.
+
+    Raises:
+        UserError: pycocotools is not installed, the file cannot be read, or a mask
+            would be overwritten.
+    """
+    try:
+        from pycocotools.coco import COCO
+    except ImportError as error:
+        raise UserError(f'{error}: pip install pycocotools') from error
+    try:
+        with contextlib.redirect_stdout(None):
+            coco = COCO(file)
+        categories = [coco.cats[key]['name'] for key in sorted(coco.cats)]
+        index = {key: 1 + place for place, key in enumerate(sorted(coco.cats))}
+        images = {image['file_name']: image for image in coco.imgs.values()}
+    except Exception as error:  # any content can be wrong
+        raise UserError(
+            f'{file} cannot be read as COCO annotations: {error_summary(error)}. '
+            'Expected a JSON file with images, annotations and categories.'
+        ) from error
+    if len(index) > 254:
+        raise UserError(f'{file} has {len(index)} categories; at most 254 fit a mask')
+    colors = np.random.RandomState(0).randint(32, 256, (len(index), 3))
+    palette = [[0, 0, 0], *colors.tolist()]
+    # only the last parts of a path, so that nothing is written outside of out_dir
+    inside = {
+        name: os.path.normpath(os.path.join('/', name)).lstrip('/') for name in images
+    }
+    outputs = output_files(inside, out_dir, lambda path: [f'{path.stem}.png'])
+    for name, image in images.items():
+        try:
+            labels = np.zeros((image['height'], image['width']), np.uint8)
+            objects = coco.imgToAnns[image['id']]
+            for each in sorted(objects, key=lambda each: -each['area']):
+                labels[coco.annToMask(each) > 0] = index[each['category_id']]
+        except Exception as error:
+            raise UserError(
+                f'{file}: the annotations of {name} cannot be drawn: '
+                f'{type(error).__name__}: {error_summary(error)}'
+            ) from error
+        (output,) = outputs[name]
+        save_image(index_image(labels, palette), output)
+        yield output
+    _write_classes(out_dir, ['background', *categories])
+
+
+def _write_classes(out_dir: str, classes: Sequence[str]) -> None:
+    if classes:
+        write_text(Path(out_dir, 'classes.txt'), '\n'.join(classes) + '\n')
+
+
+def read_color_file(path: str) -> tuple[list[list[int]], list[str]]:
+    """Read the colours and names of classes from a text file.
+
+    A line has the red, green and blue of a class, 0 to 255, and its name before or
+    after them, with spaces, tabs, commas or semicolons between. The first line may have
+    titles, as in `class_dict.csv` of data sets on Kaggle.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple[list[list[int]], list[str]]: RGB and name of every class.
+
+    Raises:
+        UserError: There is no such file, or a line is wrong.
+    """
+    palette, names = [], []
+    for number, line in read_lines(path, 'file of colours'):
+        words = re.split(r'[,;\s]+', line)
+        for color, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
+            if (
+                ' '.join(color).replace(' ', '').isdecimal()
+                and len(color) == 3
+                and name
+            ):
+                palette.append(list(map(int, color)))
+                names.append(' '.join(name))
+                break
+        else:
+            if number > 1:
+                raise UserError(
+                    f'{path}, line {number}: {shorten(line)}; expected red, green, '
+                    'blue and a name, such as 128 64 128 road'
+                )
+    if not palette or max(map(max, palette)) > 255:
+        raise UserError(
+            f'{path}: expected in each line red, green and blue from 0 to 255, and a '
+            'name, such as 128 64 128 road'
+        )
+    return palette, names
 
 
 def colors_to_indices(

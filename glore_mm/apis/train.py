@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from glore_mm.analysis.class_weights import median_frequency_weights
 from glore_mm.analysis.data_check import check_data
 from glore_mm.apis.test import add_test_outputs, test
 from glore_mm.config.build import config_key_context, get_data_preprocessor
 from glore_mm.config.checks import check_datasets, check_train_config
+from glore_mm.config.heads import set_class_weights
 from glore_mm.engine.resume import ResumeState, find_resume_state
 from glore_mm.engine.runner import (
     ResumableRunner,
@@ -83,6 +86,8 @@ def check(
     state = find_resume_state(cfg, resume)
     _apply_options(cfg, state, amp, seed)
     datasets = check_datasets(cfg, 'train', 'val')
+    if cfg.get('class_weights'):
+        _set_class_weights(cfg, datasets['train'])
     if state.checkpoint is None:
         check_initial_weights(cfg)
         if is_main_process():
@@ -90,6 +95,21 @@ def check(
             for line in check_data(datasets, given.get('mean'), given.get('std')):
                 print(f'warning: {line}', file=sys.stderr, flush=True)
     return state
+
+
+def _set_class_weights(cfg: Config, dataset: BaseDataset) -> None:
+    """Weight the classes as the config's `class_weights` says."""
+    if cfg.class_weights != 'median_frequency':
+        raise UserError(
+            f'{cfg.filename}: class_weights is {cfg.class_weights!r}; expected '
+            "'median_frequency'. For weights of your own set class_weight in the losses"
+        )
+    classes = dataset.metainfo['classes']
+    weights = median_frequency_weights(dataset, len(classes))
+    set_class_weights(cfg, weights)
+    if is_main_process():
+        named = ', '.join(f'{c} {w:g}' for c, w in zip(classes, weights, strict=True))
+        print(f'class weights: {named}', flush=True)
 
 
 def _apply_options(

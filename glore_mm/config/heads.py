@@ -1,12 +1,13 @@
-"""Check heads, their losses and top-k against the classes."""
+"""Fit heads and their losses to the classes, and check them against these."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
-from glore_mm.config.build import get_by_path, walk_config
-from glore_mm.config.datasets import type_name
+from glore_mm.config.build import build_part, get_by_path, walk_config
+from glore_mm.config.datasets import first_dataset, leaf_datasets, type_name
 from glore_mm.utils.errors import UserError
 
 #: Config keys of heads, and the keys of their losses, in mmsegmentation, mmpretrain and
@@ -17,6 +18,78 @@ _HEADS = dict(
     head='loss',
     cls_head='loss_cls',
 )
+
+
+def complete_heads(cfg: Config) -> None:
+    """Set what the heads of a config leave to its data set.
+
+    A head with `num_classes=None` gets the number of classes of the data set. These
+    classes are written to the data sets of the config, so that the config that a
+    training writes to its work dir does not depend on the data. With
+    `binary='sigmoid'`, a segmentor gets one output channel.
+
+    Raises:
+        UserError: The classes are not known, or `binary` has another value.
+    """
+    _set_binary(cfg)
+    unset = [head for _, head, _ in _heads(cfg) if head.get('num_classes', 0) is None]
+    if not unset:
+        return
+    key, _ = first_dataset(cfg, 'train' if cfg.get('train_dataloader') else 'test')
+    metainfo = build_part(cfg, key, DATASETS, lazy_init=True).metainfo
+    if not metainfo.get('classes'):
+        build_part(cfg, key, DATASETS)  # reports the missing files
+        raise UserError(f'{cfg.filename}: {key} has no classes; give classes=a,b,c')
+    for head in unset:
+        head['num_classes'] = len(metainfo['classes'])
+    for loop in ('train', 'val', 'test'):
+        for _, dataset in leaf_datasets(cfg, loop):
+            for name in ('classes', 'palette'):
+                if not isinstance(dataset.get(name, ()), list | tuple):
+                    dataset[name] = list(metainfo[name])
+
+
+def _set_binary(cfg: Config) -> None:
+    """Give a segmentor the output channels of the config's `binary`."""
+    form = cfg.get('binary')
+    if form not in (None, 'softmax', 'sigmoid'):
+        raise UserError(
+            f"{cfg.filename}: binary is {form!r}; expected 'softmax' (two output "
+            "channels) or 'sigmoid' (one)"
+        )
+    if form != 'sigmoid':
+        return
+    for key, head, losses in _heads(cfg):
+        head['out_channels'] = 1
+        if key.startswith('model.decode_head'):
+            head.setdefault('threshold', 0.5)
+        for _, loss in losses:
+            if type_name(loss) == 'CrossEntropyLoss':
+                loss['use_sigmoid'] = True
+
+
+def set_class_weights(cfg: Config, weights: Sequence[float]) -> None:
+    """Set the class weights of all cross entropies of a config.
+
+    Args:
+        cfg (Config): The config.
+        weights (Sequence[float]): A weight for each class.
+
+    Raises:
+        UserError: The network has no cross entropy.
+    """
+    found = False
+    for _, head, losses in _heads(cfg):
+        for _, loss in losses:
+            if type_name(loss) == 'CrossEntropyLoss':
+                found = True
+                one_channel = head.get('out_channels') == 1
+                ratio = [weights[-1] / weights[0]]  # the weight of the foreground
+                loss['class_weight'] = ratio if one_channel else list(weights)
+    if not found:
+        raise UserError(
+            f'{cfg.filename}: class_weights needs a head with a CrossEntropyLoss'
+        )
 
 
 def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
@@ -41,10 +114,11 @@ def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
             )
         for loss_key, loss in losses:
             weights = loss.get('class_weight')
-            if isinstance(weights, list | tuple) and len(weights) != found:
+            channels = head.get('out_channels') or found
+            if isinstance(weights, list | tuple) and len(weights) != channels:
                 raise UserError(
                     f'{cfg.filename}: {loss_key}.class_weight has {len(weights)} '
-                    f'numbers for {found} classes; give one for each'
+                    f'numbers for {channels} classes; give one for each'
                 )
         if key.startswith(('model.decode', 'model.aux')) and found <= 2:
             _check_binary(cfg, key, head, [loss for _, loss in losses])
@@ -53,7 +127,7 @@ def check_heads(cfg: Config, source: str, classes: Sequence[str]) -> None:
 
 def _heads(
     cfg: Config,
-) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, Mapping[str, Any]]]]]:
+) -> Iterator[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]]]]:
     """Yield the config key of each head, the head, and its losses with their keys."""
     model = cfg.model.get('module', cfg.model)  # the network of a TTA model
     for name, loss_name in _HEADS.items():
@@ -62,9 +136,9 @@ def _heads(
             yield key, head, list(losses)
 
 
-def _each(key: str, part: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _each(key: str, part: object) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a part of a config, or each part of a list, with its key."""
-    if isinstance(part, Mapping):
+    if isinstance(part, dict):
         yield key, part
     elif isinstance(part, list | tuple):
         for index, each in enumerate(part):

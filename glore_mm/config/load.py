@@ -14,6 +14,7 @@ from mmengine.utils import import_modules_from_strings
 import glore_mm
 from glore_mm.checkpoints.mmengine_io import install_atomic_save, install_safe_loaders
 from glore_mm.config.build import walk_config
+from glore_mm.config.heads import complete_heads
 from glore_mm.config.options import parse_options
 from glore_mm.utils.device import device_name
 from glore_mm.utils.distributed import is_main_process
@@ -38,7 +39,8 @@ def load_config(
         path (str | PathLike): The config file. `glore_mm::seg/glore_mini.py` is a
             config of this package, wherever it is installed.
         options (Mapping | Sequence[str], optional): Values to override by dotted key,
-            or `KEY=VALUE` strings. `data_root` and `classes` apply to every data set.
+            or `KEY=VALUE` strings. A key without a dot that the data sets have, such as
+            `data_root` and `classes`, applies to all of them.
         work_dir (str, optional): The output folder. Default: `work_dir` of the config,
             or else ./work_dirs/<name of the config>.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -68,11 +70,9 @@ def load_config(
         raise UserError(
             f'{path} cannot be read as a config: {error_message(error)}'
         ) from error
-    if 'data_root' in options:
-        _set_data_root(cfg, options['data_root'])
-    if 'classes' in options:
-        for node in _with_key(_loaders(cfg), 'data_root'):
-            node['classes'] = options['classes']
+    for key in options:
+        if '.' not in key:
+            _set_in_datasets(cfg, key, options[key])
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
     if not isinstance(cfg.work_dir, str):
         raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
@@ -107,6 +107,7 @@ def load_config(
                 'mmcv-lite.'
             ) from error
     init_default_scope(cfg.default_scope)
+    complete_heads(cfg)
     return cfg
 
 
@@ -121,18 +122,22 @@ def _parse_overrides(
     return parse_options(options, values.get)
 
 
-def _set_data_root(cfg: Config, root: str) -> None:
-    """Set data_root of all data sets, which must have had the same one."""
-    datasets = _with_key(_loaders(cfg), 'data_root')
-    roots = {node['data_root'] for node in datasets}
-    if len(roots) != 1:
+def _set_in_datasets(cfg: Config, key: str, value: object) -> None:
+    """Set a key of all data sets that have it; all must have had the same value."""
+    datasets = [
+        node
+        for node in _with_key(_loaders(cfg), 'data_root')
+        if key in node or key == 'classes'
+    ]
+    found = {repr(node.get(key)) for node in datasets}
+    if len(found) > 1 or (key == 'data_root' and not found):
         raise UserError(
-            f'{cfg.filename}: data_root was given, but the data sets of this config '
-            f'have {len(roots)} roots: {", ".join(sorted(map(str, roots))) or "none"}. '
-            'Set each by itself: train_dataloader.dataset.data_root=…'
+            f'{cfg.filename}: {key} was given, but the data sets of this config have '
+            f'{len(found)} values: {", ".join(sorted(found)) or "none"}. '
+            f'Set each by itself: train_dataloader.dataset.{key}=…'
         )
     for node in datasets:
-        node['data_root'] = root
+        node[key] = value
 
 
 def _loaders(cfg: Config) -> list[dict[str, Any] | None]:

@@ -16,8 +16,6 @@ from glore_mm.utils.errors import (
 from glore_mm.utils.images import read_image
 from glore_mm.utils.paths import list_files
 
-_DOCS = 'docs/data.md shows the layout.'
-
 
 class ImageMaskDataset(BaseSegDataset):
     """Images and label maps, matched by file name.
@@ -31,9 +29,11 @@ class ImageMaskDataset(BaseSegDataset):
         image_endings (tuple[str, ...]): Endings of image file names.
         label_endings (dict[str, dict | None]): Endings of label map file names, the
             preferred one first, each with the mapping from label values to classes
-            (None: no mapping).
+            (None: no mapping). A value that is mapped to -1 is an error.
+        docs (str): The last sentence of messages about missing files.
     """
 
+    docs = 'docs/data.md shows the layout.'
     image_endings: tuple[str, ...] = ('.png', '.jpg', '.jpeg')
     label_endings: dict[str, dict[int, int] | None] = {'.png': None}
 
@@ -51,11 +51,11 @@ class ImageMaskDataset(BaseSegDataset):
                 "dict(classes=('a', 'b'), palette=[[0, 0, 0], [255, 0, 0]])"
             )
         image_dir = self.data_prefix['img_path']
-        images = _files_by_key(image_dir, self.image_endings)
+        images = self._files_by_key(image_dir, self.image_endings)
         if not images:
             raise UserError(
                 f'the split is empty: no images in {image_dir} (files ending in '
-                f'{", ".join(self.image_endings)}). {_DOCS}'
+                f'{", ".join(self.image_endings)}). {self.docs}'
             )
         labels = self._find_labels()
         keys = sorted(images)
@@ -108,7 +108,7 @@ class ImageMaskDataset(BaseSegDataset):
             return None
         labels: dict[str, tuple[str, dict[int, int] | None]] = {}
         for ending, label_map in self.label_endings.items():
-            for key, path in _files_by_key(folder, (ending,)).items():
+            for key, path in self._files_by_key(folder, (ending,)).items():
                 labels.setdefault(key, (path, label_map))
         return labels
 
@@ -149,7 +149,9 @@ class ImageMaskDataset(BaseSegDataset):
             else:
                 keys.append(key)
         if not keys and not missing:
-            raise UserError(f'the split is empty: no lines in {self.ann_file}. {_DOCS}')
+            raise UserError(
+                f'the split is empty: no lines in {self.ann_file}. {self.docs}'
+            )
         if missing:
             number, line = missing[0]
             raise UserError(
@@ -160,6 +162,26 @@ class ImageMaskDataset(BaseSegDataset):
                 'remove its line.'
             )
         return keys
+
+    def _files_by_key(self, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
+        """Return the files below a folder by their key."""
+        if not osp.isdir(folder):
+            raise UserError(
+                f'no data set at {folder}. Put it there, or give its place with '
+                f'--cfg-options data_root=/path/to/it. {self.docs}'
+            )
+        found: dict[str, str] = {}
+        for path in sorted(list_files(folder)):
+            if not path.lower().endswith(tuple(map(str.lower, endings))):
+                continue
+            key = _without_ending(osp.relpath(path, folder), endings)
+            if key in found:
+                raise UserError(
+                    f'{found[key]} and {path} have the same name, except for the '
+                    'ending. Remove or rename one of them.'
+                )
+            found[key] = path
+        return found
 
     def _sample(
         self,
@@ -178,20 +200,6 @@ class ImageMaskDataset(BaseSegDataset):
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
         )
-
-
-def _files_by_key(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
-    """Return the files below a folder by their relative path without the ending."""
-    if not osp.isdir(folder):
-        raise UserError(
-            f'no data set at {folder}. Put it there, or give its place with '
-            f'--cfg-options data_root=/path/to/it. {_DOCS}'
-        )
-    return {
-        _without_ending(osp.relpath(path, folder), endings): path
-        for path in sorted(list_files(folder))
-        if path.lower().endswith(tuple(map(str.lower, endings)))
-    }
 
 
 def _without_ending(name: str, endings: tuple[str, ...]) -> str:

@@ -67,29 +67,30 @@ class LoadSegLabels(BaseTransform):
                 f'{path} contains floating-point numbers; expected one class index per '
                 'pixel (a grey or palette PNG)'
             )
-        if labels.dtype != np.uint8:  # 1-bit, 16-bit and 32-bit files
-            self._check(labels, path, 256)
-            labels = labels.astype(np.uint8)
-        if results.get('reduce_zero_label') or results.get('label_map'):
-            labels = _table(results)[labels]
-        self._check(labels, path, results.get('num_classes', 256))
-        results['gt_seg_map'] = labels
+        table = _table(results)
+        self._check(labels, path, table, results.get('num_classes', 256))
+        results['gt_seg_map'] = table.astype(np.uint8)[labels.astype(np.uint8)]
         results['seg_fields'].append('gt_seg_map')
         return results
 
-    def _check(self, labels: np.ndarray, path: str, num_classes: int) -> None:
+    def _check(
+        self, labels: np.ndarray, path: str, table: np.ndarray, num_classes: int
+    ) -> None:
+        """Make sure that all values of a label map are classes or ignored."""
         if labels.dtype == np.uint8:  # bincount is faster than unique
             values = np.flatnonzero(np.bincount(labels.ravel()))
         else:
             values = np.unique(labels)
-        wrong = values[(values < 0) | (values >= num_classes)]
-        wrong = wrong[wrong != self.ignore_index]
+        is_class = (table >= 0) & (table < num_classes)
+        is_valid = is_class | (table == self.ignore_index)
+        in_table = (values >= 0) & (values < len(table))
+        wrong = values[~(in_table & is_valid[np.where(in_table, values, 0)])]
         if len(wrong):
             raise UserError(
                 f'{path} has the label value(s) {", ".join(map(str, wrong[:9]))}; '
-                f'the classes are 0 to {num_classes - 1}, and {self.ignore_index} is '
-                'ignored. Correct the file, or the classes of the data set in the '
-                'config.'
+                f'the classes are {_ranges(is_class)}, and '
+                f'{_ranges(is_valid & ~is_class)} is ignored. Correct the file, or the '
+                'classes of the data set in the config.'
             )
 
     def __repr__(self) -> str:
@@ -97,7 +98,7 @@ class LoadSegLabels(BaseTransform):
 
 
 def _table(results: dict[str, Any]) -> np.ndarray:
-    """Return the lookup table from label values to classes, uint8 (256,)."""
+    """Return the lookup table from label values to classes, int (256,), -1 if wrong."""
     table = np.arange(256)
     if results.get('reduce_zero_label'):
         table = np.where(table % 255 == 0, 255, table - 1)
@@ -105,4 +106,11 @@ def _table(results: dict[str, Any]) -> np.ndarray:
         mapped = np.arange(256)
         mapped[list(results['label_map'])] = list(results['label_map'].values())
         table = mapped[table]
-    return table.astype(np.uint8)
+    return table
+
+
+def _ranges(flags: np.ndarray) -> str:
+    """Describe the indices of the true values: '0 to 9, 20'."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    pairs = zip(edges[::2], edges[1::2] - 1, strict=True)
+    return ', '.join(f'{a} to {b}' if a < b else f'{a}' for a, b in pairs) or 'none'

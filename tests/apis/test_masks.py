@@ -1,9 +1,14 @@
 """tools/masks_to_indices.py."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 from squares import write_project
+
+from glore_mm.apis.masks import read_color_file
+from glore_mm.utils.errors import UserError
 
 COLORS = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
 
@@ -54,3 +59,76 @@ def test_masks_saved_as_jpeg(project, tool):
     Image.fromarray(noise).save(project / 'data' / 'ann' / 'a.jpg')
     done = tool('masks_to_indices', 'data/ann', 'out', cwd=project, check=False)
     assert 'more than 256 colours up to data/ann/a.jpg' in done.stderr
+
+
+def test_colours_found_in_the_masks_become_classes(project, tool):
+    tool('masks_to_indices', 'data/ann', 'out', '--palette', 'found', cwd=project)
+    mask = Image.open(project / 'out/val/p0.png')
+    assert set(np.unique(mask)) == {0, 1}
+    assert mask.getpalette()[:6] == COLORS.ravel().tolist()
+    assert not (project / 'out/classes.txt').exists()
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['0 0 0\tbare soil\n255 0 0\tcrop 2\n',
+     'name,r,g,b\nbare soil,0,0,0\ncrop 2,255,0,0\n',
+     '0;0;0;bare soil\n\n255;0;0;crop 2\n'],
+)  # fmt: skip
+def test_a_file_of_colours(project, tool, text):
+    (project / 'colors').write_text(text)
+    tool('masks_to_indices', 'data/ann', 'out', '--palette', 'colors', cwd=project)
+    assert (project / 'out/classes.txt').read_text() == 'bare soil\ncrop 2\n'
+    assert set(np.unique(Image.open(project / 'out/val/p0.png'))) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('0 0 0 a\n1 1 b\n', "line 2: '1 1 b'; expected red, green, blue and a name"),
+        ('0 0 256 a\n', 'expected in each line red, green and blue from 0 to 255'),
+        ('', 'expected in each line red'),
+    ],
+)
+def test_a_wrong_file_of_colours(tmp_path, text, message):
+    (tmp_path / 'colors').write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_color_file(str(tmp_path / 'colors'))
+
+
+def test_coco_annotations(tmp_path, tool):
+    box = dict(iscrowd=0, image_id=1)
+    square, small = [2, 2, 8, 2, 8, 8, 2, 8], [4, 4, 6, 4, 6, 6, 4, 6]
+    rle = dict(counts=[0, 6, 10 * 12 - 6], size=[10, 12])  # the top of column 0
+    content = dict(
+        images=[
+            dict(id=1, file_name='a/x.jpg', height=10, width=12),
+            dict(id=2, file_name='../../empty.jpg', height=4, width=5),
+        ],
+        categories=[dict(id=9, name='cat'), dict(id=3, name='dog')],
+        annotations=[
+            # smaller, listed first, so that it must be drawn last
+            dict(box, id=1, category_id=9, area=4, segmentation=[small]),
+            dict(box, id=2, category_id=3, area=36, segmentation=[square]),
+            dict(box, id=3, category_id=9, area=6, segmentation=rle, iscrowd=1),
+        ],
+    )  # fmt: skip
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    done = tool('masks_to_indices', 'coco.json', 'masks', cwd=tmp_path)
+    assert done.stdout == '2 masks written to masks\n'
+    expected = np.zeros((10, 12), int)
+    expected[2:8, 2:8] = 1
+    expected[4:6, 4:6] = 2
+    expected[:6, 0] = 2
+    np.testing.assert_array_equal(Image.open(tmp_path / 'masks/a/x.png'), expected)
+    assert not np.array(Image.open(tmp_path / 'masks/empty.png')).any()
+    assert (tmp_path / 'masks/classes.txt').read_text() == 'background\ndog\ncat\n'
+
+    content['annotations'][1]['category_id'] = 4
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    done = tool('masks_to_indices', 'coco.json', 'other', cwd=tmp_path, check=False)
+    assert 'the annotations of a/x.jpg cannot be drawn: KeyError: 4' in done.stderr
+    (tmp_path / 'coco.json').write_text('[]')
+    done = tool('masks_to_indices', 'coco.json', 'other', cwd=tmp_path, check=False)
+    assert done.stderr.startswith('error: coco.json cannot be read as COCO annotations')
+    assert not (tmp_path / 'other').exists()

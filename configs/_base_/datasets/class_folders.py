@@ -1,9 +1,9 @@
 # Images of your own, data/custom/{train,val}/<class>/*. The folders of train are the
-# classes. To use it: --cfg-options data_root=… model.head.num_classes=…
+# classes. To use it: --cfg-options data_root=…
 _base_ = './imagenet.py'
 
 data_root = 'data/custom'
-folders = dict(type='ClassFolders', data_root=data_root)
+folders = dict(type='ClassFolders', data_root=data_root, classes=None)
 train_dataloader = dict(num_workers=2, dataset=folders)
 val_dataloader = dict(num_workers=2, dataset=folders)
 test_dataloader = val_dataloader

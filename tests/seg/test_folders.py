@@ -1,0 +1,166 @@
+"""Images and masks of the user's own: splits, classes, values, errors."""
+
+import shutil
+
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+from squares import write_squares
+
+from glore_mm.utils.errors import UserError
+
+CLASSES = ['ground', 'square']
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Ten images and masks, not split: `images/p0.png` and `masks/p0.png`."""
+    write_squares(tmp_path / 'split', count=5)
+    for kind, folder in (('img', 'images'), ('ann', 'masks')):
+        (tmp_path / folder).mkdir()
+        for split in ('train', 'val'):
+            for path in (tmp_path / 'split' / kind / split).iterdir():
+                number = int(path.stem[1:]) + 5 * (split == 'val')
+                shutil.move(path, tmp_path / folder / f'p{number}.png')
+    shutil.rmtree(tmp_path / 'split')
+    return tmp_path
+
+
+def folders(root, split='train', classes=CLASSES, **kwargs):
+    pipeline = [dict(type='LoadSegLabels')]
+    return DATASETS.build(
+        dict(
+            type='ImageMaskFolders', data_root=str(root), split=split, classes=classes,
+            pipeline=pipeline, **kwargs,
+        )
+    )  # fmt: skip
+
+
+def names(dataset):
+    return [sample['img_path'].rpartition('images/')[2] for sample in dataset]
+
+
+def repaint(root, change):
+    """Change the values of all masks."""
+    for path in (root / 'masks').rglob('*.png'):
+        Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+
+def test_split_by_share(flat):
+    train, val, test = (names(folders(flat, s)) for s in ('train', 'val', 'test'))
+    assert (len(train), len(val)) == (8, 2)
+    assert sorted(train + val) == [f'p{i}.png' for i in range(10)]
+    assert train == sorted(train) and test == val
+    assert names(folders(flat, 'val')) == val
+    others = [names(folders(flat, 'val', split_seed=seed)) for seed in range(1, 6)]
+    assert any(other != val for other in others)
+    assert len(folders(flat, 'val', val_share=0.5)) == 5
+
+
+def test_split_by_folder(flat):
+    for folder in ('images', 'masks'):
+        for split, numbers in (('train', range(7)), ('val', range(7, 10))):
+            (flat / folder / split).mkdir()
+            for i in numbers:
+                shutil.move(flat / folder / f'p{i}.png', flat / folder / split)
+    assert (len(folders(flat)), len(folders(flat, 'val'))) == (7, 3)
+    for split in ('train', 'val'):
+        (flat / split).mkdir()
+        for folder in ('images', 'masks'):
+            shutil.move(flat / folder / split, flat / split / folder)
+    own = dict(images='{split}/images', masks='{split}/masks')
+    assert (len(folders(flat, **own)), len(folders(flat, 'val', **own))) == (7, 3)
+
+
+def test_split_by_list(flat):
+    (flat / 'train.txt').write_text('p1\np3.png\nimages/p2.png\n')
+    (flat / 'val.txt').write_text('p0\n')
+    assert names(folders(flat)) == ['p1.png', 'p3.png', 'p2.png']
+    assert names(folders(flat, 'val')) == ['p0.png']
+
+
+def test_folders_and_suffixes_of_other_names(flat):
+    (flat / 'a').mkdir()
+    for i in range(10):
+        shutil.move(flat / 'images' / f'p{i}.png', flat / 'a' / f'p{i}_sat.png')
+        shutil.move(flat / 'masks' / f'p{i}.png', flat / 'a' / f'p{i}_mask.png')
+    own = dict(images='a', masks='a', img_suffix='_sat.png', seg_map_suffix='_mask.png')
+    assert len(folders(flat, **own)) == 8
+
+
+@pytest.mark.parametrize('place', ['', 'masks'])
+def test_class_names_from_a_file(flat, place):
+    (flat / place / 'classes.txt').write_text('ground\nsquare\n')
+    assert folders(flat, classes=None).metainfo['classes'] == ('ground', 'square')
+    (flat / 'names.txt').write_text('a\nb\n')
+    assert folders(flat, classes='names.txt').metainfo['classes'] == ('a', 'b')
+
+
+def test_classes_from_the_palette_of_the_masks(flat):
+    with pytest.raises(UserError, match=r'p0.png has no palette. Give classes=a,b,c'):
+        folders(flat, classes=None)
+    for path in (flat / 'masks').iterdir():
+        mask = Image.open(path)
+        mask.putpalette([10, 20, 30, 255, 0, 128])
+        mask.save(path)
+    found = folders(flat, classes=None).metainfo
+    assert found['classes'] == ('0 #0a141e', '1 #ff0080')
+    assert found['palette'] == [[10, 20, 30], [255, 0, 128]]
+    named = folders(flat).metainfo
+    assert (named['classes'], named['palette']) == (
+        ('ground', 'square'),
+        found['palette'],
+    )
+
+
+@pytest.mark.parametrize('value', [1, 7, 255])
+def test_binary_masks(flat, value):
+    repaint(flat, lambda mask: mask * np.uint8(value))
+    dataset = folders(flat, classes=None, binary='softmax')
+    assert dataset.metainfo['classes'] == ('background', 'foreground')
+    assert set(np.unique(dataset[0]['gt_seg_map'])) == {0, 1}
+    assert (dataset[0]['gt_seg_map'] == 1).sum() == 24 * 24
+
+
+def test_values_of_the_classes(flat):
+    repaint(flat, lambda mask: np.where(mask, 200, 255).astype(np.uint8))
+    masks = [sample['gt_seg_map'] for sample in folders(flat, values=[100, 200])]
+    assert set(np.unique(masks)) == {1, 255}
+    masks = [sample['gt_seg_map'] for sample in folders(flat, values=[255, 200])]
+    assert set(np.unique(masks)) == {0, 1}
+    with pytest.raises(
+        UserError,
+        match=r'has the label value\(s\) 200; the classes are 1, 100, and 255 is ign',
+    ):
+        folders(flat, values=[1, 100])[0]
+
+
+def test_reduce_zero_label(flat):
+    dataset = folders(flat, classes=['square'], reduce_zero_label=True)
+    assert set(np.unique(dataset[0]['gt_seg_map'])) == {0, 255}
+    repaint(flat, lambda mask: mask * np.uint8(3))
+    with pytest.raises(UserError, match=r'value\(s\) 3; the classes are 1, and 0, 255'):
+        dataset[0]
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda root: (root / 'masks/p3.png').unlink(),
+         r'1 image\(s\) have no label map, the first: .*images/p3.png \(expected .*ma'),
+        (lambda root: (root / 'images/p3.png').unlink(),
+         r'1 label map\(s\) have no image, the first: .*masks/p3.png \(expected .*i'),
+        (lambda root: shutil.copy(root / 'images/p3.png', root / 'images/p3.bmp'),
+         r'images/p3.bmp and .*images/p3.png have the same name, except for the'),
+        (lambda root: shutil.rmtree(root / 'images'),
+         r'no data set at .*/images. Put it there, .* docs/own_data.md'),
+        (lambda root: [p.unlink() for p in (root / 'images').glob('p[1-9]*')]
+         + [p.unlink() for p in (root / 'masks').glob('p[1-9]*')],
+         r'has 1 image\(s\), of which val_share=0.2 holds out 1: none is left'),
+    ],
+)  # fmt: skip
+def test_errors(flat, damage, message):
+    damage(flat)
+    with pytest.raises(UserError, match=message):
+        folders(flat)
