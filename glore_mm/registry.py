@@ -78,15 +78,16 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
             placement=dict(layer2=2, layer3=3))     # R50 (2, 3) of the paper
 
     Args:
-        backbone (dict): Config of the backbone, from any library.
+        backbone (dict): Config of the backbone, or of another part of a network such as
+            a decode head, from any library.
         placement: See `insert_glore`.
         unit (dict, optional): Config of the units, without `in_channels`. The type can
             be any registered block that takes `in_channels`. Default type: GloRe1d,
             GloRe2d or GloRe3d, as the network needs.
         layout: See `insert_glore`.
         num_prefix_tokens: See `insert_glore`.
-        kwargs: Further arguments of the backbone, which a model adds to its config, as
-            mmsegmentation does with `pretrained`.
+        kwargs: Further arguments of the backbone. A model may add them to its config, as
+            mmsegmentation does with `pretrained`. They override those in `backbone`.
 
     Returns:
         nn.Module: The backbone itself.
