@@ -69,19 +69,24 @@ def test_builds(path):
     cfg = Config.fromfile(path)
     model = build(cfg)
     units = [m for m in model.modules() if isinstance(m, glore_mm.unit.GloRe)]
-    glore, upernet = path.stem.startswith('glore'), 'upernet' in path.stem
-    in_backbone = 5 if 'backbone' in path.stem else 3 if upernet and glore else 0
+    glore, in_backbone = path.stem.startswith('glore'), 0
+    for name, number in (('backbone', 5), ('upernet', 3), ('segformer', 2)):
+        in_backbone = number if name in path.stem and glore else in_backbone
     assert len(units) == (in_backbone or glore)
     assert all(unit.normalize for unit in units)
     crop = next(t for t in cfg.train_pipeline if t.type == 'RandomCrop').crop_size
     resize = next(t for t in cfg.train_pipeline if t.type == 'RandomResize').scale
     assert crop == cfg.model.data_preprocessor.size
+    resize = (1024, 1024) if path.stem.endswith('loveda') else resize
     resized = dict(type='Resize', scale=list(resize), keep_ratio=True)
     assert stripped(cfg.test_pipeline[1]) == resized
-    numbers = {'voc12aug': 21, 'camvid': 11, 'ade20k': 150, 'pascal-context': 59}
+    numbers = {'voc12aug': 21, 'camvid': 11, 'ade20k': 150, 'pascal-context': 59,
+               'pascal-context-60': 60, 'coco-stuff164k': 171, 'loveda': 7,
+               'chase-db1': 2}  # fmt: skip
     classes = numbers.get(path.stem.rpartition('_')[2], 19)
     assert model.decode_head.num_classes == classes
-    assert model.with_auxiliary_head == (not path.stem.endswith('released'))
+    without = path.stem.endswith('released') or 'segformer' in path.stem
+    assert model.with_auxiliary_head == (not without)
     if model.with_auxiliary_head:
         assert model.auxiliary_head.num_classes == classes
 
@@ -117,6 +122,16 @@ def test_the_main_config():
         ('nl_cityscapes', 'fcn_cityscapes', {'model.decode_head.type'}),
         ('glore_camvid', 'fcn_camvid', {'model.decode_head.type'}),
         ('glore_mini', 'fcn_mini', {'model.decode_head.type'}),
+        *(
+            (f'glore_{name}', f'fcn_{name}', {'model.decode_head.type'})
+            for name in (
+                'r101_ade20k',
+                'r101_pascal-context',
+                'r101_pascal-context-60',
+                'r50_coco-stuff164k',
+                'r50_loveda',
+            )
+        ),
         (
             'glore_r101_cityscapes',
             'glore_cityscapes',
@@ -542,6 +557,8 @@ OTHER_DATA = {'model.data_preprocessor.size', 'model.decode_head.num_classes',
               'model.auxiliary_head.num_classes', 'param_scheduler',
               'train_cfg.max_iters', 'train_cfg.val_interval'}  # fmt: skip
 WHOLE = {f'model.test_cfg.{key}' for key in ('mode', 'crop_size', 'stride')}
+# mmseg's FCNs also classify the input of the head; they set the default of num_convs
+CONCAT = {f'model.decode_head.{key}' for key in ('concat_input', 'num_convs')}
 
 
 @pytest.mark.parametrize(
@@ -549,6 +566,49 @@ WHOLE = {f'model.test_cfg.{key}' for key in ('mode', 'crop_size', 'stride')}
     [
         ('seg', 'swin-t_upernet_ade20k', SWIN, set()),
         ('seg', 'convnext-t_upernet_ade20k', CONVNEXT, SCALING),
+        (
+            'seg',
+            'segformer_mit-b0_ade20k',
+            'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512',
+            set(),
+        ),
+        (
+            'seg',
+            'deeplabv3plus_r50_cityscapes',
+            'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024',
+            set(),
+        ),
+        (
+            'seg',
+            'deeplabv3plus_r50_ade20k',
+            'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512',
+            set(),
+        ),
+        (
+            'seg',
+            'unet_chase-db1',
+            'mmseg::unet/unet-s5-d16_fcn_4xb4-40k_chase-db1-128x128',
+            set(),
+        ),
+        (
+            'seg',
+            'fcn_r101_ade20k',
+            'mmseg::fcn/fcn_r101-d8_4xb4-80k_ade20k-512x512',
+            CONCAT,
+        ),
+        (
+            'seg',
+            'fcn_r101_pascal-context',
+            'mmseg::fcn/fcn_r101-d8_4xb4-80k_pascal-context-59-480x480',
+            CONCAT,
+        ),
+        (
+            'seg',
+            'fcn_r101_pascal-context-60',
+            # mmseg's file for ResNet-101 has the schedule of 40k
+            'mmseg::fcn/fcn_r50-d8_4xb4-80k_pascal-context-480x480',
+            {*CONCAT, 'model.backbone.depth', 'model.pretrained'},
+        ),
         ('seg', 'swin-t_upernet_cityscapes', SWIN, OTHER_DATA),
         (
             'seg',
@@ -596,6 +656,7 @@ PAIRS = [
             ('convnext-t_upernet', 'stages.2: 1 4 6'),
         )
     ),
+    ('seg', 'ade20k', 'segformer_mit-b0', 'layers.2.1: 0 1'),
     ('cls', 'imagenet', 'swin-t', 'stages.2.blocks: 0 2 4'),
     ('cls', 'imagenet', 'deit-s', 'layers: 2 5 8'),
     ('video', 'kinetics400', 'swin-t_32x2', 'layers.2.blocks: 0 2 4'),
@@ -622,8 +683,10 @@ def loaded(task: str, name: str, **options: object) -> Config:
         pytest.param(
             each,
             id='-'.join((each[0], *each[2:0:-1])),
-            # the networks for Cityscapes with other heads
-            marks=[pytest.mark.slow] if each[1] == 'ade20k' else [],
+            # the UPerNets are those for Cityscapes with other heads
+            marks=[pytest.mark.slow]
+            if (each[1], 'upernet' in each[2]) == ('ade20k', True)
+            else [],
         )
         for each in PAIRS
     ],
@@ -657,7 +720,8 @@ def test_units_follow_the_blocks_of_the_third_stage(pair):
         'GloRe3d' if pair.task == 'video' else 'GloRe2d'
     }
     assert {unit.normalize for unit in units.values()} == {pair.task == 'seg'}
-    assert {unit.in_channels for unit in units.values()} == {384}
+    channels = 160 if 'segformer' in pair.cfg.filename else 384
+    assert {unit.in_channels for unit in units.values()} == {channels}
     blockers = {type(unit.blocker).__name__ for unit in units.values()}
     assert blockers == {'SyncBatchNorm'} or pair.task != 'seg'
     a, b = (cfg._cfg_dict.to_dict() for cfg in (pair.cfg, pair.plain_cfg))

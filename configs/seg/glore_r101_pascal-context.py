@@ -1,17 +1,4 @@
-# FCN + 1 GloRe unit, ResNet-101, on the 59 classes of Pascal Context: 480×480, 80k
-# iterations with 4 images per GPU.
-_base_ = [
-    '../_base_/models/glore_r50-d8.py',
-    'mmseg::_base_/datasets/pascal_context_59.py',
-    '../_base_/seg_runtime.py',
-    '../_base_/schedules/sgd_80k.py',
-]
+# FCN + 1 GloRe unit, ResNet-101, on the 59 classes of Pascal Context.
+_base_ = './fcn_r101_pascal-context.py'
 
-model = dict(
-    data_preprocessor=dict(size=(480, 480)),
-    pretrained='open-mmlab://resnet101_v1c',
-    backbone=dict(depth=101),
-    decode_head=dict(num_classes=59),
-    auxiliary_head=dict(num_classes=59),
-    test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)),
-)
+model = dict(decode_head=dict(type='GloReHead'))

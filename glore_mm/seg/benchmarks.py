@@ -3,7 +3,16 @@
 import os.path as osp
 from typing import Any
 
-from mmseg.datasets import CityscapesDataset, PascalVOCDataset
+from mmseg.datasets import (
+    ADE20KDataset,
+    ChaseDB1Dataset,
+    CityscapesDataset,
+    COCOStuffDataset,
+    LoveDADataset,
+    PascalContextDataset,
+    PascalContextDataset59,
+    PascalVOCDataset,
+)
 from mmseg.registry import DATASETS
 
 from glore_mm.seg.datasets import ImageMaskDataset
@@ -11,6 +20,17 @@ from glore_mm.synthetic.long_range_strips import COLORS
 from glore_mm.utils.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 
 _FROM_LABEL_IDS = dict(enumerate(TRAIN_ID_OF_LABEL_ID.tolist()))
+# values that no class of COCO-Stuff has: an error in a label map
+_UNUSED_COCO_IDS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
+_FROM_COCO_IDS = {
+    **dict.fromkeys(_UNUSED_COCO_IDS, -1),
+    **{
+        value: index
+        for index, value in enumerate(
+            value for value in range(182) if value not in _UNUSED_COCO_IDS
+        )
+    },
+}
 
 
 @DATASETS.register_module()
@@ -92,6 +112,84 @@ class CamVid(ImageMaskDataset):
         else:
             prefix = dict(img_path=split, seg_map_path=f'{split}annot')
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
+
+
+class _ClassesFromOne(ImageMaskDataset):
+    """Label maps with the classes from 1, where 0 is not scored.
+
+    Args:
+        reduce_zero_label (bool): Whether this is so; otherwise, the classes start at 0.
+            Default: True.
+        kwargs: As for mmseg's BaseSegDataset.
+    """
+
+    def __init__(self, reduce_zero_label: bool = True, **kwargs: Any) -> None:
+        super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)
+
+
+@DATASETS.register_module()
+class ADE20K(_ClassesFromOne):
+    """ADE20K with 150 classes, in the layout of its archive."""
+
+    METAINFO = ADE20KDataset.METAINFO
+    image_endings = ('.jpg',)
+
+
+@DATASETS.register_module()
+class PascalContext59(_ClassesFromOne):
+    """Pascal Context without its background: the images in a list file."""
+
+    METAINFO = PascalContextDataset59.METAINFO
+    image_endings = ('.jpg',)
+
+
+@DATASETS.register_module()
+class PascalContext60(ImageMaskDataset):
+    """Pascal Context with its background as class 0: the images in a list file."""
+
+    METAINFO = PascalContextDataset.METAINFO
+    image_endings = ('.jpg',)
+
+
+@DATASETS.register_module()
+class COCOStuff(ImageMaskDataset):
+    """COCO-Stuff 164k with 171 classes.
+
+    Reads the `*_labelTrainIds.png` of mmsegmentation's converter where they exist.
+    Otherwise reads the label maps of the archive and maps their values while loading.
+    """
+
+    METAINFO = COCOStuffDataset.METAINFO
+    image_endings = ('.jpg',)
+    label_endings = {'_labelTrainIds.png': None, '.png': _FROM_COCO_IDS}
+
+    def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
+        """Return the label maps; those of the converter have both endings."""
+        labels = super()._find_labels()
+        if labels is None:
+            return None
+        return {k: v for k, v in labels.items() if not k.endswith('_labelTrainIds')}
+
+
+@DATASETS.register_module()
+class LoveDA(_ClassesFromOne):
+    """LoveDA with 7 classes, in the layout of mmsegmentation."""
+
+    METAINFO = LoveDADataset.METAINFO
+    image_endings = ('.png',)
+
+
+@DATASETS.register_module()
+class CHASEDB1(ImageMaskDataset):
+    """CHASE_DB1 in the folders of mmsegmentation: the vessels of the first observer.
+
+    Reads the files of the archive, with vessels as 255, and those of mmsegmentation's
+    converter, with vessels as 1. As there, values from 128 on are vessels.
+    """
+
+    METAINFO = ChaseDB1Dataset.METAINFO
+    image_endings = ('.jpg', '.png')
+    label_endings = {'_1stHO.png': {value: value // 128 for value in range(2, 256)}}
 
 
 @DATASETS.register_module()
