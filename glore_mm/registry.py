@@ -86,8 +86,8 @@ def WithGloRe(  # noqa: N802, reads as a type in a config
             GloRe2d or GloRe3d, as the network needs.
         layout: See `insert_glore`.
         num_prefix_tokens: See `insert_glore`.
-        kwargs: Further arguments of the backbone. A model may add them to its config, as
-            mmsegmentation does with `pretrained`. They override those in `backbone`.
+        kwargs: Further arguments of the backbone, which override those in its config. A
+            model may add them, as mmsegmentation does with `pretrained`.
 
     Returns:
         nn.Module: The backbone itself.
