@@ -67,6 +67,9 @@ def differences(a, b, path='') -> set[str]:
 )
 def test_builds(path):
     cfg = Config.fromfile(path)
+    for head in (cfg.model.decode_head, cfg.model.get('auxiliary_head', {})):
+        if path.stem.endswith('custom'):  # the files give the number of classes
+            head.num_classes = 2
     model = build(cfg)
     units = [m for m in model.modules() if isinstance(m, glore_mm.unit.GloRe)]
     glore, in_backbone = path.stem.startswith('glore'), 0
@@ -82,7 +85,7 @@ def test_builds(path):
     assert stripped(cfg.test_pipeline[1]) == resized
     numbers = {'voc12aug': 21, 'camvid': 11, 'ade20k': 150, 'pascal-context': 59,
                'pascal-context-60': 60, 'coco-stuff164k': 171, 'loveda': 7,
-               'chase-db1': 2}  # fmt: skip
+               'chase-db1': 2, 'custom': 2}  # fmt: skip
     classes = numbers.get(path.stem.rpartition('_')[2], 19)
     assert model.decode_head.num_classes == classes
     without = path.stem.endswith('released') or 'segformer' in path.stem
@@ -171,6 +174,7 @@ def test_units_in_the_backbone_are_where_the_paper_has_them():
 def test_video_builds(path):
     """All parts: the network, its input, its training."""
     cfg = Config.fromfile(path)
+    cfg.model.cls_head.num_classes = cfg.model.cls_head.num_classes or 2  # own data
     model = build(cfg)
     units = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
     mini = path.stem.endswith('mini')
@@ -180,8 +184,10 @@ def test_video_builds(path):
     assert mini or len(units) in (0, 1 if early else 3 if 'swin' in path.stem else 5)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         if 'kinetics400' not in path.stem:
-            assert loader.dataset.classes == 'label_map.txt'
-            number = 4 if mini else 101 if 'ucf101' in path.stem else 51
+            custom = path.stem.endswith('custom')
+            assert loader.dataset.classes == (None if custom else 'label_map.txt')
+            numbers = dict(mini=4, custom=2, ucf101=101, hmdb51=51)
+            (number,) = (numbers[key] for key in numbers if key in path.stem)
             loader.dataset.classes = [str(index) for index in range(number)]
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
         assert len(dataset.metainfo['classes']) == model.cls_head.num_classes
@@ -321,8 +327,14 @@ PLAIN = {
     'glore_postact_r50_8xb32_imagenet': 'postact_r50_8xb32_imagenet',
     'glore_postact_r50_rsb-a3_imagenet': 'postact_r50_rsb-a3_imagenet',
     'glore_r18_custom': 'plain_r18_custom',
+    'glore_r18_table': 'plain_r18_table',
+    'glore_r18_multilabel': 'plain_r18_multilabel',
     'glore_mini': 'plain_mini',
 }
+
+
+#: Ends of the names of configs for data of the user's own.
+OWN_DATA = 'custom', 'table', 'multilabel'
 
 
 def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
@@ -339,6 +351,10 @@ def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
 
 def built(name: str):
     cfg = read(name, 'cls')
+    if name.endswith(OWN_DATA):  # the files give the classes
+        cfg.model.head.num_classes = 2
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            loader.dataset.classes = ['a', 'b']
     return cfg, build(cfg)
 
 
@@ -349,7 +365,7 @@ def test_classification_builds(path):
     units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
     assert bool(units) == path.stem.startswith('glore')
     classes = model.head.num_classes
-    mini, custom = path.stem.endswith('mini'), path.stem.endswith('custom')
+    mini, custom = path.stem.endswith('mini'), path.stem.endswith(OWN_DATA)
     assert classes == (10 if mini else 2 if custom else 1000)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
@@ -500,6 +516,8 @@ def test_a_classification_network_starts_as_its_baseline_and_learns():
             {'model.backbone'},
         ),
         ('glore_r18_custom', 'plain_r18_custom', {'model.backbone'}),
+        ('glore_r18_table', 'plain_r18_table', {'model.backbone'}),
+        ('glore_r18_multilabel', 'plain_r18_multilabel', {'model.backbone'}),
         ('glore_mini', 'plain_mini', {'model.backbone'}),
     ],
 )

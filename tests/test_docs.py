@@ -303,7 +303,7 @@ def cuts(cfg: Config) -> dict[str, object]:
     if task == 'seg':
         options |= {'model.pretrained': None, f'{where}.stem_channels': 8,
                     'model.data_preprocessor.size': (48, 96)}  # fmt: skip
-    if task == 'cls':
+    if task == 'cls' and cfg.model.head.num_classes == 1000:  # ImageNet
         options['model.head.num_classes'] = 10
     return options
 
@@ -349,6 +349,18 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
                 (data / name / file).write_text(text)
 
     write_fields(data / 'fields')
+    photographs = sorted(cls.glob('train/*/*'))
+    for name, table in (('leaves', 'labels'), ('scenes', 'tags')):
+        (data / name / 'photos').mkdir(parents=True)
+        rows = ['image,label', 'a.jpg,oak', 'b.jpg,ash', 'c.jpg,oak', 'd.jpg,ash']
+        if name == 'scenes':
+            rows = [row.replace('.jpg', '') for row in rows]
+        (data / name / f'{table}.csv').write_text('\n'.join(rows))
+        for stem, path in zip('abcd', photographs, strict=False):
+            Image.open(path).save(data / name / 'photos' / f'{stem}.jpg')
+    (data / 'gestures').mkdir()
+    for split in ('train', 'val'):
+        (data / 'gestures' / split).symlink_to(video / f'videos_{split}')
     (tmp_path / 'new_images').symlink_to(data / 'fields' / 'images' / 'val')
 
     image = Image.open(min(seg.glob('leftImg8bit/val/*/*.png')))

@@ -1,6 +1,7 @@
 """Classification with mmpretrain: backbones, data sets, prediction images."""
 
 from glore_mm.cls.datasets import ClassFolders, ImageNetFolders
+from glore_mm.cls.table import ImageTable
 from glore_mm.cls.visualization import ClsPredictionHook
 from glore_mm.engine.transforms import LoadImage
 from glore_mm.models.dual_path import DualPathGloRe2d
@@ -11,6 +12,7 @@ __all__ = [
     'ClsPredictionHook',
     'DualPathGloRe2d',
     'ImageNetFolders',
+    'ImageTable',
     'LoadImage',
     'PreActResNet',
 ]

@@ -1,19 +1,23 @@
 """Image classification data sets that are checked before training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import path as osp
 from typing import Any
 
-from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset, ImageNet
-from mmpretrain.datasets.custom import find_folders
 from mmpretrain.registry import DATASETS
 
 from glore_mm.engine.corrupt_samples import SkipCorruptMixin
 from glore_mm.utils.annotations import parse_annotations, read_class_names, resolve_path
-from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.class_folders import (
+    class_folders,
+    draw_split,
+    find_samples,
+    label_folders,
+)
+from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import IMAGE_SUFFIXES
-from glore_mm.utils.paths import is_data, list_files
+from glore_mm.utils.paths import list_files
 
 
 class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
@@ -56,11 +60,8 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
             )
         return super().load_data_list()
 
-    def label_of(self, folders: list[str]) -> dict[str, int]:
-        """Return the label of each class folder of this split.
-
-        Args:
-            folders (list[str]): Names of the class folders, sorted.
+    def label_of(self, folder: str) -> dict[str, int]:
+        """Return the label of each class folder in the folder of this split.
 
         Raises:
             UserError: The folders do not match the classes.
@@ -88,18 +89,13 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
             if paths := self._images_in(folder):
                 return paths
             raise UserError(f'there are no {images} in {folder}')
-        labels = self.label_of(_class_folders(folder))
-        found = {name: self._images_in(osp.join(folder, name)) for name in labels}
-        empty = [name for name, paths in found.items() if not paths]
-        if len(empty) == len(labels):
-            raise UserError(f'there are no {images} in the class folders of {folder}')
-        if empty:
-            problem = f'{folder}: no {images} in {_format_names(empty)}'
-            if self.test_mode:
-                raise UserError(f'{problem}. Fill or remove the empty folders.')
-            logger = MMLogger.get_current_instance()
-            logger.warning(f'left out of training: {problem}')
-        return [(path, labels[name]) for name in labels for path in found[name]]
+        labels = self.label_of(folder)
+        return [
+            (osp.relpath(path, folder), label)
+            for path, label in find_samples(
+                folder, labels, self.is_valid_file, images, self.report_empty
+            )
+        ]
 
     def _images_in(self, folder: str) -> list[str]:
         """Return the image files below a folder, relative to `img_prefix`.
@@ -115,12 +111,16 @@ class ClassFolders(CheckedImageDataset):
     """Images in one folder per class: `<data_root>/<split>/<class>/*`.
 
     Args:
-        data_root (str): The folder that contains the splits.
+        data_root (str): The folder that contains the splits, or with `val_share` the
+            class folders.
         split (str): The folder of this split.
         classes (str | Sequence[str], optional): Names of the class folders in the order
             of their labels, or a text file with one name per line, relative to
             `data_root`. Default: the folders of `train_split`, sorted.
         train_split (str): The split whose folders define the classes. Default: 'train'.
+        val_share (float, optional): Share of the images to draw for validation, where
+            the class folders are not split. Default: they are split by folder.
+        split_seed (int): Seed of this draw. Default: 0.
         kwargs: As for mmpretrain's CustomDataset.
     """
 
@@ -130,13 +130,18 @@ class ClassFolders(CheckedImageDataset):
         split: str,
         classes: str | Sequence[str] | None = None,
         train_split: str = 'train',
+        val_share: float | None = None,
+        split_seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        self._split, self._share, self._seed = split, val_share, split_seed
+        if val_share:
+            split = train_split = ''
         self._classes_source = 'classes of the config'
         if classes is None:
             self._classes_source = osp.join(data_root, train_split)
             if osp.isdir(self._classes_source):
-                classes = _class_folders(self._classes_source)
+                classes = class_folders(self._classes_source)
         else:
             classes = read_class_names(classes, data_root)
         kwargs = {'extensions': IMAGE_SUFFIXES, **kwargs}
@@ -150,21 +155,19 @@ class ClassFolders(CheckedImageDataset):
             raise UserError(
                 f'no class folders in {self._classes_source}, which defines the '
                 'classes. Put them there, or give the data sets `classes` in the '
-                'config.'
+                'config. If the images are not split into train and val, give '
+                'val_share=0.2.'
             )
-        return super().load_data_list()
+        samples = super().load_data_list()
+        if not self._share:
+            return samples
+        folder, count = self.img_prefix, len(samples)
+        chosen = draw_split(count, self._split, self._share, self._seed, folder)
+        return [samples[index] for index in chosen]
 
-    def label_of(self, folders: list[str]) -> dict[str, int]:
-        """Return the label of each class folder of this split."""
-        unknown = set(folders) - set(self.CLASSES)
-        if unknown:
-            raise UserError(
-                f'{self.img_prefix} has {_format_names(unknown)}, which '
-                f'{self._classes_source} lacks (it has {_format_names(self.CLASSES)}). '
-                'Remove the unknown folders, or add these classes there and train '
-                'again.'
-            )
-        return {name: self.CLASSES.index(name) for name in folders}
+    def label_of(self, folder: str) -> dict[str, int]:
+        """Return the label of each class folder in the folder of this split."""
+        return label_folders(folder, self.CLASSES, self._classes_source)
 
 
 @DATASETS.register_module()
@@ -174,23 +177,14 @@ class ImageNetFolders(CheckedImageDataset, ImageNet):
     Takes the arguments of mmpretrain's ImageNet.
     """
 
-    def label_of(self, folders: list[str]) -> dict[str, int]:
+    def label_of(self, folder: str) -> dict[str, int]:
         """Return the label of each class folder: its index among the sorted names."""
-        expected = len(self.CLASSES)
+        folders, expected = class_folders(folder), len(self.CLASSES)
         if len(folders) != expected:
             raise UserError(
-                f'{self.img_prefix} has {len(folders)} class folders, expected '
+                f'{folder} has {len(folders)} class folders, expected '
                 f'{expected}. docs/imagenet.md shows how to extract the archives. '
                 'Images without class folders need a list, meta/val.txt. For other '
                 'classes use configs/cls/*_custom.py.'
             )
         return {name: label for label, name in enumerate(folders)}
-
-
-def _class_folders(root: str) -> list[str]:
-    """Return the sorted names of the subfolders, without hidden ones."""
-    return sorted(filter(is_data, find_folders(root)[0]))
-
-
-def _format_names(names: Iterable[str]) -> str:
-    return summarize_list(map(repr, sorted(names)))

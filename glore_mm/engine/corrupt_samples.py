@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -29,6 +30,17 @@ class SkipCorruptMixin(BaseDataset):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._skipped: dict[int, tuple[str, str]] = {}
         super().__init__(*args, **kwargs)
+
+    def report_empty(self, problem: str) -> None:
+        """Report class folders without files: a warning in training.
+
+        Raises:
+            UserError: This is a test.
+        """
+        if self.test_mode:
+            raise UserError(f'{problem}. Fill or remove the empty folders.')
+        logger = MMLogger.get_current_instance()
+        logger.warning(f'left out of training: {problem}')
 
     def prepare_data(self, idx: int) -> dict[str, Any] | None:
         """Run the pipeline on a sample; None makes the data set try another sample.

@@ -1,17 +1,16 @@
 """Images and masks of the user's own, without a data set class."""
 
-import logging
 import os.path as osp
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 from PIL import Image
 
 from glore_mm.seg.datasets import ImageMaskDataset
 from glore_mm.utils.annotations import read_class_names
+from glore_mm.utils.class_folders import draw_split
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import IMAGE_SUFFIXES, unreadable_image
 from glore_mm.utils.paths import list_files
@@ -112,24 +111,9 @@ class ImageMaskFolders(ImageMaskDataset):
         samples = super().load_data_list()
         if self._share is None:
             return samples
-        count = len(samples)
-        held_out = max(1, round(self._share * count))
-        if not 0 < self._share < 1 or held_out == count:
-            raise UserError(
-                f'{self.data_prefix["img_path"]} has {count} image(s), of which '
-                f'val_share={self._share} holds out {held_out}: none is left. Give at '
-                'least two images, and a share between 0 and 1.'
-            )
-        # RandomState: the same numbers in every version of NumPy
-        order = np.random.RandomState(self._seed).permutation(count)
-        chosen = order[held_out:] if self._split == 'train' else order[:held_out]
-        print_log(
-            f'{self._split}: {len(chosen)} of {count} images of '
-            f'{self.data_prefix["img_path"]}, drawn with split_seed={self._seed}',
-            logger='current',
-            level=logging.INFO,
-        )
-        return [samples[index] for index in sorted(chosen)]
+        folder = self.data_prefix['img_path']
+        chosen = draw_split(len(samples), self._split, self._share, self._seed, folder)
+        return [samples[index] for index in chosen]
 
 
 def _label_map(

@@ -4,7 +4,7 @@ from glore_mm.models.last_frame_head import LastFrameHead
 from glore_mm.models.non_local3d import NonLocal3d
 from glore_mm.models.preact_resnet3d import PreActResNet3d
 from glore_mm.video.augmentation import HLSJitter, PixelNoise, RandomScaleAspect
-from glore_mm.video.datasets import KineticsFrames, KineticsVideos
+from glore_mm.video.datasets import KineticsFrames, KineticsVideos, VideoFolders
 from glore_mm.video.evaluation import LongRangeClipAccuracy
 from glore_mm.video.transforms import (
     CenterAndRandomCrops,
@@ -29,6 +29,7 @@ __all__ = [
     'RawFramesDecode',
     'StrictSampleFrames',
     'VideoDecode',
+    'VideoFolders',
     'VideoInit',
     'VideoPredictionHook',
 ]

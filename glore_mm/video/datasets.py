@@ -1,5 +1,6 @@
 """Data sets of listed clips, checked before training."""
 
+import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,15 @@ from mmaction.registry import DATASETS
 
 from glore_mm.engine.corrupt_samples import SkipCorruptMixin
 from glore_mm.utils.annotations import parse_annotations, read_class_names, resolve_path
+from glore_mm.utils.class_folders import (
+    class_folders,
+    draw_split,
+    find_samples,
+    label_folders,
+)
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.kinetics import kinetics400_classes
+from glore_mm.utils.videos import VIDEO_SUFFIXES
 
 
 class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
@@ -90,6 +98,81 @@ class KineticsVideos(CheckedVideoDataset):
     prefix_key = 'video'
     path_key = 'filename'
     numbers = ('label',)
+
+
+@DATASETS.register_module()
+class VideoFolders(CheckedVideoDataset):
+    """Video files in one folder per class, without a list.
+
+    Args:
+        data_root (str): The folder that contains the splits, or with `val_share` the
+            class folders.
+        split (str): 'train', 'val' or 'test': the folder of this split.
+        pipeline (list): The transforms.
+        classes (str | Sequence[str], optional): Names of the class folders in the order
+            of their labels, or a text file with one name per line, relative to
+            `data_root`. Default: the class folders of `train`, sorted.
+        val_share (float, optional): Share of the clips to draw for validation, where
+            the class folders are not split. Default: they are split by folder.
+        split_seed (int): Seed of this draw. Default: 0.
+        kwargs: As for CheckedVideoDataset.
+    """
+
+    prefix_key = 'video'
+    path_key = 'filename'
+    place = 'its folder'
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        pipeline: list[Any],
+        classes: str | Sequence[str] | None = None,
+        val_share: float | None = None,
+        split_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self._split, self._share, self._seed = split, val_share, split_seed
+        self._classes_source = 'classes of the config'
+        if classes is None:
+            whole = osp.join(data_root, '' if val_share else 'train')
+            self._classes_source = whole
+            classes = class_folders(whole) if osp.isdir(whole) else ()
+        folder = '' if val_share else split
+        super().__init__('', pipeline, classes, data_root, dict(video=folder), **kwargs)
+
+    @property
+    def source(self) -> str:
+        """Path of the folder."""
+        return self.data_prefix['video']
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Return the clips, sorted by class and name.
+
+        Raises:
+            UserError: A folder is missing or empty, or is not a class.
+        """
+        folder = self.data_prefix['video']
+        classes = self.metainfo['classes']
+        if not osp.isdir(folder) or not classes:
+            missing = folder if not osp.isdir(folder) else self._classes_source
+            raise UserError(
+                f'no class folders in {missing}; expected a folder of clips for each '
+                'class. Put them there, or correct data_root. If the clips are not '
+                'split into train and val, give val_share=0.2.'
+            )
+        found = find_samples(
+            folder,
+            label_folders(folder, classes, self._classes_source),
+            lambda path: path.lower().endswith(VIDEO_SUFFIXES),
+            f'clips ({", ".join(VIDEO_SUFFIXES)})',
+            self.report_empty,
+        )
+        if self._share:
+            count, split = len(found), self._split
+            chosen = draw_split(count, split, self._share, self._seed, folder)
+            found = [found[index] for index in chosen]
+        return [dict(filename=path, label=label) for path, label in found]
 
 
 @DATASETS.register_module()

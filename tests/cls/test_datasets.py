@@ -247,3 +247,18 @@ def test_training_stops_if_nothing_can_be_read(folders):
     with pytest.raises(UserError, match='pets/train: 6 images in a row cannot be'):
         for index in range(len(train)):
             train[index]
+
+
+def test_class_folders_that_are_not_split(folders):
+    """Each image is in one split; the classes are those of all images."""
+    train, val = (
+        data(folders / 'train', split, val_share=0.33) for split in ('train', 'val')
+    )
+    assert train.metainfo['classes'] == val.metainfo['classes'] == ('cat', 'dog', 'owl')
+    paths = [
+        {d.get_data_info(i)['img_path'] for i in range(len(d))} for d in (train, val)
+    ]
+    assert (len(paths[0]), len(paths[1])) == (4, 2)
+    assert paths[0] | paths[1] == {*map(str, (folders / 'train').rglob('*.jpg'))}
+    with pytest.raises(UserError, match='not split into train and val, give val_share'):
+        data(folders / 'train', 'train')

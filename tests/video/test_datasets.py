@@ -950,3 +950,58 @@ def test_augmentation_of_the_release_as_a_pipeline(damaged):
     inputs = DATASETS.build(config)[0]['inputs']
     assert inputs.shape == (1, 3, 8, 224, 224) and inputs.dtype == torch.float32
     assert inputs.min() < 0 and inputs.isfinite().all()
+
+
+# ----------------------------------------------------------------- class folders
+
+
+@pytest.fixture
+def gestures(tmp_path):
+    """Two classes in train with two clips each; one of them in val."""
+    for name in ('train/wave/a.mp4', 'train/wave/b.avi', 'train/nod/c.mp4',
+                 'train/nod/d.MP4', 'val/wave/e.mp4'):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'')
+    return tmp_path
+
+
+def video_folders(root, split, **kwargs):
+    return DATASETS.build(
+        dict(type='VideoFolders', data_root=str(root), split=split, pipeline=[],
+             test_mode=split == 'val', **kwargs)
+    )  # fmt: skip
+
+
+def clip_labels(dataset):
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return {Path(info['filename']).name: info['label'] for info in infos}
+
+
+def test_clips_in_class_folders(gestures):
+    train, val = (video_folders(gestures, split) for split in ('train', 'val'))
+    assert train.metainfo['classes'] == val.metainfo['classes'] == ('nod', 'wave')
+    assert clip_labels(train) == {'c.mp4': 0, 'd.MP4': 0, 'a.mp4': 1, 'b.avi': 1}
+    assert clip_labels(val) == {'e.mp4': 1}
+    other = video_folders(gestures, 'val', classes=['wave', 'nod'])
+    assert clip_labels(other) == {'e.mp4': 0}
+    halves = [
+        clip_labels(video_folders(gestures / 'train', split, val_share=0.5))
+        for split in ('train', 'val')
+    ]
+    assert [len(half) for half in halves] == [2, 2]
+    assert halves[0] | halves[1] == clip_labels(train)
+
+
+def test_wrong_class_folders_of_clips(gestures, tmp_path):
+    (gestures / 'val' / 'jump').mkdir()
+    with pytest.raises(UserError, match="val has 'jump', which .*/train lacks"):
+        video_folders(gestures, 'val')
+    with pytest.raises(UserError, match='no class folders in .*/none/train; expected'):
+        video_folders(gestures / 'none', 'train')
+    (gestures / 'val' / 'jump').rename(gestures / 'val' / 'nod')
+    with pytest.raises(UserError, match=r"no clips \(.*\) in 'nod'. Fill or remove"):
+        video_folders(gestures, 'val')
+    (gestures / 'val' / 'wave' / 'e.mp4').unlink()
+    with pytest.raises(UserError, match='there are no clips .* in the class folders'):
+        video_folders(gestures, 'val')

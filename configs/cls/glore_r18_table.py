@@ -1,0 +1,11 @@
+# plain_r18_table.py with one unit in the middle of Res4.
+_base_ = './plain_r18_table.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer3=1),
+    )
+)

@@ -1,0 +1,105 @@
+"""Samples in one folder per class, and splits that are drawn at random."""
+
+import os.path as osp
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.utils.paths import is_data, list_files
+
+
+def class_folders(root: str) -> list[str]:
+    """Return the sorted names of the subfolders, without hidden ones."""
+    return sorted(
+        p.name for p in Path(root).iterdir() if p.is_dir() and is_data(p.name)
+    )
+
+
+def label_folders(folder: str, classes: Sequence[str], source: str) -> dict[str, int]:
+    """Return the label of each class folder: its index in `classes`.
+
+    Args:
+        folder (str): The folder that contains the class folders.
+        classes (Sequence[str]): The names of the classes.
+        source (str): The source of the classes, for messages.
+
+    Raises:
+        UserError: A folder is not the name of a class.
+    """
+    names = class_folders(folder)
+    if unknown := set(names) - set(classes):
+        raise UserError(
+            f'{folder} has {_format(unknown)}, which {source} lacks (it has '
+            f'{_format(classes)}). Remove the unknown folders, or add these classes '
+            'there and train again.'
+        )
+    return {name: classes.index(name) for name in names}
+
+
+def find_samples(
+    folder: str,
+    labels: dict[str, int],
+    is_sample: Callable[[str], bool],
+    what: str,
+    report_empty: Callable[[str], None],
+) -> list[tuple[str, int]]:
+    """Return the paths and labels of the files in class folders.
+
+    Links to missing files are included, so that reading them raises an error.
+
+    Args:
+        folder (str): The folder that contains the class folders.
+        labels (dict[str, int]): Label by class folder.
+        is_sample (Callable[[str], bool]): Whether a path is the file of a sample.
+        what (str): What the files are, for messages, such as 'images (.png)'.
+        report_empty (Callable[[str], None]): Called with the message about class
+            folders without files.
+
+    Raises:
+        UserError: There are no files at all.
+    """
+    found = {name: sorted(filter(is_sample, list_files(osp.join(folder, name))))
+             for name in labels}  # fmt: skip
+    empty = [name for name, paths in found.items() if not paths]
+    if len(empty) == len(labels):
+        raise UserError(f'there are no {what} in the class folders of {folder}')
+    if empty:
+        report_empty(f'{folder}: no {what} in {_format(empty)}')
+    return [(path, labels[name]) for name in labels for path in found[name]]
+
+
+def draw_split(
+    count: int, split: str, share: float, seed: int, where: str
+) -> list[int]:
+    """Draw the samples of a split at random.
+
+    Args:
+        count (int): Number of samples.
+        split (str): 'train'; any other split is the rest.
+        share (float): Share of the rest, between 0 and 1.
+        seed (int): Seed.
+        where (str): The place of the samples, for messages.
+
+    Returns:
+        list[int]: Indices of the samples, sorted.
+
+    Raises:
+        UserError: A split would be empty.
+    """
+    held_out = max(1, round(share * count))
+    if not 0 < share < 1 or held_out >= count:
+        raise UserError(
+            f'{where} has {count} sample(s), of which val_share={share} holds out '
+            f'{held_out}: none is left. Give at least two samples, and a share between '
+            '0 and 1.'
+        )
+    # RandomState: the same numbers in every version of NumPy
+    order = np.random.RandomState(seed).permutation(count)
+    chosen = order[held_out:] if split == 'train' else order[:held_out]
+    return sorted(chosen.tolist())
+
+
+def _format(names: Iterable[str]) -> str:
+    return summarize_list(map(repr, sorted(names)))
