@@ -207,7 +207,8 @@ def test_errors_name_the_file_and_what_was_expected(written, tmp_path):
     labels = root / 'annotations/training/ADE_train_00000001.png'
     content = labels.read_bytes()
     Image.fromarray(np.full(SIZE, 151, np.uint8)).save(labels)
-    with pytest.raises(UserError, match=r'00001.png has the label value\(s\) 15'):
+    wrong = r'00001.png has the label value\(s\) 151; the classes are 1 to 150'
+    with pytest.raises(UserError, match=wrong):
         build_dataset('ADE20K', root)[0]
     labels.unlink()
     with pytest.raises(UserError) as error:
@@ -218,6 +219,13 @@ def test_errors_name_the_file_and_what_was_expected(written, tmp_path):
     (root / 'images/training').rename(root / 'images/train')
     with pytest.raises(UserError, match='no data set at .*images/training'):
         build_dataset('ADE20K', root)
+
+    root = Path(shutil.copytree(written('COCOStuff'), tmp_path / 'coco'))
+    labels = root / 'annotations/train2017/000000000001.png'
+    Image.fromarray(np.full(SIZE, 11, np.uint8)).save(labels)  # 'street sign', unused
+    wrong = r'00001.png has the label value\(s\) 11; the classes are 0 to 10, 12 to 24'
+    with pytest.raises(UserError, match=wrong):
+        build_dataset('COCOStuff', root)[0]
 
     root = Path(shutil.copytree(written('CHASEDB1'), tmp_path / 'chase'))
     labels = root / 'annotations/training/Image_01L_1stHO.png'
