@@ -176,28 +176,33 @@ def test_video_builds(path):
     cfg = Config.fromfile(path)
     cfg.model.cls_head.num_classes = cfg.model.cls_head.num_classes or 2  # own data
     model = build(cfg)
-    units = [n for n, m in model.named_modules() if isinstance(m, glore_mm.GloRe3d)]
+    units = find_units(model).values()
     mini = path.stem.endswith('mini')
     glore = path.stem.startswith('glore')
     early = 'stem' in path.stem or 'res2' in path.stem
+    transformer = 'swin' in path.stem or 'uniformer' in path.stem
     assert bool(units) == glore
-    assert mini or len(units) in (0, 1 if early else 3 if 'swin' in path.stem else 5)
+    assert mini or len(units) in (0, 1 if early else 3 if transformer else 5)
+    assert {unit.dim for unit in units} <= {2 if 'tsm' in path.stem else 3}
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         if 'kinetics400' not in path.stem:
             custom = path.stem.endswith('custom')
             assert loader.dataset.classes == (None if custom else 'label_map.txt')
-            numbers = dict(mini=4, custom=2, ucf101=101, hmdb51=51)
+            numbers = dict(mini=4, custom=2, ucf101=101, hmdb51=51, kinetics600=600,
+                           kinetics700=700, sthv2=174, diving48=48)  # fmt: skip
             (number,) = (numbers[key] for key in numbers if key in path.stem)
             loader.dataset.classes = [str(index) for index in range(number)]
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
         assert len(dataset.metainfo['classes']) == model.cls_head.num_classes
-    sampled = [
-        (t.clip_len, t.frame_interval)
+    sampled = {
+        (t.clip_len, t.get('frame_interval'))
         for t in cfg.train_pipeline + cfg.val_pipeline
-        if t.type == 'StrictSampleFrames'
-    ]
-    fast = 'slowfast' in path.stem or '32x2' in path.stem
-    assert set(sampled) == {(32, 2) if fast else (8, 4) if mini else (8, 8)}
+        if 'clip_len' in t
+    }
+    frames = {'slowfast': (32, 2), '32x2': (32, 2), 'mini': (8, 4), '16x4': (16, 4),
+              'u16': (16, None), '1x1x8': (1, 1)}  # fmt: skip
+    found = [value for key, value in frames.items() if key in path.stem]
+    assert sampled == {*(found or [(8, 8)])}
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     for schedule in cfg.param_scheduler:
         PARAM_SCHEDULERS.build(
@@ -330,11 +335,17 @@ PLAIN = {
     'glore_r18_table': 'plain_r18_table',
     'glore_r18_multilabel': 'plain_r18_multilabel',
     'glore_mini': 'plain_mini',
+    'glore_convnext-t_imagenet': 'plain_convnext-t_imagenet',
+    'glore_r18_cifar100': 'plain_r18_cifar100',
+    'glore_r50_cub200': 'plain_r50_cub200',
+    'glore_r50_inaturalist': 'plain_r50_inaturalist',
 }
 
 
-#: Ends of the names of configs for data of the user's own.
-OWN_DATA = 'custom', 'table', 'multilabel'
+#: Ends of the names of configs whose files of data define the classes.
+OWN_DATA = 'custom', 'table', 'multilabel', 'inaturalist'
+#: Numbers of classes by the end of a config's name; others have those of ImageNet.
+CLASSES = dict(mini=10, cifar100=100, cub200=200) | dict.fromkeys(OWN_DATA, 2)
 
 
 def unit_cost(unit: glore_mm.GloRe2d, length: int) -> tuple[int, int]:
@@ -364,13 +375,13 @@ def test_classification_builds(path):
     cfg, model = built(path.stem)
     units = [m for m in model.modules() if isinstance(m, glore_mm.GloRe2d)]
     assert bool(units) == path.stem.startswith('glore')
-    classes = model.head.num_classes
-    mini, custom = path.stem.endswith('mini'), path.stem.endswith(OWN_DATA)
-    assert classes == (10 if mini else 2 if custom else 1000)
+    classes = CLASSES.get(path.stem.rpartition('_')[2], 1000)
+    assert model.head.num_classes == classes
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
         assert dataset.pipeline.transforms[0].__class__.__name__ == 'LoadImage'
-        assert mini or custom or len(dataset.metainfo['classes']) == 1000
+        if not path.stem.endswith('mini'):
+            assert len(dataset.metainfo['classes']) == classes
         assert dataset.test_mode == (loader is not cfg.train_dataloader)
     assert any(hook.type == 'SkippedSamplesHook' for hook in cfg.custom_hooks)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -519,6 +530,15 @@ def test_a_classification_network_starts_as_its_baseline_and_learns():
         ('glore_r18_table', 'plain_r18_table', {'model.backbone'}),
         ('glore_r18_multilabel', 'plain_r18_multilabel', {'model.backbone'}),
         ('glore_mini', 'plain_mini', {'model.backbone'}),
+        *(
+            (f'glore_{name}', f'plain_{name}', {'model.backbone'})
+            for name in (
+                'convnext-t_imagenet',
+                'r18_cifar100',
+                'r50_cub200',
+                'r50_inaturalist',
+            )
+        ),
     ],
 )
 def test_a_classification_config_differs_only_in(name, baseline, keys):
@@ -540,27 +560,53 @@ def stripped(node):
 
 
 @pytest.mark.parametrize(
-    ('name', 'path'),
+    ('name', 'path', 'keys'),
     [
-        ('postact_r50_8xb32', 'resnet/resnet50_8xb32_in1k'),
-        ('postact_r50_rsb-a3', 'resnet/resnet50_8xb256-rsb-a3-100e_in1k'),
-        ('plain_swin-t', 'swin_transformer/swin-tiny_16xb64_in1k'),
-        ('plain_deit-s', 'deit/deit-small_4xb256_in1k'),
+        ('postact_r50_8xb32_imagenet', 'resnet/resnet50_8xb32_in1k', set()),
+        (
+            'postact_r50_rsb-a3_imagenet',
+            'resnet/resnet50_8xb256-rsb-a3-100e_in1k',
+            set(),
+        ),
+        (
+            'plain_swin-t_imagenet',
+            'swin_transformer/swin-tiny_16xb64_in1k',
+            set(),
+        ),
+        ('plain_deit-s_imagenet', 'deit/deit-small_4xb256_in1k', set()),
+        ('plain_convnext-t_imagenet', 'convnext/convnext-tiny_32xb128_in1k', set()),
+        ('plain_r50_cub200', 'resnet/resnet50_8xb8_cub', set()),
+        (
+            'plain_r18_cifar100',
+            'resnet/resnet50_8xb16_cifar100',
+            {
+                'model.backbone.depth',
+                'model.head.in_channels',
+                'data_preprocessor.to_rgb',  # of images that are read as BGR
+            },
+        ),
     ],
 )
-def test_recipes_of_mmpretrain_are_unchanged(name, path):
-    """Except for the data sets and transforms that read images."""
-    a = stripped(read(f'{name}_imagenet', 'cls')._cfg_dict.to_dict())
+def test_recipes_of_mmpretrain_are_unchanged(name, path, keys):
+    """Except for the data sets and the transforms that read and fit images."""
+    a = stripped(read(name, 'cls')._cfg_dict.to_dict())
     b = stripped(theirs(f'mmpretrain::{path}.py')._cfg_dict.to_dict())
-    for key in ('custom_imports', 'custom_hooks'):
-        del a[key]
+    del a['custom_imports']
+    b.setdefault('custom_hooks', []).append(dict(type='SkippedSamplesHook'))
+    reading = ['LoadImage', 'LoadImageFromFile']
+    if name.endswith('cifar100'):
+        reading.append('Resize')
     for cfg in (a, b):
+        pipelines = [cfg[f'{split}_pipeline'] for split in ('train', 'test')]
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            del cfg[loader]['dataset']['type'], cfg[loader]['dataset']['pipeline'][0]
-            cfg[loader]['dataset'].pop('test_mode', None)
-        for pipeline in ('train_pipeline', 'test_pipeline'):
-            del cfg[pipeline][0]
-    assert differences(a, b) == set()
+            dataset = cfg[loader]['dataset']
+            del dataset['type']
+            dataset.pop('test_mode', None)
+            dataset['data_root'] = dataset['data_root'].rstrip('/')
+            pipelines.append(dataset['pipeline'])
+        for pipeline in pipelines:
+            pipeline[:] = [step for step in pipeline if step['type'] not in reading]
+    assert differences(a, b) == keys
 
 
 SWIN = 'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512'
@@ -677,6 +723,7 @@ PAIRS = [
     ('seg', 'ade20k', 'segformer_mit-b0', 'layers.2.1: 0 1'),
     ('cls', 'imagenet', 'swin-t', 'stages.2.blocks: 0 2 4'),
     ('cls', 'imagenet', 'deit-s', 'layers: 2 5 8'),
+    ('cls', 'imagenet', 'convnext-t', 'stages.2: 1 4 6'),
     ('video', 'kinetics400', 'swin-t_32x2', 'layers.2.blocks: 0 2 4'),
 ]
 #: Keys of weights that are downloaded.

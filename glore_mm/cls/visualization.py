@@ -58,7 +58,11 @@ class ClsPredictionHook(PredictionHook):
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
         """Return the image with a caption."""
-        picture = read_image(sample.img_path)
+        if 'img_path' in sample:
+            picture = read_image(sample.img_path)
+        else:  # the data set has arrays instead of files
+            info = dataset.get_data_info(sample.sample_idx)
+            picture = Image.fromarray(info['img'][..., ::-1])
         draw_caption(picture, prediction_text(sample, dataset.metainfo['classes']))
         return picture
 

@@ -194,7 +194,7 @@ def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:
     size: Any = None
     for step in test_pipeline(cfg):
         if type_name(step) == 'Resize' and not step.get('keep_ratio', keep_ratio):
-            size = step['scale'][::-1]
+            size = np.broadcast_to(step['scale'], 2)[::-1]  # of (width, height)
         size = step.get('crop_size', size)
     if size is None:
         raise UserError(
