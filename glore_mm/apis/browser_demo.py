@@ -18,7 +18,6 @@ from glore_mm.apis.infer import load_predictor
 from glore_mm.apis.tasks import get_task
 from glore_mm.apis.visualize import predict_whole_images, units_to_view, view_nodes
 from glore_mm.utils.errors import UserError, error_summary, summarize_list
-from glore_mm.utils.images import read_image
 from glore_mm.utils.videos import sample_frames
 from glore_mm.visualization.node_page import node_page
 
@@ -94,7 +93,7 @@ class BrowserDemo:
         if predictor.takes_videos:
             picture: Any = sample_frames(path, _FRAMES)
         else:
-            picture = read_image(path)
+            picture = predictor.loader.picture(path)
             picture.thumbnail((_SIDE, _SIDE))
         if self.units:
             seen, views = view_nodes(predictor, [path], self.units)

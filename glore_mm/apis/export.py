@@ -68,7 +68,8 @@ def export(
     """Export a network with its weights to one file that runs without this package.
 
     The exported network takes normalised images (N, 3, H, W) or clips (N, 3, T, H, W).
-    All axes except the channels may have any size. It returns logits (N, classes), or
+    All axes except the channels may have any size; T is fixed if a 2D network for video
+    such as TSM is built for a number of frames. It returns logits (N, classes), or
     (N, classes, H, W) from a segmentor.
 
     The metadata contain the normalisation (`mean`, `std`, `channels`), `task`,
@@ -111,14 +112,16 @@ def export(
         raise UserError(f'{path} is a folder: give a file with --out')
     model, classes = load_network(cfg, checkpoint)
     network = _Logits(model, get_task(cfg).logits).requires_grad_(False)
-    inputs = _inputs(cfg, size)
+    inputs, axes = _inputs(cfg, size)
     with eval_mode(network):
         expected = [_run_eager(network, x, cfg) for x in inputs]
         metadata = _make_metadata(cfg, model, classes, inputs[0])
         with atomic_write(path) as draft:
-            found = _write_and_run(network, inputs, metadata, kind, draft, cfg)
+            found = _write_and_run(network, inputs, axes, metadata, kind, draft, cfg)
             difference, relative = _compare(expected, found, kind, cfg)
-    spatial = ', '.join(_AXES[inputs[0].dim() - 2])
+    spatial = ', '.join(
+        axes.get(axis, str(size)) for axis, size in list(enumerate(inputs[0].shape))[2:]
+    )
     maps = f', {spatial}' if expected[0].dim() > 2 else ''
     return Exported(
         path,
@@ -147,22 +150,27 @@ class _Logits(nn.Module):
         return self.logits(self.model, inputs)
 
 
-def _inputs(cfg: Config, size: tuple[int, int] | None) -> list[Tensor]:
-    """Return an input of the export's size, and a batch of two at half that size.
+def _inputs(
+    cfg: Config, size: tuple[int, int] | None
+) -> tuple[list[Tensor], dict[int, str]]:
+    """Return inputs, and the names of their variable axes except the batch.
 
-    Not at a larger one, as the outputs of units without `normalize` grow with the size.
+    An input of the export's size, and a batch of two at half that size. Not at a larger
+    one, as the outputs of units without `normalize` grow with the size.
     """
-    shape = example_inputs(cfg)['inputs'].shape
-    shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
+    shape = tuple(example_inputs(cfg)['inputs'].shape)
+    if len(shape) == 5:  # (1, T, 3, H, W): a 2D network for clips of T frames
+        shape, names = (1, 3, shape[1], *shape[3:]), {3: 'height', 4: 'width'}
+    else:
+        shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
+        names = dict(enumerate(_AXES[len(shape) - 2], 2))
     shape = (*shape[:-2], *(size or shape[-2:]))
-    steps = [_STEPS[axis] for axis in _AXES[len(shape) - 2]]
-    halves = [
-        math.ceil(a / 2 / step) * step for a, step in zip(shape[2:], steps, strict=True)
-    ]
-    pairs = zip(shape[2:], halves, strict=True)
-    other = (2, 3, *(2 * a if a == half else half for a, half in pairs))
+    other = [2, *shape[1:]]
+    for axis, name in names.items():
+        half = math.ceil(shape[axis] / 2 / _STEPS[name]) * _STEPS[name]
+        other[axis] = 2 * half if half == shape[axis] else half
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(each, generator=generator) for each in (shape, other)]
+    return [torch.randn(each, generator=generator) for each in (shape, other)], names
 
 
 def _input_name(x: Tensor) -> str:
@@ -198,6 +206,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
 def _write_and_run(
     network: _Logits,
     inputs: list[Tensor],
+    axes: dict[int, str],
     metadata: dict[str, Any],
     kind: str,
     path: str,
@@ -207,7 +216,7 @@ def _write_and_run(
     serialize, load = _FORMATS[kind]
     try:
         # as bytes: a full disk ends the process if torch writes the file itself
-        Path(path).write_bytes(serialize(network, inputs[0], metadata))
+        Path(path).write_bytes(serialize(network, inputs[0], axes, metadata))
         run = load(path)
         return [run(x) for x in inputs]
     except OSError:
@@ -252,7 +261,7 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
     """Return the channel order and the normalisation of a network's input.
 
     Returns:
-        tuple[str, list[float], list[float]]: 'RGB' or 'BGR'; mean and standard
+        tuple[str, list[float], list[float]]: 'RGB', 'BGR' or 'bands'; mean and standard
         deviation of each channel, for values from 0 to 255.
     """
     given = get_data_preprocessor(cfg)
@@ -260,6 +269,8 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
     if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
         channels = channels[::-1]
     mean, std = given.get('mean') or (0, 0, 0), given.get('std') or (1, 1, 1)
+    if len(mean) > 3:
+        channels = 'bands'
     return channels, list(mean), list(std)
 
 
@@ -304,18 +315,14 @@ def _check_onnx() -> None:
         ) from error
 
 
-def _dynamic(x: Tensor, sizes: list[Any]) -> tuple[dict[int, Any]]:
-    """Return the variable axes in the format of torch.export."""
-    axes = (0, *range(2, x.dim()))
-    return (dict(zip(axes, sizes, strict=True)),)
-
-
-def _to_onnx(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
+def _to_onnx(
+    network: nn.Module, x: Tensor, axes: dict[int, str], metadata: dict[str, Any]
+) -> bytes:
     program = torch.onnx.export(
         network,
         (x,),
         dynamo=True,
-        dynamic_shapes=_dynamic(x, ['batch', *_AXES[x.dim() - 2]]),
+        dynamic_shapes=({0: 'batch', **axes},),
         input_names=[_input_name(x)],
         output_names=['logits'],
         verbose=False,
@@ -335,7 +342,9 @@ def _load_onnx(path: str) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
 
 
-def _to_torchscript(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
+def _to_torchscript(
+    network: nn.Module, x: Tensor, axes: dict[int, str], metadata: dict[str, Any]
+) -> bytes:
     file = io.BytesIO()
     with _silence_deprecation():
         # `_compare` checks the file
@@ -357,13 +366,15 @@ def _silence_deprecation() -> Iterator[None]:
         yield
 
 
-def _to_pt2(network: nn.Module, x: Tensor, metadata: dict[str, Any]) -> bytes:
-    sizes = [torch.export.Dim.DYNAMIC] * (x.dim() - 1)
+def _to_pt2(
+    network: nn.Module, x: Tensor, axes: dict[int, str], metadata: dict[str, Any]
+) -> bytes:
+    sizes = dict.fromkeys((0, *axes), torch.export.Dim.DYNAMIC)
     # as torch.onnx does: do not specialise on a size of 1 in the example's feature maps
     config: Any = torch.fx.experimental._config
     with config.patch(backed_size_oblivious=True):
         program = torch.export.export(
-            network, (x,), dynamic_shapes=_dynamic(x, sizes), strict=False
+            network, (x,), dynamic_shapes=(sizes,), strict=False
         )
     file = io.BytesIO()
     torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})

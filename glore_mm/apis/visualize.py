@@ -120,7 +120,8 @@ def view_nodes(
         UserError: The network has no units.
     """
     predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
-    seen = capture(predictor.model, predict_all)
+    rgb = getattr(predictor.loader, 'rgb', None)
+    seen = capture(predictor.model, predict_all, rgb)
     views = {
         unit: NodeView(seen.maps_of(unit), seen.units[unit].graph) for unit in units
     }

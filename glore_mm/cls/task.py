@@ -15,9 +15,10 @@ from glore_mm.engine.task import (
     Task,
     find_test_size,
     image_predictor,
+    num_input_channels,
     topk_classes,
 )
-from glore_mm.utils.images import IMAGE_SUFFIXES, read_image
+from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.visualization.drawing import save_image
 
 
@@ -33,17 +34,19 @@ class ClsTask(Task):
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
         """Return a predictor that classifies images."""
+        predict, loader = image_predictor(cfg, model)
         return Predictor(
             model,
             classes,
-            image_predictor(cfg, model),
+            predict,
             lambda found, k: topk_classes(found.pred_score.cpu(), classes, k),
+            loader=loader,
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
         """Return one image of the size that the config tests on."""
         size = find_test_size(cfg, keep_ratio=False)
-        return dict(inputs=torch.zeros(1, 3, *size))
+        return dict(inputs=torch.zeros(1, num_input_channels(cfg), *size))
 
     def logits(self, model: BaseClassifier, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes) of images (N, 3, H, W)."""
@@ -60,7 +63,7 @@ class ClsTask(Task):
         """Classify an image and write it with the most likely classes below it."""
         classes = predictor.topk(predictor.predict(path), top_k)
         for output in outputs:
-            save_image(draw_scores(read_image(path), classes), output)
+            save_image(draw_scores(predictor.loader.picture(path), classes), output)
         return classes
 
 

@@ -7,7 +7,6 @@ from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
-from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import (
     draw_caption,
     font_for,
@@ -59,7 +58,7 @@ class ClsPredictionHook(PredictionHook):
     ) -> Image.Image:
         """Return the image with a caption."""
         if 'img_path' in sample:
-            picture = read_image(sample.img_path)
+            picture = self.loader(dataset).picture(sample.img_path)
         else:  # the data set has arrays instead of files
             info = dataset.get_data_info(sample.sample_idx)
             picture = Image.fromarray(info['img'][..., ::-1])

@@ -456,3 +456,24 @@ def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]
     scored = label != ignored
     classes = one_hot(label.where(scored, 0), max(pred.size(1), 2)).movedim(-1, 1)
     return classes[:, -pred.size(1) :] * scored.unsqueeze(1), scored
+
+
+# mmseg/models/utils/wrappers.py:47 converts the size of the upsampled map to integers,
+# which an exporter records as constants: an exported U-Net takes images of one size.
+# Needed until mmseg multiplies the sizes without int().
+@after_import('mmseg.models.utils.wrappers')
+def fix_constant_sizes_of_upsampling(wrappers: Any) -> None:
+    """Lets networks with mmseg's Upsample, such as U-Net, be exported."""
+    forward = wrappers.Upsample.forward
+
+    @functools.wraps(forward)
+    def wrapper(self: Any, x: Tensor) -> Tensor:
+        factor = self.scale_factor
+        if self.size or not isinstance(factor, float) or not factor.is_integer():
+            upsampled: Tensor = forward(self, x)
+            return upsampled
+        sizes = [size * int(factor) for size in x.shape[-2:]]
+        resized: Tensor = wrappers.resize(x, sizes, None, self.mode, self.align_corners)
+        return resized
+
+    wrappers.Upsample.forward = wrapper

@@ -11,8 +11,9 @@ from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
 from glore_mm.engine.task import Predictor
 from glore_mm.engine.weights import load_network
-from glore_mm.seg.visualization import colorize, read_rgb
+from glore_mm.seg.visualization import colorize
 from glore_mm.synthetic.long_range_strips import ERASED, write_long_range_strips
+from glore_mm.utils.images import read_image
 from glore_mm.visualization.capture import capture
 from glore_mm.visualization.drawing import add_title, hstack, vstack
 from glore_mm.visualization.nodes import NodeView
@@ -43,7 +44,7 @@ def _predictor(result: TrainResult) -> Predictor:
 
 
 def _column(predictors: dict[str, Predictor], data: Path, path: Path) -> Image.Image:
-    strip = read_rgb(str(path))
+    strip = np.asarray(read_image(str(path)))
     truth = np.asarray(Image.open(data / 'labels/val' / path.name))
     rows = [('strip: the class of the grey shape is the colour of the cue', strip)]
     labels: dict[str, np.ndarray] = {'truth': truth}
@@ -58,7 +59,7 @@ def _column(predictors: dict[str, Predictor], data: Path, path: Path) -> Image.I
         colours = colorize(found, predictor.palette)
         rows.append((title, np.where(region[..., None], colours, pale)))
 
-    erased = read_rgb(str(path.with_stem(path.stem + ERASED)))
+    erased = np.asarray(read_image(str(path.with_stem(path.stem + ERASED))))
     cue = (strip != erased).any(axis=2)
     seen = capture(predictor.model, lambda: predictor.predict(str(path)))
     ((unit, maps),) = seen.units.items()

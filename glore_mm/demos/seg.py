@@ -12,8 +12,9 @@ from glore_mm.apis.infer import infer
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
 from glore_mm.seg.benchmarks import CityscapesFolders
-from glore_mm.seg.visualization import colorize, panels, read_rgb
+from glore_mm.seg.visualization import colorize, panels
 from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
+from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import vstack
 
 _SHOWN = 3  # images
@@ -38,7 +39,7 @@ def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
         truth = path.replace('leftImg8bit', 'gtFine', 1).replace(
             '_leftImg8bit.png', '_gtFine_labelTrainIds.png'
         )
-        row = dict(image=read_rgb(path), truth=_colours(truth, palette))
+        row = dict(image=np.asarray(read_image(path)), truth=_colours(truth, palette))
         for name, folder in folders.items():
             row[name] = _colours(osp.join(folder, osp.basename(path)), palette)
         rows.append(panels(row))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 from torch import Tensor, nn
 
+from glore_mm.config.build import get_data_preprocessor
 from glore_mm.config.datasets import first_dataset, test_pipeline, type_name
+from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
 from glore_mm.utils.errors import UserError
 
 #: Transforms that read labels; removed for prediction.
@@ -37,6 +39,7 @@ class Predictor:
         takes_videos (bool): Whether an input is a video, not an image.
         palette (Sequence[Sequence[int]]): Only of a segmentor: the RGB colour of every
             class, 0 to 255.
+        loader (LoadImage | LoadBands): Reads the file of an image as a picture.
     """
 
     model: nn.Module
@@ -45,6 +48,7 @@ class Predictor:
     topk: Callable[[Any, int], list[dict[str, Any]]]
     takes_videos: bool = False
     palette: Sequence[Sequence[int]] = ()
+    loader: LoadImage | LoadBands = field(default_factory=LoadImage)
 
 
 class Task(ABC):
@@ -143,7 +147,7 @@ def topk_classes(
 
 def image_predictor(
     cfg: Config, model: BaseModel
-) -> Callable[[str | np.ndarray], BaseDataElement]:
+) -> tuple[Callable[[str | np.ndarray], BaseDataElement], LoadImage | LoadBands]:
     """Return a function that predicts images, preprocessed like the test set.
 
     Args:
@@ -152,8 +156,8 @@ def image_predictor(
         model (BaseModel): The network, in evaluation mode, on its device.
 
     Returns:
-        Callable: Takes a path, or an image, uint8 (H, W, 3), RGB; returns the
-        prediction.
+        tuple: The function, which takes a path, or an image, uint8 (H, W, 3), RGB, and
+        returns the prediction; and the transform that loads the image.
     """
     first, *others = test_pipeline(cfg)
     # LoadImage reads more formats, and its errors name the file
@@ -170,7 +174,13 @@ def image_predictor(
             sample = dict(img=image, img_shape=size, ori_shape=size)
         return predict_sample(model, preprocess(sample))
 
-    return predict
+    return predict, find_loader(load_image.transforms)
+
+
+def num_input_channels(cfg: Config) -> int:
+    """Return the number of bands of an image: 3, unless the preprocessor has others."""
+    mean = get_data_preprocessor(cfg).get('mean') or ()
+    return max(3, len(mean))
 
 
 def predict_sample(model: BaseModel, sample: dict[str, Any]) -> BaseDataElement:

@@ -1,11 +1,15 @@
 """Load images."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
+from PIL import Image
 
+from glore_mm.utils.bands import picture_of_bands, read_bands
+from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import read_image
 
 
@@ -30,5 +34,77 @@ class LoadImage(BaseTransform):
         results['img_shape'] = results['ori_shape'] = rgb.shape[:2]
         return results
 
+    def picture(self, path: str) -> Image.Image:
+        """Return an image file as RGB, to draw into it."""
+        return read_image(path)
+
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
+
+
+@TRANSFORMS.register_module()
+class LoadBands(BaseTransform):
+    """Load an image with any number of bands, see `read_bands`.
+
+    The data preprocessor needs a mean and a std for each band, and no conversion of
+    BGR to RGB.
+
+    Required keys: img_path.
+    Added keys: img, float32 (H, W, bands); img_shape, ori_shape; with `window`, also
+    window (top, left, height, width) and file_shape (height, width).
+
+    Args:
+        bands (int): Number of bands of the files.
+        rgb (Sequence[int]): Indices of the bands that pictures show as red, green and
+            blue. Default: (0, 1, 2).
+        window (Sequence[int], optional): Height and width of a random window to read
+            instead of the whole image, for training on large images.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        rgb: Sequence[int] = (0, 1, 2),
+        window: Sequence[int] | None = None,
+    ) -> None:
+        if len(rgb) != 3 or not 0 <= min(rgb) <= max(rgb) < bands:
+            raise UserError(
+                f'rgb of LoadBands must be three indices from 0 to {bands - 1}, got '
+                f'{rgb!r}'
+            )
+        self.bands, self.rgb, self.window = bands, tuple(rgb), window
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the image to `results`.
+
+        Raises:
+            UnreadableSampleError: See `read_bands`.
+        """
+        image, window, shape = read_bands(results['img_path'], self.bands, self.window)
+        results['img'] = np.ascontiguousarray(image, np.float32)
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        if self.window is not None:
+            results['window'], results['file_shape'] = window, shape
+        return results
+
+    def picture(self, path: str) -> Image.Image:
+        """Return three bands of an image file as RGB, to draw into it."""
+        image, _, _ = read_bands(path, self.bands)
+        return Image.fromarray(picture_of_bands(image, self.rgb))
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(bands={self.bands}, rgb={self.rgb}, '
+            f'window={self.window})'
+        )
+
+
+def find_loader(pipeline: Sequence[Any]) -> LoadImage | LoadBands:
+    """Return the transform of a pipeline that can read a file as a picture.
+
+    Args:
+        pipeline (Sequence): Transforms, of which the first loads the image. A transform
+            of another library reads RGB images, as LoadImage does.
+    """
+    first = pipeline[0] if pipeline else None
+    return first if isinstance(first, LoadImage | LoadBands) else LoadImage()

@@ -1,6 +1,7 @@
 """Semantic segmentation with mmsegmentation: decode head, data sets, evaluation."""
 
-from glore_mm.engine.transforms import LoadImage
+from glore_mm.engine.transforms import LoadBands, LoadImage
+from glore_mm.models.bands import WithBands
 from glore_mm.models.glore_head import GloReHead
 from glore_mm.seg.benchmarks import (
     ADE20K,
@@ -32,6 +33,7 @@ __all__ = [
     'GloReHead',
     'ImageMaskDataset',
     'ImageMaskFolders',
+    'LoadBands',
     'LoadImage',
     'LoadSegLabels',
     'LongRangePixelAccuracy',
@@ -43,4 +45,5 @@ __all__ = [
     'PerImageConfusionMatrix',
     'SegPredictionHook',
     'SegSubmissionHook',
+    'WithBands',
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
+from glore_mm.engine.transforms import find_loader
 from glore_mm.utils.annotations import read_lines
 from glore_mm.utils.errors import (
     UnreadableSampleError,
@@ -13,7 +14,6 @@ from glore_mm.utils.errors import (
     shorten,
     summarize_list,
 )
-from glore_mm.utils.images import read_image
 from glore_mm.utils.paths import list_files
 
 
@@ -93,7 +93,8 @@ class ImageMaskDataset(BaseSegDataset):
             except UserError:
                 raise
             except Exception:  # mmcv's error does not name the file
-                read_image(self.get_data_info(idx)['img_path'])
+                path = self.get_data_info(idx)['img_path']
+                find_loader(self.pipeline.transforms).picture(path)
                 raise
         except UnreadableSampleError as error:
             raise UserError(error.or_out_of('the data set')) from error

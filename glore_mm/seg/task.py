@@ -15,8 +15,14 @@ from mmseg.models import BaseSegmentor
 from PIL import Image
 
 from glore_mm.config.datasets import dataset_metainfo
-from glore_mm.engine.task import Predictor, Task, image_predictor, topk_classes
-from glore_mm.seg.visualization import legend, overlay, read_rgb
+from glore_mm.engine.task import (
+    Predictor,
+    Task,
+    image_predictor,
+    num_input_channels,
+    topk_classes,
+)
+from glore_mm.seg.visualization import legend, overlay, resized
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import IMAGE_SUFFIXES
@@ -44,7 +50,7 @@ class SegTask(Task):
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
         """Return a predictor that segments; the score of a class is its pixel share."""
-        predict_image = image_predictor(cfg, model)
+        predict_image, loader = image_predictor(cfg, model)
 
         def predict(image: str | np.ndarray) -> np.ndarray:
             labels = predict_image(image).pred_sem_seg.data
@@ -56,6 +62,7 @@ class SegTask(Task):
             predict,
             lambda labels, k: _largest(_pixels(labels, classes), classes, k),
             palette=dataset_metainfo(cfg)['palette'],
+            loader=loader,
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
@@ -66,7 +73,7 @@ class SegTask(Task):
                 f'{cfg.filename} has no image size: set '
                 'model.data_preprocessor.size=(height,width)'
             )
-        return dict(inputs=torch.zeros(1, 3, *size))
+        return dict(inputs=torch.zeros(1, num_input_channels(cfg), *size))
 
     def logits(self, model: BaseSegmentor, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes, H, W) of images (N, 3, H, W), without sliding."""
@@ -110,7 +117,7 @@ def _segment_image(
     """Segment an image, write the given outputs, return the pixels per class."""
     labels = predictor.predict(path)
     if mask and overlaid:
-        image = read_rgb(path, labels.shape)
+        image = resized(predictor.loader.picture(path), labels.shape)
         save_image(index_image(labels, predictor.palette), mask)
         drawn = overlay(image, labels, predictor.palette)
         save_image(Image.fromarray(drawn), overlaid)

@@ -20,7 +20,8 @@ class LoadSegLabels(BaseTransform):
     values are not classes. Without `seg_map_path` (inference) it does nothing.
 
     Required keys: seg_map_path, label_map, seg_fields, num_classes (optional),
-    ori_shape (optional; the shape of the image).
+    ori_shape (optional; the shape of the image), window and file_shape (optional, from
+    LoadBands).
     Added keys: gt_seg_map, uint8 (H, W).
     Modified keys: seg_fields.
 
@@ -55,7 +56,8 @@ class LoadSegLabels(BaseTransform):
                 '*_labelTrainIds.png or *_labelIds.png, not *_color.png. '
                 'tools/masks_to_indices.py converts colours.'
             )
-        height, width = results.get('ori_shape', labels.shape)[:2]
+        shape = results.get('file_shape', results.get('ori_shape', labels.shape))
+        height, width = shape[:2]
         if labels.shape != (height, width):
             raise UserError(
                 f'{path} has {labels.shape[1]}×{labels.shape[0]} pixels, but its image '
@@ -67,6 +69,9 @@ class LoadSegLabels(BaseTransform):
                 f'{path} contains floating-point numbers; expected one class index per '
                 'pixel (a grey or palette PNG)'
             )
+        if 'window' in results:
+            top, left, height, width = results['window']
+            labels = labels[top : top + height, left : left + width]
         table = _table(results)
         self._check(labels, path, table, results.get('num_classes', 256))
         results['gt_seg_map'] = table.astype(np.uint8)[labels.astype(np.uint8)]

@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
-from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import (
     add_title,
     font_for,
@@ -94,12 +93,9 @@ def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
     )
 
 
-def read_rgb(path: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
-    image = read_image(path)
-    if size is not None and image.size != size[::-1]:
-        image = image.resize(size[::-1])
-    return np.asarray(image)
+def resized(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Return an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
+    return np.asarray(image if image.size == size[::-1] else image.resize(size[::-1]))
 
 
 @HOOKS.register_module()
@@ -124,7 +120,8 @@ class SegPredictionHook(PredictionHook):
         """Return the four panels of an image, or two if it has no labels."""
         palette = dataset.metainfo['palette']
         predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        drawn = dict(image=read_rgb(sample.img_path, predicted.shape))
+        image = self.loader(dataset).picture(sample.img_path)
+        drawn = dict(image=resized(image, predicted.shape))
         if 'gt_sem_seg' not in sample:
             return panels(dict(drawn, prediction=colorize(predicted, palette)))
         truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()

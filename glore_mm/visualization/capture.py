@@ -1,6 +1,6 @@
 """Capture the preprocessed input and the projections of a forward pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
+from glore_mm.utils.bands import picture_of_bands
 from glore_mm.visualization.projections import ProjectionMaps, record_projections
 
 
@@ -37,13 +38,17 @@ class CapturedRun:
         return maps[0] if maps.ndim == 5 else maps.swapaxes(0, 1)
 
 
-def capture(model: BaseModel, run: Callable[[], Any]) -> CapturedRun:
+def capture(
+    model: BaseModel, run: Callable[[], Any], rgb: Sequence[int] | None = None
+) -> CapturedRun:
     """Run a network and record its preprocessed input and its units' projections.
 
     Args:
         model (BaseModel): A model of mmsegmentation, mmpretrain or mmaction2.
         run (Callable): Runs the model on one image or clip, or on frames one after
             another.
+        rgb (Sequence[int], optional): For images with other bands than three: those to
+            show as red, green and blue.
 
     Returns:
         CapturedRun: The frames and their maps.
@@ -60,12 +65,14 @@ def capture(model: BaseModel, run: Callable[[], Any]) -> CapturedRun:
             result = run()
     finally:
         hook.remove()
-    frames = [_frames(inputs, model.data_preprocessor) for inputs in given]
+    frames = [_frames(inputs, model.data_preprocessor, rgb) for inputs in given]
     shown = {path: unit for path, unit in units.items() if unit.maps.ndim > 3}
     return CapturedRun(result, np.concatenate(frames), shown)
 
 
-def _frames(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
+def _frames(
+    inputs: Tensor, preprocessor: BaseDataPreprocessor, rgb: Sequence[int] | None
+) -> np.ndarray:
     """Convert a normalised batch of one sample to uint8 (T, H, W, 3), RGB."""
     x = inputs.float().cpu()
     if x.dim() == 6:  # (1, clips, 3, T, H, W) of 3D networks
@@ -78,6 +85,9 @@ def _frames(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
             for t in (preprocessor.mean, preprocessor.std)
         )
         x = x * std + mean
+    if rgb is not None:
+        values = x.permute(0, 2, 3, 1).numpy()
+        return np.stack([picture_of_bands(value, rgb) for value in values])
     # the flag's name differs by library; images are read as BGR, videos as RGB
     names = ('channel_conversion', '_channel_conversion', 'to_rgb')
     swapped = any(getattr(preprocessor, name, False) for name in names)

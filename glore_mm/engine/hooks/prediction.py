@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
 from glore_mm.utils.paths import relative_name
 from glore_mm.visualization.drawing import save_image
 
@@ -38,6 +39,13 @@ class PredictionHook(Hook):
             path = sample.get('img_path') or sample.filename
             name = self.file_name(relative_name(path, dataset))
             save_image(picture, osp.join(self.folder, name))
+
+    def loader(self, dataset: Any) -> LoadImage | LoadBands:
+        """Return the transform that loads the images of a data set."""
+        while not hasattr(dataset, 'pipeline'):
+            inner = getattr(dataset, 'dataset', None)
+            dataset = dataset.datasets[0] if inner is None else inner
+        return find_loader(dataset.pipeline.transforms)
 
     @abstractmethod
     def draw(
