@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cls_benchmarks import write_benchmark, write_inaturalist
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from options import cfg_options
@@ -261,6 +262,8 @@ SIZES = dict(
     cls=dict(
         RandomResizedCrop=dict(scale=32),
         ResizeEdge=dict(scale=36),
+        Resize=dict(scale=36),
+        RandomCrop=dict(crop_size=32),
         CenterCrop=dict(crop_size=32),
     ),
     video=dict(
@@ -296,6 +299,8 @@ def cuts(cfg: Config) -> dict[str, object]:
         where, backbone = f'{where}.backbone', backbone.backbone
     width = backbone.get('base_channels', 64)
     options[f'{where}.base_channels'] = 8
+    if task == 'cls':
+        options[f'{where}.init_cfg'] = None  # no downloads
     for head in {'head', 'cls_head', 'decode_head', 'auxiliary_head'} & {*cfg.model}:
         options[f'model.{head}.in_channels'] = cfg.model[head].in_channels * 8 // width
         if task == 'seg':
@@ -325,6 +330,11 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         (data / 'cityscapes' / folder).mkdir(parents=True)
         for split, source in (('train', 'train'), ('val', 'val'), ('test', 'val')):
             (data / 'cityscapes' / folder / split).symlink_to(seg / folder / source)
+
+    write_benchmark(data / 'cifar100', 'CIFAR100Files')
+    write_benchmark(data, 'CUB200')
+    write_benchmark(data / 'inat2018', 'INaturalist')
+    write_inaturalist(data / 'inat2021', np.random.default_rng(0), year=2021)
 
     kinetics = data / 'kinetics400'
     kinetics.mkdir()

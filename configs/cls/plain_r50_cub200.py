@@ -1,5 +1,5 @@
-# mmpretrain's ResNet-50 on CUB-200-2011 with its recipe of 8 × 8 images, from weights of
-# ImageNet-21k that mmengine downloads. mmpretrain reports 88.45 top-1.
+# mmpretrain's ResNet-50 on CUB-200-2011 with its recipe of 8 × 8 images, from weights
+# of ImageNet-21k that mmengine downloads. mmpretrain reports 88.45 top-1.
 _base_ = 'mmpretrain::resnet/resnet50_8xb8_cub.py'
 
 custom_imports = dict(imports=['glore_mm.cls'])
