@@ -1,4 +1,4 @@
-# plain_r50_inaturalist.py with two units on Res3 and three on Res4.
+# plain_r50_inaturalist.py with three units on Res4.
 _base_ = './plain_r50_inaturalist.py'
 
 model = dict(
@@ -6,6 +6,6 @@ model = dict(
         _delete_=True,
         type='WithGloRe',
         backbone=_base_.model.backbone,
-        placement=dict(layer2=2, layer3=3),
+        placement=dict(layer3=3),
     )
 )

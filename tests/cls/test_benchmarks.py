@@ -325,7 +325,7 @@ def test_trains_tests_infers_and_exports(unit, kind, written, tmp_path):
     cfg = load_small(name, written(kind), tmp_path / 'run')
     runner = train(cfg, seed=0)
     units = find_units(runner.model).values()
-    assert len(units) == (0 if unit == 'plain' else 2 if 'r18' in name else 5)
+    assert len(units) == (0 if unit == 'plain' else 2 if 'r18' in name else 3)
     assert all(each.closing_weight.any() for each in units)  # they learn
     if unit == 'plain':
         return
