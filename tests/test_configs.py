@@ -919,6 +919,7 @@ def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path
         ('seg', 'glore_swin-t_upernet_cityscapes'),
         ('seg', 'glore_convnext-t_upernet_cityscapes'),
         ('cls', 'glore_deit-s_imagenet'),
+        ('cls', 'glore_convnext-t_imagenet'),
         ('video', 'glore_swin-t_32x2_kinetics400'),
     ],
 )
