@@ -22,7 +22,7 @@ def main() -> None:
     add_cfg_options(parser)
     args = parser.parse_args()
 
-    from glore_mm.analysis.cost import count_flops
+    from glore_mm.apis.cost import network_cost
     from glore_mm.apis.tasks import example_inputs
     from glore_mm.config.build import build_model
     from glore_mm.config.load import load_config
@@ -32,13 +32,13 @@ def main() -> None:
     rows.append('|---|---|---|---|---|---|')
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        inputs = example_inputs(cfg)
-        size = '×'.join(map(str, inputs['inputs'].squeeze().shape[1:]))
+        shape = example_inputs(cfg)['inputs'].squeeze().shape
+        size = '×'.join(map(str, shape[1:]))
         model = build_model(cfg)
         if args.order:
             for unit in find_units(model).values():
                 unit.order = args.order
-        cost = count_flops(model, **inputs)
+        cost = network_cost(cfg, model)
         rows.append(
             f'| {path} | {size} | {cost.parameters:,} | {cost.macs / 1e9:.3f} '
             f'| {cost.unit_parameters:,} | {cost.unit_macs / 1e9:.3f} |'

@@ -34,9 +34,9 @@ from glore_mm.analysis.ablation import (
     markdown,
     summarize,
 )
-from glore_mm.analysis.cost import Cost, count_flops
+from glore_mm.analysis.cost import Cost
 from glore_mm.analysis.significance import MIN_PAIRS
-from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.cost import network_cost
 from glore_mm.apis.train import train_and_test
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
@@ -87,7 +87,7 @@ class Ablation:
         """
         cfg = self.config(variant)
         try:
-            return count_flops(build_model(cfg), **example_inputs(cfg))
+            return network_cost(cfg, build_model(cfg))
         except Exception as error:  # any layer may raise any type
             raise UserError(f'variant {variant!r}: {error_message(error)}') from error
 

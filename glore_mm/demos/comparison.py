@@ -11,8 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 from prettytable import PrettyTable
 
-from glore_mm.analysis.cost import count_flops
-from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.cost import network_cost
 from glore_mm.apis.train import TrainResult, train_and_test
 from glore_mm.apis.visualize import visualize_nodes
 from glore_mm.config.build import build_model
@@ -107,7 +106,7 @@ def _table(
     table = PrettyTable()
     for name, result in results.items():
         scores = scores_of(result)
-        cost = count_flops(build_model(result.cfg), **example_inputs(result.cfg))
+        cost = network_cost(result.cfg, build_model(result.cfg))
         table.field_names = [
             'network',
             *(f'{score}, %' for score in scores),
