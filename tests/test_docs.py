@@ -26,6 +26,7 @@ from options import cfg_options
 from paths import ROOT
 from PIL import Image
 from squares import write_squares
+from video_benchmarks import write_video_benchmark
 
 import glore_mm.seg  # noqa: F401, registers mmseg's backbones
 from glore_mm.apis.convert import convert_checkpoint
@@ -347,16 +348,14 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         (kinetics / f'{split}.csv').write_text('\n'.join(rows))
         shutil.copy(video / f'kinetics400_{split}_list_videos.txt', kinetics)
 
-    for name, number in (('ucf101', 101), ('hmdb51', 51)):
-        (data / name).mkdir()
-        (data / name / 'videos').symlink_to(video)
-        (data / name / 'label_map.txt').write_text('\n'.join(map(str, range(number))))
-        for split in ('train', 'val'):
-            text = (video / f'kinetics400_{split}_list_videos.txt').read_text()
-            text = re.sub('^(?=.)', f'videos_{split}/', text, flags=re.MULTILINE)
-            for i in (1, 2, 3):
-                file = f'{name}_{split}_split_{i}_videos.txt'
-                (data / name / file).write_text(text)
+    for name in ('ucf101', 'sthv2', 'kinetics600'):
+        write_video_benchmark(data / name, name)
+    for split in ('train', 'val'):
+        rows = ['label,youtube_id,time_start,time_end,split']
+        for file in (data / 'kinetics600' / f'videos_{split}').rglob('*.mp4'):
+            video_id, start, end = file.stem.rsplit('_', 2)
+            rows.append(f'class 599,{video_id},{int(start)},{int(end)},{split}')
+        (data / 'kinetics600' / f'{split}.csv').write_text('\n'.join(rows))
 
     write_fields(data / 'fields')
     photographs = sorted(cls.glob('train/*/*'))
@@ -467,6 +466,9 @@ def run_small(words: list[str], page: Path) -> None:
         given = parse_options(given, dict(data_root='').get)
         cfg = load_config(words[at], given)
         options = cuts(cfg)
+        if weights := given.get('load_from'):
+            plain = {key: given[key] for key in given if key != 'load_from'}
+            checkpoint(words[at], plain | options, weights)
         if '--views' in words:  # sets the sizes itself
             options = {key: value for key, value in options.items()
                        if not key.endswith(('.scale', '.crop_size'))}  # fmt: skip

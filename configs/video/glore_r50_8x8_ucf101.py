@@ -1,10 +1,11 @@
-# The released R50 3D (2, 3), fine-tuned on the first split of UCF101. Give a converted
-# Kinetics checkpoint as load_from.
-_base_ = [
-    '../_base_/models/glore_r50_3d.py',
-    '../_base_/datasets/ucf101.py',
-    '../_base_/schedules/finetune_30e.py',
-    '../_base_/video_runtime.py',
-]
+# plain_r50_8x8_ucf101.py with five units: two on Res3, three on Res4.
+_base_ = './plain_r50_8x8_ucf101.py'
 
-model = dict(cls_head=dict(num_classes=101))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer2=2, layer3=3),
+    )
+)

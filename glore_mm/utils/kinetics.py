@@ -68,7 +68,8 @@ def write_kinetics_list(
         except KeyError as error:
             raise UserError(
                 f'{annotations}, line {number}: {shorten(error.args[0])} is not one of '
-                f'the {len(labels)} classes'
+                f'the {len(labels)} classes. Give the class names of the data set with '
+                '--classes'
             ) from error
         if stem not in found:
             missing.append(stem)

@@ -27,7 +27,7 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
     SkipCorruptMixin.
 
     Args:
-        ann_file (str): The list.
+        ann_file (str): The list. `{split}` in it is replaced by `split`.
         pipeline (list): The transforms.
         classes (str | Sequence[str]): 'kinetics400', the class names, or a text file
             with one name per line, relative to `data_root`. Default: 'kinetics400'.
@@ -36,6 +36,7 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
             `video`, or `img` for folders of images. Default: `data_root`.
         outside_root (bool): Whether the list may contain files outside `data_root`,
             with absolute paths or `..`. Default: False.
+        split (int, optional): Number of the split, of data sets that have several.
         kwargs: As for mmaction2's BaseActionDataset.
 
     Raises:
@@ -55,8 +56,11 @@ class CheckedVideoDataset(SkipCorruptMixin, BaseActionDataset):
         data_root: str = '',
         data_prefix: dict[str, str] | None = None,
         outside_root: bool = False,
+        split: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if split is not None:
+            ann_file = ann_file.replace('{split}', str(split))
         if classes == 'kinetics400':
             classes = kinetics400_classes()
         names = read_class_names(classes, data_root)

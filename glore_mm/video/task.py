@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.models import BaseRecognizer
+from mmaction.models import BaseRecognizer, Recognizer2D
 from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.config import Config
@@ -53,15 +53,25 @@ class VideoTask(Task):
         )
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
-        """Return one clip of the size that the config tests on."""
+        """Return one clip of the size that the config tests on.
+
+        Shape: (1, 1, 3, T, H, W), or (1, T, 3, H, W) for a 2D network.
+        """
         steps = test_pipeline(cfg)
-        frames = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
-        size = find_test_size(cfg, keep_ratio=True)
-        return dict(inputs=torch.zeros(1, 1, 3, frames, *size), stage='head')
+        sampler = next((step for step in steps if 'clip_len' in step), {})
+        frames, size = sampler.get('clip_len', 1), find_test_size(cfg, keep_ratio=True)
+        shape: tuple[int, ...] = (1, 1, 3, frames, *size)
+        if any(step.get('input_format') == 'NCHW' for step in steps):
+            shape = (1, frames * sampler.get('num_clips', 1), 3, *size)
+        return dict(inputs=torch.zeros(shape), stage='head')
 
     def logits(self, model: BaseRecognizer, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes) of clips (N, 3, T, H, W)."""
-        return model(x[:, None], stage='head')  # one clip per sample
+        if isinstance(model, Recognizer2D):
+            x = x.transpose(1, 2).contiguous()  # the frames are images
+        else:
+            x = x[:, None]  # one clip per sample
+        return model(x, stage='head')
 
     def output_names(self, path: Path) -> list[str]:
         """Name the video with caption: `<name>.mp4`; `<name>.avi.mp4` for an AVI."""
@@ -84,6 +94,9 @@ class VideoTask(Task):
         squares of the frame's shorter side, at both ends and in the middle. 5 crops are
         those of `CenterAndRandomCrops`.
 
+        A network that takes one frame from each of several segments of the video, such
+        as TSM, has at most 2 clips (mmaction2's `twice_sample`) and not 5 crops.
+
         Args:
             cfg (Config): From `load_config`; its test pipeline is changed.
             clips (int): Number of clips, at least 1.
@@ -99,11 +112,8 @@ class VideoTask(Task):
             )
         for key, dataset in leaf_datasets(cfg, 'test'):
             steps = {type_name(step): step for step in dataset['pipeline']}
-            changed = (
-                ('StrictSampleFrames', 'Resize', 'CenterCrop')
-                if crops > 1
-                else ('StrictSampleFrames',)
-            )
+            kind = 'UniformSample' if 'UniformSample' in steps else 'StrictSampleFrames'
+            changed = (kind, 'Resize', 'CenterCrop') if crops > 1 else (kind,)
             for needed in changed:
                 if needed not in steps:
                     raise UserError(
@@ -111,16 +121,28 @@ class VideoTask(Task):
                         f'{", ".join(changed)} of {key}.pipeline, but there is no '
                         f'{needed} in it'
                     )
-            steps['StrictSampleFrames']['num_clips'] = clips
+            sampler = steps[kind]
+            segments = sampler['clip_len'] == 1 and sampler.get('num_clips', 1)
+            if segments and (clips > 2 or crops == 5):
+                raise UserError(
+                    f'{cfg.filename}: --views {clips}x{crops}: a clip of this network '
+                    f'has one frame from each of {segments} segments of the video; '
+                    'expected 1 or 2 clips and 1 or 3 crops'
+                )
+            if segments:
+                sampler['twice_sample'] = clips == 2
+            else:
+                sampler['num_clips'] = clips
             if crops == 3:
                 side = max(steps['Resize']['scale'])  # (-1, 256): the shorter side
                 steps['CenterCrop'].update(type='ThreeCrop', crop_size=side)
             elif crops == 5:
                 steps['CenterCrop'].update(type='CenterAndRandomCrops', num_crops=crops)
         if clips * crops > 1:
-            # 10 views at a time fit into the memory of a training batch of 8
             cfg.test_dataloader.batch_size = 1
-            cfg.model.test_cfg = dict(max_testing_views=10)
+            if type_name(cfg.model) != 'Recognizer2D':  # which does not support it
+                # 10 views at a time fit into the memory of a training batch of 8
+                cfg.model.test_cfg = dict(max_testing_views=10)
 
 
 def _file_pipeline(cfg: Config) -> list[dict[str, Any]]:

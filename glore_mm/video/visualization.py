@@ -74,7 +74,13 @@ class VideoPredictionHook(PredictionHook):
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
         """Return a strip of the frames of the first view."""
-        frames = data_batch['inputs'][index][0].permute(1, 2, 3, 0)  # (T, H, W, 3)
-        frames = frames.clamp(0, 255).byte().cpu().numpy()
+        frames = data_batch['inputs'][index]
+        if frames.dim() == 5:  # (views, 3, T, H, W)
+            frames = frames[0].transpose(0, 1)
+        else:  # (views * T, 3, H, W) of a 2D network
+            steps = dataset.pipeline.transforms
+            sampler = next(step for step in steps if hasattr(step, 'clip_len'))
+            frames = frames[: sampler.clip_len * sampler.num_clips]
+        frames = frames.permute(0, 2, 3, 1).clamp(0, 255).byte().cpu().numpy()
         text = prediction_text(sample, dataset.metainfo['classes'])
         return draw_frame_strip(frames, text)

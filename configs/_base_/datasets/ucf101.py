@@ -1,11 +1,28 @@
-# The first split of UCF101 as video files in data/ucf101; docs/kinetics.md shows the
-# format of the lists. Clips and augmentation as for Kinetics.
+# UCF101 as video files in data/ucf101; docs/video_data.md shows the layout and the
+# lists. Clips and augmentation as for Kinetics; short videos restart. For the other
+# splits: --cfg-options split=2
 _base_ = './kinetics400.py'
 
-clips = dict(data_root='data/ucf101', data_prefix=dict(video='videos'))
-clips.update(classes='label_map.txt')
-train_dataloader = dict(
-    dataset=dict(ann_file='ucf101_train_split_1_videos.txt', **clips)
+data_root = 'data/ucf101'
+train_pipeline = _base_.train_pipeline
+val_pipeline = _base_.val_pipeline
+for pipeline in (train_pipeline, val_pipeline):
+    pipeline[1].update(out_of_bound_opt='loop')  # StrictSampleFrames
+clips = dict(
+    data_root=data_root,
+    data_prefix=dict(video='videos'),
+    classes='label_map.txt',
+    split=1,
 )
-val_dataloader = dict(dataset=dict(ann_file='ucf101_val_split_1_videos.txt', **clips))
+train_dataloader = dict(
+    dataset=dict(
+        clips, ann_file='ucf101_train_split_{split}_videos.txt', pipeline=train_pipeline
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        clips, ann_file='ucf101_val_split_{split}_videos.txt', pipeline=val_pipeline
+    )
+)
 test_dataloader = val_dataloader
+del clips, pipeline

@@ -1,0 +1,11 @@
+# plain_r50_8x8_kinetics600.py with five units: two on Res3, three on Res4.
+_base_ = './plain_r50_8x8_kinetics600.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='WithGloRe',
+        backbone=_base_.model.backbone,
+        placement=dict(layer2=2, layer3=3),
+    )
+)

@@ -1,0 +1,10 @@
+# The 3D ResNet-50 of the release on 16 frames of each video of Something-Something V2.
+# Give a converted Kinetics checkpoint as load_from.
+_base_ = [
+    '../_base_/models/plain_r50_3d.py',
+    '../_base_/datasets/sthv2.py',
+    '../_base_/schedules/finetune_30e.py',
+    '../_base_/video_runtime.py',
+]
+
+model = dict(cls_head=dict(num_classes=174))
