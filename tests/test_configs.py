@@ -726,6 +726,7 @@ PAIRS = [
     ('cls', 'imagenet', 'deit-s', 'layers: 2 5 8'),
     ('cls', 'imagenet', 'convnext-t', 'stages.2: 1 4 6'),
     ('video', 'kinetics400', 'swin-t_32x2', 'layers.2.blocks: 0 2 4'),
+    ('video', 'kinetics400', 'uniformer-s_16x4', 'blocks3: 1 3 5'),
 ]
 #: Keys of weights that are downloaded.
 LOADING = dict(
@@ -786,7 +787,8 @@ def test_units_follow_the_blocks_of_the_third_stage(pair):
         'GloRe3d' if pair.task == 'video' else 'GloRe2d'
     }
     assert {unit.normalize for unit in units.values()} == {pair.task == 'seg'}
-    channels = 160 if 'segformer' in pair.cfg.filename else 384
+    name = Path(pair.cfg.filename).name
+    channels = 160 if 'segformer' in name else 320 if 'uniformer' in name else 384
     assert {unit.in_channels for unit in units.values()} == {channels}
     blockers = {type(unit.blocker).__name__ for unit in units.values()}
     assert blockers == {'SyncBatchNorm'} or pair.task != 'seg'

@@ -32,8 +32,10 @@ def main() -> None:
     rows.append('|---|---|---|---|---|---|')
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        shape = example_inputs(cfg)['inputs'].squeeze().shape
-        size = '×'.join(map(str, shape[1:]))
+        shape = list(example_inputs(cfg)['inputs'].squeeze().shape)
+        # the channels; (T, 3, H, W) of 2D networks for video
+        del shape[1 if len(shape) == 4 and shape[1] == 3 else 0]
+        size = '×'.join(map(str, shape))
         model = build_model(cfg)
         if args.order:
             for unit in find_units(model).values():
