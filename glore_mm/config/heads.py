@@ -129,7 +129,10 @@ def _heads(
     cfg: Config,
 ) -> Iterator[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]]]]:
     """Yield the config key of each head, the head, and its losses with their keys."""
-    model = cfg.model.get('module', cfg.model)  # the network of a TTA model
+    model = cfg.get('model')
+    if not isinstance(model, Mapping):  # reported where the network is built
+        return
+    model = model.get('module', model)  # the network of a TTA model
     for name, loss_name in _HEADS.items():
         for key, head in _each(f'model.{name}', model.get(name)):
             losses = _each(f'{key}.{loss_name}', head.get(loss_name))
