@@ -316,6 +316,44 @@ def fix_ddp_on_cpu(distributed: Any) -> None:
     distributed.MMDistributedDataParallel.__init__ = init_on_cpu
 
 
+# mmengine/_strategy/fsdp.py:156 passes the local rank as device_id, which torch's
+# FullyShardedDataParallel takes as the index of a GPU. Needed until mmengine checks the
+# device.
+@after_import('mmengine.model.wrappers.fully_sharded_distributed')
+def fix_fsdp_on_cpu(distributed: Any) -> None:
+    """Shards a model on a CPU, with BN instead of SyncBN."""
+    import torch
+    from mmengine.device import get_device
+
+    if get_device() != 'cpu':
+        return
+    init = distributed.MMFullyShardedDataParallel.__init__
+
+    @functools.wraps(init)
+    def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
+        kwargs['device_id'] = torch.device('cpu')
+        init(self, _without_sync_bn(module), *args, **kwargs)
+
+    distributed.MMFullyShardedDataParallel.__init__ = init_on_cpu
+
+
+# mmengine/_strategy/fsdp.py:410 calls optim_state_dict_to_load with the order of the
+# arguments of torch 2.0; torch 2.1 changed it. Needed until mmengine names them.
+@after_import('mmengine._strategy.fsdp')
+def fix_fsdp_optimizer_resume(fsdp: Any) -> None:
+    """Lets FSDPStrategy resume the state of the optimizer."""
+
+    def load_optim_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
+        state = fsdp.FSDP.optim_state_dict_to_load(
+            model=self.model,
+            optim=self.optim_wrapper.optimizer,
+            optim_state_dict=state_dict,
+        )
+        self.optim_wrapper.load_state_dict(state)
+
+    fsdp.FSDPStrategy.load_optim_state_dict = load_optim_state_dict
+
+
 def _without_sync_bn(model: Module) -> Module:
     from mmengine.logging import print_log
     from mmengine.model import revert_sync_batchnorm
