@@ -35,6 +35,7 @@ def train(
     amp: bool = False,
     seed: int | None = None,
     compiled: bool = False,
+    auto_scale_lr: bool = False,
 ) -> Runner:
     """Train a config.
 
@@ -46,6 +47,9 @@ def train(
         amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a CPU.
         seed (int, optional): Seed of Python, NumPy and torch. Default: the config's.
         compiled (bool): Train with `torch.compile`.
+        auto_scale_lr (bool): Multiply the learning rate by the number of samples of an
+            update, divided by `auto_scale_lr.base_batch_size` of the config. Default:
+            as in the config.
 
     Returns:
         Runner: The runner after training.
@@ -53,7 +57,7 @@ def train(
     Raises:
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
-    state = check(cfg, resume, amp, seed)
+    state = check(cfg, resume, amp, seed, auto_scale_lr)
     with work_dir_lock(cfg.work_dir):  # building a Runner already writes there
         runner = build_runner(ResumableRunner, cfg, compiled)
         runner.resume_state = state
@@ -70,6 +74,7 @@ def check(
     resume: str | None = None,
     amp: bool = False,
     seed: int | None = None,
+    auto_scale_lr: bool = False,
 ) -> ResumeState:
     """Check config, data sets and checkpoint of a training; write nothing.
 
@@ -85,6 +90,7 @@ def check(
     check_train_config(cfg)
     state = find_resume_state(cfg, resume)
     _apply_options(cfg, state, amp, seed)
+    _check_lr_scaling(cfg, auto_scale_lr)
     datasets = check_datasets(cfg, 'train', 'val')
     if cfg.get('class_weights'):
         _set_class_weights(cfg, datasets['train'])
@@ -129,6 +135,21 @@ def _apply_options(
     if amp:
         cpu = get_device() == 'cpu'
         cfg.optim_wrapper.type = 'CPUAmpOptimWrapper' if cpu else 'AmpOptimWrapper'
+
+
+def _check_lr_scaling(cfg: Config, requested: bool) -> None:
+    """Enable the scaling of the learning rate on request; check the config for it."""
+    scaling = dict(cfg.get('auto_scale_lr') or {})
+    if not (requested or scaling.get('enable')):
+        return
+    base = scaling.get('base_batch_size')
+    if type(base) is not int or base < 1:
+        raise UserError(
+            f'{cfg.filename}: auto_scale_lr.base_batch_size is {base!r}; expected the '
+            'batch size, over all processes, that the learning rate of the config is '
+            'for. Give it: --cfg-options auto_scale_lr.base_batch_size=16'
+        )
+    cfg.auto_scale_lr = dict(scaling, enable=True)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ def main(doc: str | None = __doc__) -> None:
         'start anew where there is none',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the batch size, from auto_scale_lr of the '
+        'config',
+    )
     parser.add_argument('--seed', type=int, help='of Python, NumPy and torch')
     parser.add_argument(
         '--check',
@@ -32,7 +38,7 @@ def main(doc: str | None = __doc__) -> None:
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.check:
-        check(cfg, args.resume, args.amp, args.seed)
+        check(cfg, args.resume, args.amp, args.seed, args.auto_scale_lr)
         print('nothing is wrong that would stop the training')
         return
-    train(cfg, args.resume, args.amp, args.seed, args.compile)
+    train(cfg, args.resume, args.amp, args.seed, args.compile, args.auto_scale_lr)

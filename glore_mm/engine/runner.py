@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -109,6 +110,24 @@ class ResumableRunner(QuietRunner):
             kind = _replaced(hook['type'], dict(CheckpointHook='AtomicCheckpointHook'))
             hook = dict(hook, type=kind)
         super().register_hook(hook, *args, **kwargs)
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
+    ) -> None:
+        """Scale the learning rate by the number of samples of an update.
+
+        mmengine counts the samples of one iteration, also where the gradients of
+        several iterations are accumulated.
+        """
+        counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+        if counts > 1 and auto_scale_lr and auto_scale_lr.get('enable'):
+            base = auto_scale_lr['base_batch_size']
+            self.logger.info(
+                f'{counts} iterations make an update: its batch size of {base} is '
+                f'{base / counts:g} in an iteration.'
+            )
+            auto_scale_lr = dict(auto_scale_lr, base_batch_size=base / counts)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def load_or_resume(self) -> None:
         """Load the checkpoint to resume from.

@@ -18,3 +18,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', eta_min=0, power=1, begin=1500, end=80000, by_epoch=False),
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=16)
