@@ -3,6 +3,7 @@
 import glore_mm.utils  # noqa: F401
 from glore_mm.engine import (  # noqa: F401
     amp,
+    class_balance,
     corrupt_samples,
     determinism,
     evaluation,
