@@ -58,6 +58,7 @@ NOT_RUN = {
     'pip install *': 'installs gigabytes; test_packaging.py installs the wheel',
     'source .venv/bin/activate': 'chooses the Python that runs this',
     'python -c from torchvision.datasets import ImageNet; *': 'unpacks 150 GB',
+    'python -m torch.distributed.run *': 'is several processes, as in test_fsdp.py',
     '*tools/dist_train.sh *': 'is several processes, as in test_distributed.py',
     'tools/slurm_train.sh *': 'needs Slurm; test_resume.py has a stand-in for it',
     'python tools/ablate.py *': 'trains for hours; test_ablate.py runs it, small',
