@@ -461,5 +461,6 @@ def test_batch_sizes_are_those_of_the_configs():
     ]:
         if path not in known:
             cfg = Config.fromfile(path, import_custom_modules=False)
+            assert cfg.get('auto_scale_lr'), path
             base = cfg.auto_scale_lr.base_batch_size
             assert base % cfg.train_dataloader.batch_size == 0, path
