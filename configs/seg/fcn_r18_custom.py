@@ -1,5 +1,5 @@
-# FCN on ResNet-18 on images and masks of your own, trained from scratch, or from a
-# checkpoint with load_from=…. docs/own_data.md has all options.
+# FCN on ResNet-18 (output stride 16) on images and masks of your own, trained from
+# scratch, or from a checkpoint with load_from=…. docs/own_data.md has all options.
 #
 #   python tools/train.py configs/seg/fcn_r18_custom.py \
 #       --cfg-options data_root=/data/fields classes=soil,crop,weed
@@ -13,6 +13,7 @@ _base_ = [
 # num_classes=None: the number of classes of the data set
 model = dict(
     data_preprocessor=dict(size=(256, 256)),
+    backbone=dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)),
     decode_head=dict(num_classes=None),
     auxiliary_head=dict(num_classes=None),
 )
