@@ -1,6 +1,5 @@
 """Class weights from the frequencies of the labels."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,12 @@ def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[flo
         list[float]: Weights, 1 for classes without a sample.
     """
     pixels, totals = np.zeros((2, num_classes))
-    for counts, is_map in _label_counts(dataset, num_classes):
+    for index in range(len(dataset)):
+        labels = read_labels(dataset, index)
+        assert labels is not None, 'only a test works without labels'
+        counts = np.bincount(np.ravel(labels), minlength=num_classes)[:num_classes]
         pixels += counts
-        totals[(counts > 0) | (not is_map)] += counts.sum()
+        totals[(counts > 0) | (np.ndim(labels) < 2)] += counts.sum()
     present = pixels > 0
     frequencies = pixels[present] / totals[present]
     weights = np.ones(num_classes)
@@ -32,22 +34,21 @@ def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[flo
     return [float(f'{weight:.4g}') for weight in weights]
 
 
-def _label_counts(
-    dataset: BaseDataset, num_classes: int
-) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield the counts of each class in a sample, and whether it has a label map."""
-    loaders = [
-        transform
-        for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-        if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations')
-    ]
-    for index in range(len(dataset)):
-        results: Any = dataset.get_data_info(index)
-        for transform in loaders:
+def read_labels(dataset: BaseDataset, index: int) -> np.ndarray | None:
+    """Read the labels of a sample, without its image.
+
+    Args:
+        dataset (BaseDataset): A data set that reads files.
+        index (int): The index of the sample.
+
+    Returns:
+        np.ndarray | None: Integers: the label map (H, W), or the label or labels; None
+        if the data set has none.
+    """
+    results: Any = dataset.get_data_info(index)
+    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+        if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations'):
             results = transform(results)
-        labels = results.get('gt_seg_map')
-        is_map = labels is not None
-        if not is_map:
-            labels = results.get('gt_label', results.get('label'))
-        counts = np.bincount(np.ravel(labels), minlength=num_classes)
-        yield counts[:num_classes], is_map
+    found = (results.get(key) for key in ('gt_seg_map', 'gt_label', 'label'))
+    labels = next((value for value in found if value is not None), None)
+    return None if labels is None else np.asarray(labels, int)

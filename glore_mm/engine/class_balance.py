@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, ClassBalancedDataset
 from mmengine.registry import DATASETS
 
+from glore_mm.analysis.class_weights import read_labels
 from glore_mm.utils.errors import UserError
 
 
@@ -51,12 +52,7 @@ def _find_classes(dataset: BaseDataset, index: int) -> list[int]:
     Raises:
         UserError: The data set gives no labels, as a wrapper of label maps.
     """
-    results = dataset.get_data_info(index)
-    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
-        if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations'):
-            results = transform(results)
-    found = (results.get(key) for key in ('gt_seg_map', 'gt_label', 'label'))
-    labels = next((value for value in found if value is not None), None)
+    labels = read_labels(dataset, index)
     if labels is None:
         raise UserError(
             f'LabelBalancedDataset finds no labels in {type(dataset).__name__}. Give '
