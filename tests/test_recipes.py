@@ -286,13 +286,19 @@ def test_class_weights_of_balanced_samples(place):
     assert weights[0] != weights[1] and len(weights[1]) == 19
 
 
-def test_balancing_names_a_wrapper_without_labels(place):
+def test_balancing_and_class_weights_of_several_data_sets(place):
+    """The labels are found through wrappers."""
     (text,) = fragments('Class-balanced sampling')
-    cfg = load(text, place['seg'])
-    inner = cfg.train_dataloader.dataset.dataset
-    cfg.train_dataloader.dataset.dataset = dict(type='ConcatDataset', datasets=[inner])
-    with pytest.raises(UserError, match='finds no labels in ConcatDataset'):
+    found = []
+    for wrap in (False, True):
+        cfg = load(text, place['seg'], {'class_weights': 'median_frequency'})
+        balanced = cfg.train_dataloader.dataset
+        if wrap:
+            twice = dict(type='ConcatDataset', datasets=[balanced.dataset] * 2)
+            cfg.train_dataloader.dataset.dataset = twice
         check(cfg)
+        found.append(cfg.model.decode_head.loss_decode.class_weight)
+    assert found[0] == found[1]
 
 
 def test_mixed_precision(place, monkeypatch):
@@ -450,9 +456,7 @@ def test_batch_sizes_are_those_of_the_configs():
         for path in paths:
             cfg = Config.fromfile(path, import_custom_modules=False)
             assert cfg.train_dataloader.batch_size == int(batch), path
-            scaling = cfg.get('auto_scale_lr') or {}
-            if path.parent.name == 'seg' and scaling:
-                assert scaling['base_batch_size'] == int(base), path
+            assert cfg.auto_scale_lr['base_batch_size'] == int(base), path
     others = {*(ROOT / 'configs/seg').glob('*.py')} - known
     assert [path.stem for path in others] == ['glore_voc12aug']
     for path in [

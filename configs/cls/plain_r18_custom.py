@@ -30,3 +30,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=30)
 default_hooks = dict(logger=dict(interval=20))
+auto_scale_lr = dict(base_batch_size=32)

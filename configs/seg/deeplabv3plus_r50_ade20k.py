@@ -12,3 +12,4 @@ model = dict(
     decode_head=dict(num_classes=150),
     auxiliary_head=dict(num_classes=150),
 )
+auto_scale_lr = dict(base_batch_size=16)

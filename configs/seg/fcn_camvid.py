@@ -16,3 +16,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=1500, val_interval=750)
 default_hooks = dict(checkpoint=dict(interval=750, max_keep_ckpts=2))
+auto_scale_lr = dict(base_batch_size=4)

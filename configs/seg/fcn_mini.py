@@ -18,3 +18,4 @@ train_cfg = dict(max_iters=200, val_interval=200)
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=200, save_best=None)
 )
+auto_scale_lr = dict(base_batch_size=4)

@@ -17,3 +17,4 @@ model = dict(
     test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.004, weight_decay=0.0001))
+auto_scale_lr = dict(base_batch_size=16)

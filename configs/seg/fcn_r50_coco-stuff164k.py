@@ -13,3 +13,4 @@ model = dict(
     decode_head=dict(num_classes=171),
     auxiliary_head=dict(num_classes=171),
 )
+auto_scale_lr = dict(base_batch_size=16)

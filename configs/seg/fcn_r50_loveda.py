@@ -12,3 +12,4 @@ model = dict(
     decode_head=dict(num_classes=7),
     auxiliary_head=dict(num_classes=7),
 )
+auto_scale_lr = dict(base_batch_size=16)

@@ -20,3 +20,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=40000, val_interval=4000)
 default_hooks = dict(checkpoint=dict(interval=4000))
+auto_scale_lr = None  # the recipe does not name the number of GPUs

@@ -16,3 +16,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=40000, val_interval=4000)
 default_hooks = dict(checkpoint=dict(interval=4000, save_best='mDice'))
+auto_scale_lr = dict(base_batch_size=16)

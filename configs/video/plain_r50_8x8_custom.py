@@ -13,3 +13,4 @@ _base_ = [
 # num_classes=None: the number of classes of the data set
 model = dict(cls_head=dict(num_classes=None, topk=(1,)))
 optim_wrapper = dict(optimizer=dict(lr=0.00125))  # 8 clips on one GPU
+auto_scale_lr = dict(base_batch_size=8)

@@ -34,19 +34,26 @@ def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[flo
     return [float(f'{weight:.4g}') for weight in weights]
 
 
-def read_labels(dataset: BaseDataset, index: int) -> np.ndarray | None:
+def read_labels(dataset: Any, index: int) -> np.ndarray | None:
     """Read the labels of a sample, without its image.
 
     Args:
-        dataset (BaseDataset): A data set that reads files.
+        dataset (BaseDataset): A data set that reads files, or a wrapper of mmengine
+            such as ConcatDataset.
         index (int): The index of the sample.
 
     Returns:
         np.ndarray | None: Integers: the label map (H, W), or the label or labels; None
         if the data set has none.
     """
+    while not hasattr(dataset, 'pipeline'):
+        place = dataset._get_ori_dataset_idx(index)
+        if isinstance(place, tuple):  # of ConcatDataset: data set and index in it
+            dataset, index = dataset.datasets[place[0]], place[1]
+        else:
+            dataset, index = dataset.dataset, place
     results: Any = dataset.get_data_info(index)
-    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+    for transform in dataset.pipeline.transforms:
         if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations'):
             results = transform(results)
     found = (results.get(key) for key in ('gt_seg_map', 'gt_label', 'label'))

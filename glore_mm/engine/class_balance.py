@@ -50,14 +50,13 @@ def _find_classes(dataset: BaseDataset, index: int) -> list[int]:
     """Return the classes in the label or the label map of a sample.
 
     Raises:
-        UserError: The data set gives no labels, as a wrapper of label maps.
+        UserError: The data set has no labels.
     """
     labels = read_labels(dataset, index)
     if labels is None:
         raise UserError(
-            f'LabelBalancedDataset finds no labels in {type(dataset).__name__}. Give '
-            'it a data set that reads files, and put wrappers such as ConcatDataset '
-            'around LabelBalancedDataset.'
+            f'LabelBalancedDataset finds no labels in {type(dataset).__name__}; it '
+            'needs a data set with labels'
         )
     count = len(dataset.metainfo['classes'])  # larger labels are ignored, such as 255
     return [label for label in np.unique(labels).tolist() if label < count]
