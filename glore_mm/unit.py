@@ -133,7 +133,8 @@ class GloRe(nn.Module):
         )
         self.blocker: Layer = nn.Identity() if pre_act else norm(channels)
         self.init_weights()
-        self.to(device=device, dtype=dtype)
+        if device is not None or dtype is not None:  # fake tensors cannot be moved
+            self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the output of the reasoning to `x`. (N, C, *spatial) → the same shape."""

@@ -36,7 +36,7 @@ def fragments(heading: str) -> list[str]:
 
 
 @HOOKS.register_module()
-class Recorder(Hook):
+class StepRecorder(Hook):
     """Records the weights after each iteration, and the gradients of each update."""
 
     def before_train(self, runner):
@@ -143,14 +143,14 @@ def load(text, data=None, options=(), steps=2):
     cfg = load_config('recipe.py', {**own, **dict(options)}, 'run')
     if task == 'mmpretrain':
         cfg.param_scheduler = []  # for more epochs
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='Recorder')]
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='StepRecorder')]
     return cfg
 
 
 def trained(cfg, **options):
     """Train; return the runner and what was recorded."""
     runner = train(cfg, seed=0, **options)
-    return runner, next(hook for hook in runner.hooks if isinstance(hook, Recorder))
+    return runner, next(hook for hook in runner.hooks if isinstance(hook, StepRecorder))
 
 
 def test_ema(place):
