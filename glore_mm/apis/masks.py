@@ -86,7 +86,7 @@ def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
         raise UserError(f'{file} has {len(index)} categories; at most 254 fit a mask')
     colors = np.random.RandomState(0).randint(32, 256, (len(index), 3))
     palette = [[0, 0, 0], *colors.tolist()]
-    # only the last parts of a path, so that nothing is written outside of out_dir
+    # no path leads outside of out_dir
     inside = {
         name: os.path.normpath(os.path.join('/', name)).lstrip('/') for name in images
     }
@@ -94,9 +94,12 @@ def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
     for name, image in images.items():
         try:
             labels = np.zeros((image['height'], image['width']), np.uint8)
-            objects = coco.imgToAnns[image['id']]
-            for each in sorted(objects, key=lambda each: -each['area']):
-                labels[coco.annToMask(each) > 0] = index[each['category_id']]
+            objects = [
+                (coco.annToMask(each) > 0, index[each['category_id']])
+                for each in coco.imgToAnns[image['id']]
+            ]
+            for mask, label in sorted(objects, key=lambda each: -each[0].sum()):
+                labels[mask] = label
         except Exception as error:
             raise UserError(
                 f'{file}: the annotations of {name} cannot be drawn: '
@@ -133,11 +136,7 @@ def read_color_file(path: str) -> tuple[list[list[int]], list[str]]:
     for number, line in read_lines(path, 'file of colours'):
         words = re.split(r'[,;\s]+', line)
         for color, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
-            if (
-                ' '.join(color).replace(' ', '').isdecimal()
-                and len(color) == 3
-                and name
-            ):
+            if name and len(color) == 3 and all(map(str.isdecimal, color)):
                 palette.append(list(map(int, color)))
                 names.append(' '.join(name))
                 break

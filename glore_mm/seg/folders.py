@@ -50,7 +50,8 @@ class ImageMaskFolders(ImageMaskDataset):
         values (Sequence[int], optional): Value of each class in the masks. Default: the
             index of the class.
         binary (str, optional): If given, 0 is the first class and all other values are
-            the second. `load_config` explains the names of the forms.
+            the second. In a config, 'softmax' or 'sigmoid' is also the form of the
+            heads. Default: values are classes.
         val_share (float): Share of the images for validation. Default: 0.2.
         split_seed (int): Seed of the split by share. Default: 0.
         kwargs: As for mmseg's BaseSegDataset.

@@ -108,9 +108,9 @@ def test_coco_annotations(tmp_path, tool):
         categories=[dict(id=9, name='cat'), dict(id=3, name='dog')],
         annotations=[
             # smaller, listed first, so that it must be drawn last
-            dict(box, id=1, category_id=9, area=4, segmentation=[small]),
-            dict(box, id=2, category_id=3, area=36, segmentation=[square]),
-            dict(box, id=3, category_id=9, area=6, segmentation=rle, iscrowd=1),
+            dict(box, id=1, category_id=9, segmentation=[small]),
+            dict(box, id=2, category_id=3, segmentation=[square]),
+            dict(box, id=3, category_id=9, area=1, segmentation=rle, iscrowd=1),
         ],
     )  # fmt: skip
     (tmp_path / 'coco.json').write_text(json.dumps(content))
