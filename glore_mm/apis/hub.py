@@ -36,17 +36,19 @@ except ImportError as error:
 #: Types that a config from the Hub may build: those of this package's own configs. A
 #: list is needed because mmengine imports and calls any name that is not registered.
 TRUSTED = frozenset((
-    'ActionDataPreprocessor', 'BN', 'BN1d', 'BN2d', 'BN3d', 'ClsDataPreprocessor',
-    'Conv1d', 'Conv2d', 'Conv3d', 'CrossEntropyLoss', 'CutMix', 'DualPathGloRe2d',
-    'EncoderDecoder', 'FCNHead', 'GELU', 'GN', 'GloRe1d', 'GloRe2d', 'GloRe3d',
-    'GloReHead', 'GlobalAveragePooling', 'I3DHead', 'ImageClassifier', 'LN',
-    'LabelSmoothLoss', 'LastFrameHead', 'LinearClsHead', 'Mixup', 'NLHead',
-    'NonLocal2d', 'NonLocal3d', 'PreActResNet', 'PreActResNet3d', 'ReLU',
-    'Recognizer3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowFast', 'ResNet3dSlowOnly',
-    'ResNetV1c', 'ResNetV1d', 'SegDataPreProcessor', 'SlowFastHead',
-    'SwinTransformer', 'SwinTransformer3D', 'SyncBN', 'TIMMBackbone', 'UPerHead',
-    'VisionTransformer', 'VisionTransformerClsHead', 'WithGloRe',
-    'mmpretrain.ConvNeXt', 'resnet3d',
+    'ActionDataPreprocessor', 'AvgConsensus', 'BN', 'BN1d', 'BN2d', 'BN3d',
+    'ClsDataPreprocessor', 'Conv1d', 'Conv2d', 'Conv3d', 'ConvNeXt', 'CrossEntropyLoss',
+    'CutMix', 'DepthwiseSeparableASPPHead', 'DualPathGloRe2d', 'EncoderDecoder',
+    'FCNHead', 'GELU', 'GN', 'GloRe1d', 'GloRe2d', 'GloRe3d', 'GloReHead',
+    'GlobalAveragePooling', 'I3DHead', 'ImageClassifier', 'InterpConv', 'LN',
+    'LabelSmoothLoss', 'LastFrameHead', 'LinearClsHead', 'MixVisionTransformer',
+    'Mixup', 'MultiLabelLinearClsHead', 'NLHead', 'NonLocal2d', 'NonLocal3d',
+    'PreActResNet', 'PreActResNet3d', 'ReLU', 'Recognizer2D', 'Recognizer3D', 'ResNet',
+    'ResNet3d', 'ResNet3dSlowFast', 'ResNet3dSlowOnly', 'ResNetTSM', 'ResNetV1c',
+    'ResNetV1d', 'ResNet_CIFAR', 'SegDataPreProcessor', 'SegformerHead', 'SlowFastHead',
+    'SwinTransformer', 'SwinTransformer3D', 'SyncBN', 'TIMMBackbone', 'TSMHead', 'UNet',
+    'UPerHead', 'UniFormer', 'VisionTransformer', 'VisionTransformerClsHead',
+    'WithBands', 'WithGloRe', 'mmpretrain.ConvNeXt', 'resnet3d',
 ))  # fmt: skip
 #: Keys that load other weights. They are removed, as the network's own replace these.
 _LOADING = frozenset(
