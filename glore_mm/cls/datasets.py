@@ -161,9 +161,8 @@ class ClassFolders(CheckedImageDataset):
         samples = super().load_data_list()
         if not self._share:
             return samples
-        folder, count = self.img_prefix, len(samples)
-        chosen = draw_split(count, self._split, self._share, self._seed, folder)
-        return [samples[index] for index in chosen]
+        folder = self.img_prefix
+        return draw_split(samples, self._split, self._share, self._seed, folder)
 
     def label_of(self, folder: str) -> dict[str, int]:
         """Return the label of each class folder in the folder of this split."""

@@ -118,9 +118,8 @@ class ImageTable(CheckedImageDataset):
                     f'{summarize_list(splits)}'
                 )
         elif self._share is not None:
-            count, split = len(rows), self._split
-            chosen = draw_split(count, split, self._share, self._seed, self.ann_file)
-            rows = [rows[index] for index in chosen]
+            share, seed = self._share, self._seed
+            rows = draw_split(rows, self._split, share, seed, self.ann_file)
         columns = self._label_columns(self.ann_file, titles)
         return [
             self._sample(f'{self.ann_file}, line {number}', row, titles[0], columns)

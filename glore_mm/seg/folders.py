@@ -1,7 +1,7 @@
 """Images and masks of the user's own, without a data set class."""
 
 import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,9 @@ class ImageMaskFolders(ImageMaskDataset):
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
         self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
         mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])
-        names, found = _find_classes(classes, binary, data_root, mask_dir, suffixes)
+        names, palette = _find_classes(
+            classes, palette, binary, data_root, mask_dir, suffixes
+        )
         self._share: float | None = None
         if osp.isdir(osp.join(data_root, images, 'train')):
             images, masks = f'{images}/{{split}}', masks and f'{masks}/{{split}}'
@@ -92,8 +94,8 @@ class ImageMaskFolders(ImageMaskDataset):
             self._share = val_share
         self._split, self._seed = split, split_seed
         metainfo: dict[str, Any] = dict(classes=names)
-        if palette or found:
-            metainfo['palette'] = palette or found
+        if palette:
+            metainfo['palette'] = palette
         folders = dict(img_path=images, **(dict(seg_map_path=masks) if masks else {}))
         super().__init__(
             data_root=data_root,
@@ -113,8 +115,7 @@ class ImageMaskFolders(ImageMaskDataset):
         if self._share is None:
             return samples
         folder = self.data_prefix['img_path']
-        chosen = draw_split(len(samples), self._split, self._share, self._seed, folder)
-        return [samples[index] for index in chosen]
+        return draw_split(samples, self._split, self._share, self._seed, folder)
 
 
 def _label_map(
@@ -134,24 +135,27 @@ def _label_map(
 
 def _find_classes(
     classes: str | Sequence[str] | None,
+    palette: Sequence[Sequence[int]] | None,
     binary: str | None,
     data_root: str,
     masks: str,
     suffixes: tuple[str, ...],
-) -> tuple[tuple[str, ...], list[list[int]] | None]:
-    """Return the class names, and the palette of the masks if they have one."""
+) -> tuple[tuple[str, ...], Sequence[Sequence[int]] | None]:
+    """Return the class names, and the given palette or that of the masks, if any."""
     if classes is None and binary:
         classes = ('background', 'foreground')
     for folder in (data_root, masks) if classes is None else ():
         if osp.isfile(osp.join(folder, 'classes.txt')):
             classes = read_class_names('classes.txt', folder)
             break
-    files = sorted(filter(_has_suffix(suffixes), list_files(masks)))
+    if classes is not None and palette:
+        return read_class_names(classes, data_root), palette
+    files = sorted(f for f in list_files(masks) if f.lower().endswith(suffixes))
     if classes is not None:
         names = read_class_names(classes, data_root)
-        palette = _read_mask(files[0])[0][: len(names)] if files else []
-        distinct = len(set(map(tuple, palette))) == len(names)
-        return names, palette if distinct else None
+        found = _read_mask(files[0])[0][: len(names)] if files else []
+        distinct = len(set(map(tuple, found))) == len(names)
+        return names, found if distinct else None
     if not files:
         raise UserError(
             f'no masks in {masks} (files ending in {", ".join(suffixes)}). Put them '
@@ -159,19 +163,15 @@ def _find_classes(
         )
     used = 0
     for file in files:
-        palette, largest = _read_mask(file)
-        if not palette:
+        found, largest = _read_mask(file)
+        if not found:
             raise UserError(
                 f'the classes have no names, as {file} has no palette. Give '
                 f'classes=a,b,c, or write one name per line in {masks}/classes.txt.'
             )
         used = max(used, largest + 1)
-    names = [f'{index} #{bytes(c).hex()}' for index, c in enumerate(palette[:used])]
-    return tuple(names), palette[:used]
-
-
-def _has_suffix(suffixes: tuple[str, ...]) -> Callable[[str], bool]:
-    return lambda path: path.lower().endswith(suffixes)
+    names = [f'{index} #{bytes(c).hex()}' for index, c in enumerate(found[:used])]
+    return tuple(names), palette or found[:used]
 
 
 def _read_mask(path: str) -> tuple[list[list[int]], int]:

@@ -3,6 +3,7 @@
 import os.path as osp
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,23 +72,24 @@ def find_samples(
 
 
 def draw_split(
-    count: int, split: str, share: float, seed: int, where: str
-) -> list[int]:
+    samples: list[Any], split: str, share: float, seed: int, where: str
+) -> list[Any]:
     """Draw the samples of a split at random.
 
     Args:
-        count (int): Number of samples.
+        samples (list): All samples.
         split (str): 'train'; any other split is the rest.
         share (float): Share of the rest, between 0 and 1.
         seed (int): Seed.
         where (str): The place of the samples, for messages.
 
     Returns:
-        list[int]: Indices of the samples, sorted.
+        list: The samples of the split, in their order.
 
     Raises:
         UserError: A split would be empty.
     """
+    count = len(samples)
     held_out = max(1, round(share * count))
     if not 0 < share < 1 or held_out >= count:
         raise UserError(
@@ -98,7 +100,7 @@ def draw_split(
     # RandomState: the same numbers in every version of NumPy
     order = np.random.RandomState(seed).permutation(count)
     chosen = order[held_out:] if split == 'train' else order[:held_out]
-    return sorted(chosen.tolist())
+    return [samples[index] for index in sorted(chosen)]
 
 
 def _format(names: Iterable[str]) -> str:

@@ -173,9 +173,7 @@ class VideoFolders(CheckedVideoDataset):
             self.report_empty,
         )
         if self._share:
-            count, split = len(found), self._split
-            chosen = draw_split(count, split, self._share, self._seed, folder)
-            found = [found[index] for index in chosen]
+            found = draw_split(found, self._split, self._share, self._seed, folder)
         return [dict(filename=path, label=label) for path, label in found]
 
 
