@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from glore_mm.utils.datasets import find_sample
+
 
 def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[float]:
     """Return a weight for each class: the median frequency by the class's frequency.
@@ -38,20 +40,14 @@ def read_labels(dataset: Any, index: int) -> np.ndarray | None:
     """Read the labels of a sample, without its image.
 
     Args:
-        dataset (BaseDataset): A data set that reads files, or a wrapper of mmengine
-            such as ConcatDataset.
+        dataset (BaseDataset): A data set that reads files, or a wrapper of such ones.
         index (int): The index of the sample.
 
     Returns:
         np.ndarray | None: Integers: the label map (H, W), or the label or labels; None
         if the data set has none.
     """
-    while not hasattr(dataset, 'pipeline'):
-        place = dataset._get_ori_dataset_idx(index)
-        if isinstance(place, tuple):  # of ConcatDataset: data set and index in it
-            dataset, index = dataset.datasets[place[0]], place[1]
-        else:
-            dataset, index = dataset.dataset, place
+    dataset, index = find_sample(dataset, index)
     results: Any = dataset.get_data_info(index)
     for transform in dataset.pipeline.transforms:
         if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations'):

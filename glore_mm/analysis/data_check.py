@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.errors import UnreadableSampleError, summarize_list
 
 _SAMPLES = 100  # samples to read
@@ -77,19 +78,15 @@ def check_data(
 def _read_samples(dataset: BaseDataset) -> _Statistics:
     """Read some samples with the loading transforms of the pipeline."""
     seen = _Statistics()
-    loaders = [
-        transform
-        for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-        if type(transform).__name__.startswith('Load')
-    ]
-    for index in _spread_indices(dataset, _SAMPLES) if loaders else ():
-        results: Any = dataset.get_data_info(index)
+    for source, index in _spread_samples(dataset, _SAMPLES):
+        results: Any = source.get_data_info(index)
         try:
-            for transform in loaders:
-                results = transform(results)
+            for transform in getattr(source.pipeline, 'transforms', ()):
+                if type(transform).__name__.startswith('Load'):
+                    results = transform(results)
         except UnreadableSampleError as error:
             seen.unreadable.append(str(error))
-            dataset.prepare_data(index)  # raises an error unless it skips the sample
+            source.prepare_data(index)  # raises an error unless it skips the sample
             continue
         seen.count += 1
         image, labels = results.get('img'), results.get('gt_seg_map')
@@ -105,14 +102,16 @@ def _read_samples(dataset: BaseDataset) -> _Statistics:
     return seen
 
 
-def _spread_indices(dataset: BaseDataset, limit: int) -> Iterator[int]:
-    """Yield up to `limit` evenly spread indices, until `_SECONDS` have passed."""
+def _spread_samples(
+    dataset: BaseDataset, limit: int
+) -> Iterator[tuple[BaseDataset, int]]:
+    """Yield up to `limit` evenly spread samples, until `_SECONDS` have passed."""
     end = time.monotonic() + _SECONDS
     count = min(limit, len(dataset))
     for index in np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist():
         if time.monotonic() > end:
             return
-        yield index
+        yield find_sample(dataset, index)
 
 
 def _check_files(seen: _Statistics) -> Iterator[str]:
@@ -153,15 +152,15 @@ def _missing_in_list(
     loop: str, dataset: BaseDataset, classes: Sequence[str]
 ) -> Iterator[str]:
     found: set[int] = set()
-    indices = list(_spread_indices(dataset, len(dataset)))
-    for index in indices:
-        sample = dataset.get_data_info(index)
+    samples = list(_spread_samples(dataset, len(dataset)))
+    for source, index in samples:
+        sample = source.get_data_info(index)
         label = sample.get('gt_label', sample.get('label'))
         found.update(np.atleast_1d(label).tolist() if label is not None else ())
     missing = [name for i, name in enumerate(classes) if i not in found]
     if found and missing:
         yield (
-            f'{loop}: none of the {len(indices)} labels that were read is '
+            f'{loop}: none of the {len(samples)} labels that were read is '
             f'{summarize_list(missing)}'
         )
 
@@ -210,8 +209,8 @@ def _duplicates(train: BaseDataset, val: BaseDataset) -> Iterator[str]:
 
 
 def _files(dataset: BaseDataset, limit: int) -> Iterator[str]:
-    for index in _spread_indices(dataset, limit):
-        sample = dataset.get_data_info(index)
+    for source, index in _spread_samples(dataset, limit):
+        sample = source.get_data_info(index)
         path = sample.get('img_path') or sample.get('filename')
         if isinstance(path, str) and os.path.isfile(path):
             yield path

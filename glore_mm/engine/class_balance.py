@@ -2,7 +2,6 @@
 
 from collections import Counter
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset, ClassBalancedDataset
@@ -27,11 +26,6 @@ class LabelBalancedDataset(ClassBalancedDataset):
             times.
         kwargs: As for mmengine's ClassBalancedDataset.
     """
-
-    @property
-    def pipeline(self) -> Any:
-        """The pipeline of the data set, for the checks and for class weights."""
-        return self.dataset.pipeline
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the classes of a sample."""

@@ -8,7 +8,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from squares import write_squares
 
-import glore_mm.cls  # noqa: F401  (registers)
+import glore_mm.cls
+import glore_mm.engine.class_balance  # noqa: F401  (each registers)
 from glore_mm.analysis.data_check import check_data
 from glore_mm.seg import ImageMaskDataset
 from glore_mm.utils.errors import UserError
@@ -24,17 +25,19 @@ def root(tmp_path):
     return write_squares(tmp_path / 'data')
 
 
+def config(root, split, classes=('ground', 'square')):
+    return dict(
+        type='ImageMaskDataset',
+        data_root=str(root),
+        data_prefix=dict(img_path=f'img/{split}', seg_map_path=f'ann/{split}'),
+        metainfo=dict(classes=classes),
+        pipeline=PIPELINE,
+    )
+
+
 def check(root, classes=('ground', 'square'), splits=('train', 'val')):
     datasets = {
-        loop: DATASETS.build(
-            dict(
-                type='ImageMaskDataset',
-                data_root=str(root),
-                data_prefix=dict(img_path=f'img/{split}', seg_map_path=f'ann/{split}'),
-                metainfo=dict(classes=classes),
-                pipeline=PIPELINE,
-            )
-        )
+        loop: DATASETS.build(config(root, split, classes))
         for loop, split in zip(('train', 'val'), splits, strict=True)
     }
     return check_data(datasets, MEAN, STD)
@@ -56,6 +59,22 @@ def test_masks_of_0_and_255(root):
         'their pixels are 255, which is ignored: if 255 is a class, '
         'tools/masks_to_indices.py converts them'
     ]
+
+
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        lambda cfg: dict(type='RepeatDataset', dataset=cfg, times=2),
+        lambda cfg: dict(type='ConcatDataset', datasets=[cfg, cfg]),
+        lambda cfg: dict(type='MultiImageMixDataset', dataset=cfg, pipeline=[]),
+        lambda cfg: dict(type='LabelBalancedDataset', dataset=cfg, oversample_thr=0.9),
+    ],
+)
+def test_wrapped_data_sets(root, wrapper):
+    change_masks(root, lambda mask: mask * 255)
+    dataset = DATASETS.build(wrapper(config(root, 'train')))
+    (line,) = check_data(dict(train=dataset), MEAN, STD)
+    assert ' has square; 19% of their pixels are 255' in line
 
 
 def test_an_ignored_border_gives_no_warning(root):

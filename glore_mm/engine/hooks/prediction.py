@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
+from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.paths import relative_name
 from glore_mm.visualization.drawing import save_image
 
@@ -42,9 +43,7 @@ class PredictionHook(Hook):
 
     def loader(self, dataset: Any) -> LoadImage | LoadBands:
         """Return the transform that loads the images of a data set."""
-        while not hasattr(dataset, 'pipeline'):
-            inner = getattr(dataset, 'dataset', None)
-            dataset = dataset.datasets[0] if inner is None else inner
+        dataset, _ = find_sample(dataset, 0)
         return find_loader(dataset.pipeline.transforms)
 
     @abstractmethod
