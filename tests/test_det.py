@@ -64,7 +64,7 @@ def operators(monkeypatch):
         monkeypatch.setattr(import_module(name), 'roi_align', roi_align)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def coco(tmp_path_factory):
     """A generated data set in the layout of COCO; must not be changed."""
     from mmdet.datasets import CocoDataset  # after glore_mm: it imports mmcv.ops

@@ -131,7 +131,7 @@ def test_a_subpackage_names_the_extras_to_install(package):
     assert line.startswith('ModuleNotFoundError: this needs OpenMMLab: pip install ')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def wheel(tmp_path_factory) -> Path:
     """The wheel of the package."""
     folder = tmp_path_factory.mktemp('wheel')

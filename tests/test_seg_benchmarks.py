@@ -51,7 +51,7 @@ BASES = dict(
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def written(mini, tmp_path_factory):
     """Write each data set once; must not be changed."""
     roots = {'Cityscapes': mini}

@@ -56,7 +56,7 @@ def eager(task, model, x):
         return model(x)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def network(tmp_path_factory):
     """Config, checkpoint and network of a task, with random trained weights."""
     folder = tmp_path_factory.mktemp('weights')

@@ -18,7 +18,7 @@ from glore_mm.config.load import load_config
 from glore_mm.utils.errors import TrainingInterrupted, UserError
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def project(tmp_path_factory):
     """A folder with data, a config, the module of its data set and a checkpoint."""
     folder = tmp_path_factory.mktemp('project')

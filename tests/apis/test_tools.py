@@ -48,7 +48,7 @@ def load(path):
     return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def trained(tool, mini, tmp_path_factory):
     """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
@@ -56,12 +56,12 @@ def trained(tool, mini, tmp_path_factory):
     return folder, done.stdout
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / f'iter_{ITERATIONS}.pth'
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def clip(mini, tmp_path_factory):
     """A video of street scenes with odd sides; must not be changed."""
     path = tmp_path_factory.mktemp('videos') / 'drive.avi'

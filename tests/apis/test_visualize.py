@@ -34,14 +34,14 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def photograph(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'mini'
     write_mini_imagenet(root, num_train=10, num_val=10, scale=0.3)
     return min(root.glob('val/*/*'))
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def clip(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'mini'
     write_mini_kinetics(root, num_train=4, num_val=4, scale=0.3)

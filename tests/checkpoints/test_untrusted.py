@@ -300,7 +300,7 @@ def assert_reported(done, *texts):
     assert not Path('ran').exists()
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def checkpoint(tool, mini, tmp_path_factory):
     """A checkpoint after two iterations of a small network."""
     folder = tmp_path_factory.mktemp('trained')

@@ -40,7 +40,7 @@ CONFIGS = dict(
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def written(tmp_path_factory):
     """Write each data set once; must not be changed."""
     roots = {}

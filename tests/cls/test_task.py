@@ -25,7 +25,7 @@ CONFIGS = ROOT / 'configs' / 'cls'
 CONFIG = CONFIGS / 'glore_mini.py'
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def photographs(tmp_path_factory):
     """A few generated images; must not be changed."""
     root = tmp_path_factory.mktemp('data') / 'mini'
@@ -45,7 +45,7 @@ def damaged(photographs, tmp_path):
 options = partial(tiny_epochs, head='head')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def trained(tool, photographs, tmp_path_factory):
     """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
@@ -53,7 +53,7 @@ def trained(tool, photographs, tmp_path_factory):
     return folder, done.stdout
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / 'epoch_2.pth'
 

@@ -135,7 +135,7 @@ def written(config: dict) -> str:
     return str(EDITED)
 
 
-@pytest.fixture(scope='module', autouse=True)
+@pytest.fixture(scope='session', autouse=True)
 def data(small_data):
     """Data of the demo configs in their default places, and a checkpoint of each."""
     (ROOT / 'data').mkdir(parents=True)

@@ -55,7 +55,7 @@ PHOTOGRAPH, FRAME = BAD / 'photograph.jpg', BAD / 'frames' / '1'
 SCENE, LABELS = BAD / 'images' / 'a.jpg', BAD / 'labels' / 'a.png'
 
 
-@pytest.fixture(scope='module', autouse=True)
+@pytest.fixture(scope='session', autouse=True)
 def folders():
     """Two folders with the same files, one of them to damage."""
     for path in (PHOTOGRAPH, SCENE, LABELS, FRAME):

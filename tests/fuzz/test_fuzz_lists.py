@@ -17,7 +17,7 @@ LIST = ROOT / 'list.txt'
 VIDEO = 'abcdefghijk_000001_000011.mp4'
 
 
-@pytest.fixture(scope='module', autouse=True)
+@pytest.fixture(scope='session', autouse=True)
 def folders():
     write_folders()
 

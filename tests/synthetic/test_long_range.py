@@ -28,7 +28,7 @@ def read(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def strips(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'strips'
     return write_long_range_strips(root, num_train=32, num_val=32, num_cues=2)
@@ -195,7 +195,7 @@ def test_accuracy(ablation, strips):
 # ------------------------------------------------------------------------- clips
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def clips(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'clips'
     return write_long_range_clips(root, num_train=8, num_val=8)

@@ -31,7 +31,7 @@ def contents(root):
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def default(tmp_path_factory):
     root = write_mini_cityscapes(tmp_path_factory.mktemp('data') / 'mini')
     return {split: samples(root, split) for split in ('train', 'val')}

@@ -31,12 +31,12 @@ def contents(root):
     }
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def written(tmp_path_factory):
     return write_mini_imagenet(tmp_path_factory.mktemp('data') / 'mini', 60, 20)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def images(tmp_path_factory):
     """Enough samples to learn from: arrays (H, W, 3) and labels of each split."""
     root = tmp_path_factory.mktemp('data') / 'many'
@@ -236,7 +236,7 @@ def test_hands_have_uniform_angles(images):
             assert len(hand) * np.abs(np.mean(hand**power)) ** 2 < 9
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def accuracy(images):
     """Function that trains on the train split and returns the accuracy on val."""
 

@@ -37,14 +37,14 @@ def decoded(path):
         return np.stack([f.to_ndarray(format='rgb24') for f in video.decode(video=0)])
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def written(tmp_path_factory):
     return write_mini_kinetics(
         tmp_path_factory.mktemp('data') / 'mini', num_train=24, num_val=8
     )
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def clips(tmp_path_factory):
     """Enough samples to learn from: clips of 8 frames with interval 4, and labels."""
     root = tmp_path_factory.mktemp('data') / 'many'

@@ -55,7 +55,7 @@ both = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def written(tmp_path_factory):
     """Write each data set once; must not be changed."""
     roots = {}

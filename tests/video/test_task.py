@@ -21,7 +21,7 @@ CONFIGS = ROOT / 'configs' / 'video'
 CONFIG = CONFIGS / 'glore_mini.py'
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def videos(tmp_path_factory):
     """A few generated videos; must not be changed."""
     root = tmp_path_factory.mktemp('data') / 'mini'
@@ -45,7 +45,7 @@ def first(root, split):
 options = partial(tiny_epochs, head='cls_head')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def trained(tool, videos, tmp_path_factory):
     """The work dir and the output of a training."""
     folder = tmp_path_factory.mktemp('trained')
@@ -53,7 +53,7 @@ def trained(tool, videos, tmp_path_factory):
     return folder, done.stdout
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def checkpoint(trained):
     return trained[0] / 'work_dirs' / 'glore_mini' / 'epoch_2.pth'
 

@@ -114,7 +114,7 @@ def logged(lines, key):
     return [(line['step'], line[key]) for line in lines if key in line]
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def iterations(tmp_path_factory):
     """12 iterations, then from 4 to 16 with other scores: work dir and lines."""
     work_dir = tmp_path_factory.mktemp('a') / 'run'
@@ -125,7 +125,7 @@ def iterations(tmp_path_factory):
     return work_dir, first, second
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def epochs(tmp_path_factory):
     """2 epochs, then a third one: work dir and lines."""
     work_dir = tmp_path_factory.mktemp('b') / 'run'

@@ -14,7 +14,7 @@ from glore_mm.config.load import load_config
 CONFIG = str(ROOT / 'configs' / 'seg' / 'glore_mini.py')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def recorded(mini, tmp_path_factory):
     """A run of four iterations, and the weights of the same run without the hook."""
     folder = tmp_path_factory.mktemp('watched')
