@@ -166,7 +166,6 @@ def test_command_line(tmp_path):
 
 # Positions follow from the colours: those of the red and the blue object, as angles, as
 # the box is periodic (an object that leaves on one side enters on the other).
-# on the circle that a pen is (what leaves it on one side enters on the other).
 
 
 def positions(frames):
