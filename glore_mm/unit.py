@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 import torch
@@ -28,6 +29,29 @@ CONV_EXTEND_ALIAS = 'fc_2'
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _ORDERS = ('auto', 'direct', 'reassociated')
+
+
+@dataclass(frozen=True)
+class NodeSums:
+    """Sums over the positions of windows, from which node states are computed.
+
+    Those of all windows of an input add up to those of the input.
+
+    Attributes:
+        states (Tensor): conv_state(X) Bᵀ, (N, S, K), in float64 (float32 on MPS).
+        positions (float): The number of positions, or the sum of their weights.
+    """
+
+    states: Tensor
+    positions: float
+
+    def __add__(self, other: 'NodeSums') -> 'NodeSums':
+        """Return the sums over the windows of both."""
+        return NodeSums(self.states + other.states, self.positions + other.positions)
+
+    def __radd__(self, zero: int) -> 'NodeSums':
+        """Start `sum`."""
+        return self
 
 
 class GloRe(nn.Module):
@@ -143,14 +167,71 @@ class GloRe(nn.Module):
         self._check_input(x)
         if self._can_fuse(x):
             return self._fused(x)
-        b = self.conv_proj(x).flatten(2)  # B (N, K, L)
-        v = matmul_nt(self.conv_state(x).flatten(2), b)  # V (N, S, K)
-        v = v / b.shape[2] if self.normalize else v
+        b = self.conv_proj(x)
+        v = self._node_states(x, b)
+        return self._distribute(x, b, v / b[0, 0].numel() if self.normalize else v)
+
+    def gather(self, x: Tensor, weight: Tensor | None = None) -> 'NodeSums':
+        """Return what the nodes gather from a window of a larger input.
+
+        The sums of all windows, given to `distribute` with each window, give the output
+        for the whole input. The unit must be in evaluation mode::
+
+            sums = sum(unit.gather(window) for window in windows)
+            outputs = [unit.distribute(window, sums) for window in windows]
+
+        Args:
+            x (Tensor): The window, (N, C, *spatial); all windows have the same N.
+            weight (Tensor, optional): The share with which a position counts, of a
+                shape that broadcasts to (*spatial). Positions in several windows count
+                once if their weights add up to 1. Default: 1.
+
+        Raises:
+            ValueError: A norm of the unit uses the statistics of its input, which are
+                not those of the whole.
+        """
+        self._check_input(x)
+        self._check_norms()
+        b = self.conv_proj(x)
+        positions = float(b[0, 0].numel())
+        if weight is not None:
+            weight = weight.to(b).expand(b.shape[2:])
+            b, positions = b * weight, float(weight.double().sum())
+        states = self._node_states(x, b)
+        wide = torch.float32 if x.device.type == 'mps' else torch.float64
+        return NodeSums(states.to(wide), positions)
+
+    def distribute(self, x: Tensor, sums: 'NodeSums') -> Tensor:
+        """Compute `forward` for a window of a larger input.
+
+        Args:
+            x (Tensor): The window, (N, C, *spatial).
+            sums (NodeSums): The sum of `gather` over the windows.
+
+        Returns:
+            Tensor: The part of the output that belongs to the window, as `x`.
+
+        Raises:
+            ValueError: See `gather`.
+        """
+        self._check_input(x)
+        self._check_norms()
+        b = self.conv_proj(x)
+        v = sums.states / sums.positions if self.normalize else sums.states
+        return self._distribute(x, b, v.to(torch.promote_types(b.dtype, torch.float32)))
+
+    def _node_states(self, x: Tensor, b: Tensor) -> Tensor:
+        """Return V, not normalised, for X and B. (N, S, K)."""
+        return matmul_nt(self.conv_state(x).flatten(2), b.flatten(2))
+
+    def _distribute(self, x: Tensor, b: Tensor, v: Tensor) -> Tensor:
+        """Return the output for X, B and V."""
         v = v if is_autocast(x) else v.to(b.dtype)
         # without `normalize` V grows with L: no autocast up to the norm
         with nullcontext() if self.normalize else without_autocast(x):
             z = self.gcn(v)  # Z (N, S, K)
-            y = (z @ b.to(z.dtype)).reshape(x.shape[0], self.num_states, *x.shape[2:])
+            y = z @ b.flatten(2).to(z.dtype)
+            y = y.reshape(x.shape[0], self.num_states, *x.shape[2:])
             return x + self.blocker(self.conv_extend(y)).to(x.dtype)
 
     def project(self, x: Tensor) -> Tensor:
@@ -305,6 +386,21 @@ class GloRe(nn.Module):
                 'lower num_nodes or insert the unit where the map is larger',
                 stacklevel=2,
             )
+
+    def _check_norms(self) -> None:
+        """Check that no norm over positions uses the statistics of its input."""
+        for name, layer in self.named_modules():
+            if name.startswith('gcn.'):
+                continue  # its input is the same for all windows
+            batch = isinstance(layer, nn.modules.batchnorm._NormBase)
+            if isinstance(layer, nn.GroupNorm) or (
+                batch and (layer.training or layer.running_mean is None)
+            ):
+                raise ValueError(
+                    f'{type(self).__name__}: {name} is {layer}, which uses the '
+                    'statistics of its input, here of a window. Use a batch norm with '
+                    'running statistics, and call eval()'
+                )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
