@@ -8,7 +8,7 @@ from paths import ROOT
 
 PLUGIN = {
     'unit', 'fused', 'matmul', 'insertion', 'placement', 'block_info', 'registry',
-    'models', 'compat',
+    'models', 'compat', 'windows',
 }  # fmt: skip
 #: Folders of the toolkit, the lowest first; a folder imports only from rows above it.
 TOOLKIT = [

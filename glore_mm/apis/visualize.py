@@ -92,7 +92,8 @@ def visualize_nodes(
 
 def predict_whole_images(cfg: Config) -> None:
     """Set a segmentor to predict whole images: each crop would have its own maps."""
-    if cfg.model.get('test_cfg') and cfg.model.test_cfg.get('mode') == 'slide':
+    mode = (cfg.model.get('test_cfg') or {}).get('mode')
+    if mode in ('slide', 'global_slide'):
         cfg.model.test_cfg = dict(mode='whole')
 
 

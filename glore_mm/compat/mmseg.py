@@ -477,3 +477,21 @@ def fix_constant_sizes_of_upsampling(wrappers: Any) -> None:
         return resized
 
     wrappers.Upsample.forward = wrapper
+
+
+# mmseg/models/segmentors/encoder_decoder.py:331 knows the modes 'slide' and 'whole'.
+@after_import('mmseg.models.segmentors.encoder_decoder')
+def add_global_slide(encoder_decoder: Any) -> None:
+    """Adds the mode of glore_mm.models.global_slide to `test_cfg`."""
+    inference = encoder_decoder.EncoderDecoder.inference
+
+    @functools.wraps(inference)
+    def wrapper(self: Any, inputs: Tensor, batch_img_metas: Any) -> Tensor:
+        if self.test_cfg.get('mode') != 'global_slide':
+            logits: Tensor = inference(self, inputs, batch_img_metas)
+            return logits
+        from glore_mm.models.global_slide import global_slide_inference
+
+        return global_slide_inference(self, inputs, batch_img_metas)
+
+    encoder_decoder.EncoderDecoder.inference = wrapper

@@ -8,13 +8,16 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from glore_mm.config.build import (
+    build_model,
     build_part,
     get_by_path,
     get_data_preprocessor,
 )
 from glore_mm.config.datasets import check_metainfo, leaf_datasets, type_name
 from glore_mm.config.heads import check_heads, check_top_k
+from glore_mm.unit import GloRe
 from glore_mm.utils.errors import UserError, summarize_list
+from glore_mm.windows import CACHES
 
 _PARTS = ('dataloader', 'cfg', 'evaluator')  # config keys: val_dataloader, val_cfg, …
 
@@ -28,7 +31,7 @@ def check_train_config(cfg: Config) -> None:
     _check_parts(cfg, 'train', 'optim_wrapper', 'train_dataloader.sampler')
     if any(cfg.get(f'val_{part}') is not None for part in _PARTS):
         _check_parts(cfg, 'val')
-    _check_test_mode(cfg)
+    check_test_mode(cfg)
     _check_padding(cfg)
     loop = cfg.train_cfg
     by_epoch = loop.get('by_epoch') or 'Epoch' in str(loop.get('type'))
@@ -47,7 +50,7 @@ def check_test_config(cfg: Config) -> None:
         UserError: A part is missing or is not a dict.
     """
     _check_parts(cfg, 'test')
-    _check_test_mode(cfg)
+    check_test_mode(cfg)
 
 
 def check_datasets(
@@ -102,25 +105,54 @@ def has_labels(cfg: Config, dataset: BaseDataset) -> bool:
     return any(key == 'seg_map_path' or key.startswith('gt_') for key in keys)
 
 
-def _check_test_mode(cfg: Config) -> None:
-    """Check model.test_cfg of a segmentor: the mode, and the sizes of windows."""
+def check_test_mode(cfg: Config) -> None:
+    """Check model.test_cfg of a segmentor: the mode, and the sizes of windows.
+
+    Raises:
+        UserError: The mode is unknown, or a setting of it is missing or wrong.
+    """
     test_cfg = get_by_path(cfg, 'model.test_cfg')
     if not isinstance(test_cfg, Mapping) or 'mode' not in test_cfg:
         return
     mode = test_cfg['mode']
-    if mode not in ('whole', 'slide'):
+    if mode not in ('whole', 'slide', 'global_slide'):
         raise UserError(
-            f"{cfg.filename}: model.test_cfg.mode is {mode!r}; expected 'whole' or "
-            "'slide'"
+            f"{cfg.filename}: model.test_cfg.mode is {mode!r}; expected 'whole', "
+            "'slide' or 'global_slide'"
         )
-    for key in ('crop_size', 'stride') if mode == 'slide' else ():
+    sizes = {}
+    for key in ('crop_size', 'stride') if mode != 'whole' else ():
         size = test_cfg.get(key)
         numbers = size if isinstance(size, list | tuple) else ()
         if [type(n) for n in numbers] != [int, int] or min(numbers) < 1:
             raise UserError(
-                f"{cfg.filename}: model.test_cfg of mode='slide' needs {key}=(height, "
+                f'{cfg.filename}: model.test_cfg of mode={mode!r} needs {key}=(height, '
                 f'width) in pixels, found {size!r}'
             )
+        sizes[key] = numbers
+    if sizes and any(s > c for c, s in zip(*sizes.values(), strict=True)):
+        raise UserError(
+            f'{cfg.filename}: model.test_cfg.stride={sizes["stride"]} is larger than '
+            f'crop_size={sizes["crop_size"]}: pixels between the windows would have no '
+            'prediction'
+        )
+    if mode == 'global_slide':
+        _check_global_slide(cfg)
+
+
+def _check_global_slide(cfg: Config) -> None:
+    """Check that the windows of a segmentor can share nodes."""
+    cache = cfg.model.test_cfg.get('cache', 'none')
+    if cache not in CACHES:
+        raise UserError(
+            f'{cfg.filename}: model.test_cfg.cache is {cache!r}; expected one of '
+            f'{", ".join(map(repr, CACHES))}'
+        )
+    if not any(isinstance(part, GloRe) for part in build_model(cfg).modules()):
+        raise UserError(
+            f"{cfg.filename}: model.test_cfg.mode is 'global_slide', but the network "
+            "has no GloRe unit, so its windows share nothing. Use mode='slide'"
+        )
 
 
 def _check_padding(cfg: Config) -> None:

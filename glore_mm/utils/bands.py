@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,70 @@ BAND_SUFFIXES = ('.tif', '.tiff', '.npy')
 Window = tuple[int, int, int, int]  # top, left, height, width
 
 
+class BandImage:
+    """An open image with bands, which is read by windows.
+
+    Attributes:
+        path (str): The file.
+        shape (tuple[int, int]): Height and width.
+        dtype (str): Of the values, as NumPy names it.
+    """
+
+    def __init__(self, path: str, shape: Sequence[int], dtype: Any, read: Any) -> None:
+        self.path = path
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.dtype = np.dtype(dtype).name
+        self._read = read
+
+    def read(self, window: Window | None = None, step: int = 1) -> np.ndarray:
+        """Read a window.
+
+        Args:
+            window (tuple[int, int, int, int], optional): Top, left, height, width.
+                Default: the whole image.
+            step (int): Of each `step` rows and columns, read one. Default: 1.
+
+        Returns:
+            np.ndarray: (h, w, bands).
+
+        Raises:
+            UnreadableSampleError: The file is damaged.
+        """
+        with _errors_of(self.path):
+            values: np.ndarray = self._read(*(window or (0, 0, *self.shape)), step)
+        return values
+
+
+@contextmanager
+def open_bands(path: str, count: int) -> Iterator[BandImage]:
+    """Open an image with bands.
+
+    rasterio reads TIFFs where it is installed, otherwise tifffile. Of a NumPy file, and
+    with rasterio of a TIFF, `read` reads only the window.
+
+    Args:
+        path (str): A TIFF, or a NumPy file: an array (H, W, bands) or (bands, H, W).
+        count (int): Number of bands.
+
+    Raises:
+        UnreadableSampleError: The file is missing or damaged, or has another number of
+            bands.
+        UserError: Neither rasterio nor tifffile is installed.
+    """
+    open_file = _open_npy if path.lower().endswith('.npy') else _open_tiff
+    with ExitStack() as stack:
+        with _errors_of(path):
+            image = stack.enter_context(open_file(path, count))
+        yield image
+
+
 def read_bands(
     path: str, count: int, window_size: Sequence[int] | None = None
 ) -> tuple[np.ndarray, Window, tuple[int, int]]:
     """Read an image with bands, or a random window of it.
 
-    rasterio reads TIFFs where it is installed, otherwise tifffile. Of a NumPy file, and
-    with rasterio of a TIFF, only the window is read.
-
     Args:
-        path (str): A TIFF, or a NumPy file: an array (H, W, bands) or (bands, H, W).
+        path (str): See `open_bands`, also for the errors.
         count (int): Number of bands.
         window_size (Sequence[int], optional): Height and width of a window, drawn with
             NumPy's random state. An image that is smaller is read whole.
@@ -32,22 +87,10 @@ def read_bands(
     Returns:
         tuple[np.ndarray, Window, tuple[int, int]]: The values, (h, w, bands); the
         window; height and width of the image.
-
-    Raises:
-        UnreadableSampleError: The file is missing or damaged, or has another number of
-            bands.
-        UserError: Neither rasterio nor tifffile is installed.
     """
-    read = _read_npy if path.lower().endswith('.npy') else _read_tiff
-    try:
-        return read(path, count, window_size)
-    except UserError:
-        raise
-    except Exception as error:  # each format raises its own type
-        problem = f'cannot be read as an image with bands: {error_summary(error)}'
-        if not os.path.exists(path):
-            problem = 'no such file'
-        raise UnreadableSampleError.of(path, problem.rstrip('.')) from error
+    with open_bands(path, count) as image:
+        window = _draw_window(image.shape, window_size)
+        return image.read(window), window, image.shape
 
 
 def picture_of_bands(values: np.ndarray, rgb: Sequence[int]) -> np.ndarray:
@@ -68,25 +111,45 @@ def picture_of_bands(values: np.ndarray, rgb: Sequence[int]) -> np.ndarray:
     return np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
 
 
-def _read_npy(path: str, count: int, size: Sequence[int] | None) -> Any:
-    return _cut(np.load(path, mmap_mode='r', allow_pickle=False), path, count, size)
+@contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    """Convert the errors of reading a file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # each format raises its own type
+        problem = f'cannot be read as an image with bands: {error_summary(error)}'
+        if not os.path.exists(path):
+            problem = 'no such file'
+        raise UnreadableSampleError.of(path, problem.rstrip('.')) from error
 
 
-def _read_tiff(path: str, count: int, size: Sequence[int] | None) -> Any:
+@contextmanager
+def _open_npy(path: str, count: int) -> Iterator[BandImage]:
+    yield _from_array(np.load(path, mmap_mode='r', allow_pickle=False), path, count)
+
+
+@contextmanager
+def _open_tiff(path: str, count: int) -> Iterator[BandImage]:
     try:
         import rasterio
     except ImportError:
-        return _cut(_tifffile().imread(path), path, count, size)
+        yield _from_array(_tifffile().imread(path), path, count)
+        return
     with warnings.catch_warnings():
         # most images of microscopes and cameras have no coordinates
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(path) as file:
             if file.count != count:
                 raise _wrong_bands(path, f'{file.count} band(s)', count)
-            window = _draw_window(file.shape, size)
-            top, left, height, width = window
-            part = (top, top + height), (left, left + width)
-            return file.read(window=part).transpose(1, 2, 0), window, file.shape
+
+            def read(top: int, left: int, height: int, width: int, step: int) -> Any:
+                part = (top, top + height), (left, left + width)
+                size = (count, -(-height // step), -(-width // step))
+                return file.read(window=part, out_shape=size).transpose(1, 2, 0)
+
+            yield BandImage(path, file.shape, np.result_type(*file.dtypes), read)
 
 
 def _tifffile() -> Any:
@@ -100,18 +163,20 @@ def _tifffile() -> Any:
     return tifffile
 
 
-def _cut(array: np.ndarray, path: str, count: int, size: Sequence[int] | None) -> Any:
-    """Return the window of an array (H, W, bands) or (bands, H, W)."""
+def _from_array(array: np.ndarray, path: str, count: int) -> BandImage:
+    """Return an array (H, W, bands) or (bands, H, W) as an image."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim == 3 and array.shape[2] != count and array.shape[0] == count:
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] != count:
         raise _wrong_bands(path, f'the shape {array.shape}', count)
-    window = _draw_window(array.shape[:2], size)
-    top, left, height, width = window
-    part = array[top : top + height, left : left + width]
-    return np.asarray(part), window, array.shape[:2]
+
+    def read(top: int, left: int, height: int, width: int, step: int) -> np.ndarray:
+        rows, columns = slice(top, top + height, step), slice(left, left + width, step)
+        return np.asarray(array[rows, columns])
+
+    return BandImage(path, array.shape, array.dtype, read)
 
 
 def _wrong_bands(path: str, found: str, count: int) -> UnreadableSampleError:
