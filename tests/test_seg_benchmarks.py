@@ -39,6 +39,11 @@ CONFIGS = [
         'deeplabv3plus_r50_cityscapes',
         'glore_deeplabv3plus_r50_cityscapes',
     ),
+    *(
+        (data, f'{name}_{data.lower()}', f'glore_{name}_{data.lower()}')
+        for data in ('ADE20K', 'Cityscapes')
+        for name in ('swin-t_upernet', 'convnext-t_upernet')
+    ),
 ]
 #: mmsegmentation's config of the data, and the part of ours.
 BASES = dict(
@@ -48,6 +53,17 @@ BASES = dict(
     LoveDA=('loveda', 'loveda'),
     CHASEDB1=('chase_db1', 'chase_db1'),
 )
+#: Options of narrow networks, and how many times fewer channels they have.
+NARROW = {
+    'ResNetV1c': (dict(base_channels=8, stem_channels=8), 8),
+    'UNet': (dict(base_channels=8), 8),
+    'MixVisionTransformer': ({}, 1),
+    'SwinTransformer': (dict(embed_dims=24), 4),
+    'mmpretrain.ConvNeXt': (
+        dict(arch=dict(_delete_=True, depths=[3, 3, 9, 3], channels=[8, 16, 32, 64])),
+        12,
+    ),
+}
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
@@ -290,12 +306,12 @@ def load_small(name, root, work_dir):
     """Load as the tools do, with a narrow network, small crops and one iteration."""
     path = str(ROOT / 'configs' / 'seg' / f'{name}.py')
     cfg = load_config(path, {})
-    backbone, wide, narrow = 'model.backbone', 64, 8
-    if 'backbone' in cfg.model.backbone:
-        backbone += '.backbone'
+    backbone = 'model.backbone' + '.backbone' * ('backbone' in cfg.model.backbone)
     options = {
         'data_root': str(root),
         'work_dir': str(work_dir),
+        'model.pretrained': None,  # no downloads
+        f'{backbone}.init_cfg': None,
         'model.data_preprocessor.size': (32, 32),
         'train_dataloader.batch_size': 2,
         'train_cfg.max_iters': 1,
@@ -305,22 +321,19 @@ def load_small(name, root, work_dir):
     if cfg.model.test_cfg.mode == 'slide':
         options['model.test_cfg.crop_size'] = (32, 32)
         options['model.test_cfg.stride'] = (21, 21)
-    if 'segformer' in name:
-        options[f'{backbone}.init_cfg'] = None  # no downloads
-    else:
-        options['model.pretrained'] = None
-        options[f'{backbone}.base_channels'] = narrow
-        if 'unet' not in name:
-            options[f'{backbone}.stem_channels'] = narrow
-        head = cfg.model.decode_head
-        for key, part in (
-            ('decode_head', head.get('backbone', head)),
-            ('auxiliary_head', cfg.model.auxiliary_head),
-        ):
-            options[f'model.{key}.channels'] = 16
-            for size in ('in_channels', 'c1_in_channels'):
-                if size in part:
-                    options[f'model.{key}.{size}'] = part[size] * narrow // wide
+    kind = cfg.model.backbone.get('backbone', cfg.model.backbone).type
+    narrow, factor = NARROW[kind]
+    options |= {f'{backbone}.{key}': value for key, value in narrow.items()}
+    for key in ('decode_head', 'auxiliary_head') if factor > 1 else ():
+        part = cfg.model[key].get('backbone', cfg.model[key])
+        options[f'model.{key}.channels'] = 16
+        for size in {'in_channels', 'c1_in_channels'} & {*part}:
+            wide = part[size]
+            options[f'model.{key}.{size}'] = (
+                [each // factor for each in wide]
+                if isinstance(wide, list)
+                else wide // factor
+            )
     scale = SIZE[::-1]
     sizes = dict(RandomResize=dict(scale=scale), Resize=dict(scale=scale))
     sizes['RandomCrop'] = dict(crop_size=(32, 32))

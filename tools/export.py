@@ -34,13 +34,21 @@ def main() -> None:
         help='size for which each unit takes the cheaper order of its products '
         "(default: the config's); the file takes other sizes, too",
     )
+    parser.add_argument(
+        '--fixed-size',
+        action='store_true',
+        help='the file takes one image or clip of this size only; for networks such as '
+        'Swin and ViT, which cannot be exported otherwise',
+    )
     args = parser.parse_args()
 
     from glore_mm.apis.export import export
     from glore_mm.config.load import load_config
 
     cfg = load_config(args.config, args.cfg_options)
-    done = export(cfg, args.checkpoint, args.format, args.out, args.size)
+    done = export(
+        cfg, args.checkpoint, args.format, args.out, args.size, args.fixed_size
+    )
     axes = ' → '.join(f'{name} {axes}' for name, axes in done.axes.items())
     orders = Counter(done.metadata['unit_orders'].values())
     units = ', '.join(f'{count} {order}' for order, count in orders.items())

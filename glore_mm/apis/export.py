@@ -33,7 +33,8 @@ TOLERANCE = 1e-4
 #: Extra file in torch's two formats with the metadata; ONNX has properties instead.
 METADATA = 'metadata.json'
 _AXES = {2: ('height', 'width'), 3: ('frames', 'height', 'width')}
-_STEPS = dict(frames=4, height=32, width=32)  # some networks need multiples of these
+#: Some networks need multiples of these.
+_STEPS = dict(batch=1, frames=4, height=32, width=32)
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def export(
     kind: str,
     output: str | None = None,
     size: tuple[int, int] | None = None,
+    fixed: bool = False,
 ) -> Exported:
     """Export a network with its weights to one file that runs without this package.
 
     The exported network takes normalised images (N, 3, H, W) or clips (N, 3, T, H, W).
-    All axes except the channels may have any size; T is fixed if a 2D network for video
-    such as TSM is built for a number of frames. It returns logits (N, classes), or
-    (N, classes, H, W) from a segmentor.
+    All axes except the channels may have any size, unless `fixed`; T is fixed if a 2D
+    network for video such as TSM is built for a number of frames. It returns logits
+    (N, classes), or (N, classes, H, W) from a segmentor.
 
     The metadata contain the normalisation (`mean`, `std`, `channels`), `task`,
     `classes`, `size`, `unit_orders` and the version `glore_mm`. They are properties of
@@ -81,7 +83,7 @@ def export(
     is the second one.
 
     Before the file appears under its name, it is read back and compared with eager
-    execution, at the given size and at another one.
+    execution, at the given size and, unless `fixed`, at another one.
 
     Args:
         cfg (Config): From `load_config`.
@@ -91,6 +93,8 @@ def export(
             suffix of the format.
         size (tuple[int, int], optional): Height and width for which each unit chooses
             the cheaper order of its products. Default: as in the config.
+        fixed (bool): Export for one image or clip of this size only, for networks that
+            cannot be exported otherwise. Default: False.
 
     Returns:
         Exported: The file, its metadata and its difference to eager.
@@ -112,22 +116,21 @@ def export(
         raise UserError(f'{path} is a folder: give a file with --out')
     model, classes = load_network(cfg, checkpoint)
     network = _Logits(model, get_task(cfg).logits).requires_grad_(False)
-    inputs, axes = _inputs(cfg, size)
+    inputs, axes = _inputs(cfg, size, fixed)
     with eval_mode(network):
         expected = [_run_eager(network, x, cfg) for x in inputs]
         metadata = _make_metadata(cfg, model, classes, inputs[0])
         with atomic_write(path) as draft:
             found = _write_and_run(network, inputs, axes, metadata, kind, draft, cfg)
             difference, relative = _compare(expected, found, kind, cfg)
-    spatial = ', '.join(
-        axes.get(axis, str(size)) for axis, size in list(enumerate(inputs[0].shape))[2:]
-    )
+    batch, channels, *sizes = (axes.get(i, str(n)) for i, n in enumerate(inputs[0].shape))
+    spatial = ', '.join(sizes)
     maps = f', {spatial}' if expected[0].dim() > 2 else ''
     return Exported(
         path,
         {
-            _input_name(inputs[0]): f'(batch, 3, {spatial})',
-            'logits': f'(batch, {expected[0].shape[1]}{maps})',
+            _input_name(inputs[0]): f'({batch}, {channels}, {spatial})',
+            'logits': f'({batch}, {expected[0].shape[1]}{maps})',
         },
         metadata,
         difference,
@@ -151,12 +154,13 @@ class _Logits(nn.Module):
 
 
 def _inputs(
-    cfg: Config, size: tuple[int, int] | None
+    cfg: Config, size: tuple[int, int] | None, fixed: bool
 ) -> tuple[list[Tensor], dict[int, str]]:
-    """Return inputs, and the names of their variable axes except the batch.
+    """Return inputs, and the names of their variable axes.
 
     An input of the export's size, and a batch of two at half that size. Not at a larger
-    one, as the outputs of units without `normalize` grow with the size.
+    one, as the outputs of units without `normalize` grow with the size. If `fixed`, two
+    inputs of the same size.
     """
     shape = tuple(example_inputs(cfg)['inputs'].shape)
     if len(shape) == 5:  # (1, T, 3, H, W): a 2D network for clips of T frames
@@ -165,7 +169,8 @@ def _inputs(
         shape = (1, *shape[-4 if len(shape) == 6 else -3 :])
         names = dict(enumerate(_AXES[len(shape) - 2], 2))
     shape = (*shape[:-2], *(size or shape[-2:]))
-    other = [2, *shape[1:]]
+    names = {} if fixed else {0: 'batch', **names}
+    other = [*shape]
     for axis, name in names.items():
         half = math.ceil(shape[axis] / 2 / _STEPS[name]) * _STEPS[name]
         other[axis] = 2 * half if half == shape[axis] else half
@@ -190,7 +195,7 @@ def _run_eager(network: _Logits, x: Tensor, cfg: Config) -> Tensor:
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f'{cfg.filename}: the network takes no input of {_format_shape(x)}: '
-            f'{error_summary(error).rstrip(".")}. Give another --size.'
+            f'{error_summary(error).rstrip(".")}. Give another --size, or --fixed-size.'
         ) from error
     finally:
         for handle in handles:
@@ -224,7 +229,7 @@ def _write_and_run(
     except Exception as error:  # each exporter raises its own type
         raise UserError(
             f'{cfg.filename}: the network cannot be exported as {kind}: '
-            f'{error_summary(error).rstrip(".")}. Try another --format.'
+            f'{error_summary(error).rstrip(".")}. Try another --format, or --fixed-size.'
         ) from error
 
 
@@ -291,7 +296,8 @@ def _compare(
             raise UserError(
                 f'{cfg.filename}: exported as {kind}, the network gives other logits '
                 f'than eager: they differ by {relative:.1e} of the largest logit, '
-                f'expected at most {TOLERANCE:.0e}. Nothing was written.'
+                f'expected at most {TOLERANCE:.0e}. Nothing was written. Try another '
+                '--format, or --fixed-size.'
             )
         worst = max(worst[0], difference), max(worst[1], relative)
     return worst
@@ -318,11 +324,13 @@ def _check_onnx() -> None:
 def _to_onnx(
     network: nn.Module, x: Tensor, axes: dict[int, str], metadata: dict[str, Any]
 ) -> bytes:
+    if axes:  # a batch of one would be a constant in some networks, such as SegFormer
+        x = torch.cat([x, x])
     program = torch.onnx.export(
         network,
         (x,),
         dynamo=True,
-        dynamic_shapes=({0: 'batch', **axes},),
+        dynamic_shapes=(axes,),
         input_names=[_input_name(x)],
         output_names=['logits'],
         verbose=False,
@@ -369,7 +377,7 @@ def _silence_deprecation() -> Iterator[None]:
 def _to_pt2(
     network: nn.Module, x: Tensor, axes: dict[int, str], metadata: dict[str, Any]
 ) -> bytes:
-    sizes = dict.fromkeys((0, *axes), torch.export.Dim.DYNAMIC)
+    sizes = dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
     # as torch.onnx does: do not specialise on a size of 1 in the example's feature maps
     config: Any = torch.fx.experimental._config
     with config.patch(backed_size_oblivious=True):

@@ -1,6 +1,7 @@
 """Load images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,14 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
-from glore_mm.utils.bands import picture_of_bands, read_bands
+from glore_mm.utils.bands import (
+    BandImage,
+    image_of_array,
+    is_tiled_rgb,
+    open_bands,
+    picture_of_bands,
+    read_bands,
+)
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import read_image
 
@@ -34,9 +42,30 @@ class LoadImage(BaseTransform):
         results['img_shape'] = results['ori_shape'] = rgb.shape[:2]
         return results
 
-    def picture(self, path: str) -> Image.Image:
-        """Return an image file as RGB, to draw into it."""
-        return read_image(path)
+    @contextmanager
+    def open(self, path: str) -> Iterator[BandImage]:
+        """Open an image, BGR, to read windows of it; a tiled TIFF stays in its file."""
+        with ExitStack() as stack:
+            if is_tiled_rgb(path):
+                rgb = stack.enter_context(open_bands(path, 3))
+            else:
+                rgb = image_of_array(np.asarray(read_image(path)), path, 3)
+            yield rgb.with_order((2, 1, 0))
+
+    def picture(self, path: str, max_side: int | None = None) -> Image.Image:
+        """Return an image file as RGB, to draw into it.
+
+        Args:
+            path (str): The file.
+            max_side (int, optional): A larger image is reduced to this size.
+        """
+        if is_tiled_rgb(path):
+            with open_bands(path, 3) as image:
+                return Image.fromarray(image.read(step=image.step(max_side)))
+        picture = read_image(path)
+        if max_side is not None:
+            picture.thumbnail((max_side, max_side))
+        return picture
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
@@ -87,10 +116,17 @@ class LoadBands(BaseTransform):
             results['window'], results['file_shape'] = window, shape
         return results
 
-    def picture(self, path: str) -> Image.Image:
-        """Return three bands of an image file as RGB, to draw into it."""
-        image, _, _ = read_bands(path, self.bands)
-        return Image.fromarray(picture_of_bands(image, self.rgb))
+    @contextmanager
+    def open(self, path: str) -> Iterator[BandImage]:
+        """Open an image to read windows of it."""
+        with open_bands(path, self.bands) as image:
+            yield image
+
+    def picture(self, path: str, max_side: int | None = None) -> Image.Image:
+        """Return three bands of an image file as RGB: see `LoadImage.picture`."""
+        with open_bands(path, self.bands) as image:
+            values = image.read(step=image.step(max_side))
+        return Image.fromarray(picture_of_bands(values, self.rgb))
 
     def __repr__(self) -> str:
         return (

@@ -14,6 +14,7 @@ from mmengine.model import BaseModel
 from mmseg.models import BaseSegmentor
 from PIL import Image
 
+from glore_mm.config.checks import check_test_mode
 from glore_mm.config.datasets import dataset_metainfo
 from glore_mm.engine.task import (
     Predictor,
@@ -22,7 +23,8 @@ from glore_mm.engine.task import (
     num_input_channels,
     topk_classes,
 )
-from glore_mm.seg.visualization import legend, overlay, resized
+from glore_mm.seg.large_images import can_segment_windows, predict_windows
+from glore_mm.seg.visualization import legend, overlay
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import IMAGE_SUFFIXES
@@ -34,6 +36,8 @@ from glore_mm.utils.videos import (
     open_video,
 )
 from glore_mm.visualization.drawing import index_image, save_image
+
+_OVERLAY_SIDE = 4096  # pixels; overlays of larger images are reduced
 
 
 class SegTask(Task):
@@ -50,9 +54,14 @@ class SegTask(Task):
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
         """Return a predictor that segments; the score of a class is its pixel share."""
+        check_test_mode(cfg)
         predict_image, loader = image_predictor(cfg, model)
+        by_windows = can_segment_windows(cfg)
 
         def predict(image: str | np.ndarray) -> np.ndarray:
+            if by_windows and isinstance(image, str):
+                with loader.open(image) as opened:
+                    return predict_windows(model, opened)
             labels = predict_image(image).pred_sem_seg.data
             return labels.squeeze(0).cpu().numpy().astype(np.uint8)
 
@@ -117,9 +126,10 @@ def _segment_image(
     """Segment an image, write the given outputs, return the pixels per class."""
     labels = predictor.predict(path)
     if mask and overlaid:
-        image = resized(predictor.loader.picture(path), labels.shape)
         save_image(index_image(labels, predictor.palette), mask)
-        drawn = overlay(image, labels, predictor.palette)
+        picture = predictor.loader.picture(path, _OVERLAY_SIDE)
+        shown = Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST)
+        drawn = overlay(np.asarray(picture), np.asarray(shown), predictor.palette)
         save_image(Image.fromarray(drawn), overlaid)
     return _pixels(labels, predictor.classes)
 

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,11 @@ class BandImage:
     Attributes:
         path (str): The file.
         shape (tuple[int, int]): Height and width.
-        dtype (str): Of the values, as NumPy names it.
     """
 
-    def __init__(self, path: str, shape: Sequence[int], dtype: Any, read: Any) -> None:
+    def __init__(self, path: str, shape: Sequence[int], read: Any) -> None:
         self.path = path
         self.shape = (int(shape[0]), int(shape[1]))
-        self.dtype = np.dtype(dtype).name
         self._read = read
 
     def read(self, window: Window | None = None, step: int = 1) -> np.ndarray:
@@ -48,6 +47,16 @@ class BandImage:
         with _errors_of(self.path):
             values: np.ndarray = self._read(*(window or (0, 0, *self.shape)), step)
         return values
+
+    def step(self, max_side: int | None) -> int:
+        """Return the step at which no side of the image is larger than `max_side`."""
+        return -(-max(self.shape) // max_side) if max_side else 1
+
+    def with_order(self, order: Sequence[int]) -> 'BandImage':
+        """Return the image with its bands in another order."""
+        return BandImage(
+            self.path, self.shape, lambda *window: self._read(*window)[..., list(order)]
+        )
 
 
 @contextmanager
@@ -93,6 +102,45 @@ def read_bands(
         return image.read(window), window, image.shape
 
 
+def image_of_array(array: np.ndarray, path: str, count: int) -> BandImage:
+    """Return an array as an image that is read by windows.
+
+    Args:
+        array (np.ndarray): (H, W, bands) or (bands, H, W).
+        path (str): Its file, for messages.
+        count (int): Number of bands.
+
+    Raises:
+        UnreadableSampleError: The array has another number of bands.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim == 3 and array.shape[2] != count and array.shape[0] == count:
+        array = array.transpose(1, 2, 0)
+    if array.ndim != 3 or array.shape[2] != count:
+        raise _wrong_bands(path, f'the shape {array.shape}', count)
+
+    def read(top: int, left: int, height: int, width: int, step: int) -> np.ndarray:
+        rows, columns = slice(top, top + height, step), slice(left, left + width, step)
+        return np.asarray(array[rows, columns])
+
+    return BandImage(path, array.shape, read)
+
+
+def is_tiled_rgb(path: str) -> bool:
+    """Whether a file is a tiled TIFF of 8-bit RGB, and rasterio is installed."""
+    if not path.lower().endswith(('.tif', '.tiff')) or find_spec('rasterio') is None:
+        return False
+    import rasterio
+
+    try:
+        with _without_warnings(), rasterio.open(path) as file:
+            is_rgb = file.count == 3 and set(file.dtypes) == {'uint8'}
+            return is_rgb and bool(file.profile.get('tiled'))
+    except rasterio.errors.RasterioError:
+        return False
+
+
 def picture_of_bands(values: np.ndarray, rgb: Sequence[int]) -> np.ndarray:
     """Draw three bands as red, green and blue.
 
@@ -127,7 +175,7 @@ def _errors_of(path: str) -> Iterator[None]:
 
 @contextmanager
 def _open_npy(path: str, count: int) -> Iterator[BandImage]:
-    yield _from_array(np.load(path, mmap_mode='r', allow_pickle=False), path, count)
+    yield image_of_array(np.load(path, mmap_mode='r', allow_pickle=False), path, count)
 
 
 @contextmanager
@@ -135,21 +183,28 @@ def _open_tiff(path: str, count: int) -> Iterator[BandImage]:
     try:
         import rasterio
     except ImportError:
-        yield _from_array(_tifffile().imread(path), path, count)
+        yield image_of_array(_tifffile().imread(path), path, count)
         return
+    with _without_warnings(), rasterio.open(path) as file:
+        if file.count != count:
+            raise _wrong_bands(path, f'{file.count} band(s)', count)
+
+        def read(top: int, left: int, height: int, width: int, step: int) -> Any:
+            part = (top, top + height), (left, left + width)
+            size = (count, -(-height // step), -(-width // step))
+            return file.read(window=part, out_shape=size).transpose(1, 2, 0)
+
+        yield BandImage(path, file.shape, read)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore that a TIFF has no coordinates, as those of microscopes and cameras."""
+    from rasterio.errors import NotGeoreferencedWarning
+
     with warnings.catch_warnings():
-        # most images of microscopes and cameras have no coordinates
-        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as file:
-            if file.count != count:
-                raise _wrong_bands(path, f'{file.count} band(s)', count)
-
-            def read(top: int, left: int, height: int, width: int, step: int) -> Any:
-                part = (top, top + height), (left, left + width)
-                size = (count, -(-height // step), -(-width // step))
-                return file.read(window=part, out_shape=size).transpose(1, 2, 0)
-
-            yield BandImage(path, file.shape, np.result_type(*file.dtypes), read)
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        yield
 
 
 def _tifffile() -> Any:
@@ -161,22 +216,6 @@ def _tifffile() -> Any:
             'pip install rasterio'
         ) from error
     return tifffile
-
-
-def _from_array(array: np.ndarray, path: str, count: int) -> BandImage:
-    """Return an array (H, W, bands) or (bands, H, W) as an image."""
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim == 3 and array.shape[2] != count and array.shape[0] == count:
-        array = array.transpose(1, 2, 0)
-    if array.ndim != 3 or array.shape[2] != count:
-        raise _wrong_bands(path, f'the shape {array.shape}', count)
-
-    def read(top: int, left: int, height: int, width: int, step: int) -> np.ndarray:
-        rows, columns = slice(top, top + height, step), slice(left, left + width, step)
-        return np.asarray(array[rows, columns])
-
-    return BandImage(path, array.shape, array.dtype, read)
 
 
 def _wrong_bands(path: str, found: str, count: int) -> UnreadableSampleError:

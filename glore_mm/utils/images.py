@@ -118,7 +118,10 @@ def unreadable_image(
     if isinstance(error, UnidentifiedImageError) and advice == _AGAIN:
         advice = 'Convert it to PNG or JPEG, or fetch it again'
     if isinstance(error, Image.DecompressionBombError):
-        advice = 'Make it smaller'
+        advice = (
+            "Make it smaller. A segmentor in mode 'slide' or 'global_slide' reads a "
+            'tiled TIFF window by window if rasterio is installed'
+        )
     # Pillow appends the repr of the stream
     reason = str(error).split(' <_io')[0].strip() or type(error).__name__
     problem = f'cannot be read as {what}: {reason.splitlines()[0].rstrip(".")}'
