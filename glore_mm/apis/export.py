@@ -123,7 +123,9 @@ def export(
         with atomic_write(path) as draft:
             found = _write_and_run(network, inputs, axes, metadata, kind, draft, cfg)
             difference, relative = _compare(expected, found, kind, cfg)
-    batch, channels, *sizes = (axes.get(i, str(n)) for i, n in enumerate(inputs[0].shape))
+    batch, channels, *sizes = (
+        axes.get(axis, str(size)) for axis, size in enumerate(inputs[0].shape)
+    )
     spatial = ', '.join(sizes)
     maps = f', {spatial}' if expected[0].dim() > 2 else ''
     return Exported(
@@ -229,7 +231,8 @@ def _write_and_run(
     except Exception as error:  # each exporter raises its own type
         raise UserError(
             f'{cfg.filename}: the network cannot be exported as {kind}: '
-            f'{error_summary(error).rstrip(".")}. Try another --format, or --fixed-size.'
+            f'{error_summary(error).rstrip(".")}. Try another --format, or '
+            '--fixed-size.'
         ) from error
 
 

@@ -198,8 +198,12 @@ def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
         return model(images) * int(images.shape[2])
 
     monkeypatch.setattr(task, 'logits', logits)
-    with pytest.raises(UserError, match='gives other logits than eager: '):
+    with pytest.raises(UserError, match='gives other logits than eager: .*fixed-size'):
         export(cfg, checkpoint, 'torchscript', file)
+    done = export(cfg, checkpoint, 'torchscript', file, fixed=True)
+    assert done.axes == {'images': '(1, 3, 80, 80)', 'logits': '(1, 10)'}
+    assert done.sizes == ['1×3×80×80'] * 2
+    Path(file).unlink()
     monkeypatch.setattr(task, 'logits', lambda model, images: images.tolist()[0])
     with pytest.raises((UserError, AttributeError)):
         export(cfg, checkpoint, 'torchscript', file)
