@@ -26,7 +26,6 @@ from glore_mm.analysis.cost import count_flops
 from glore_mm.apis.ablate import read_ablation
 from glore_mm.apis.cost import network_cost
 from glore_mm.apis.tasks import example_inputs
-from glore_mm.apis.train import train
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.insertion import find_units
@@ -910,49 +909,6 @@ def test_a_backbone_s_checkpoint_starts_the_network_with_units(network, tmp_path
         assert torch.equal(state[name], value), name
     for unit in find_units(model).values():
         assert not unit.closing_weight.any()
-
-
-@pytest.mark.slow
-@few_places
-@pytest.mark.parametrize(
-    ('task', 'name'),
-    [
-        ('seg', 'glore_swin-t_upernet_cityscapes'),
-        ('seg', 'glore_convnext-t_upernet_cityscapes'),
-        ('cls', 'glore_deit-s_imagenet'),
-        ('cls', 'glore_convnext-t_imagenet'),
-        ('video', 'glore_swin-t_32x2_kinetics400'),
-    ],
-)
-def test_a_transformer_trains(task, name, small_data, tmp_path):
-    """With its whole config, including data and hooks, on small images."""
-    cfg = loaded(task, name, **LOADING[task])
-    cfg.work_dir = str(tmp_path)
-    sizes = dict(
-        RandomResize=dict(scale=(96, 48)),
-        RandomCrop=dict(crop_size=(48, 96)),
-        RandomResizedCrop=dict(scale=64) if task == 'cls' else {},
-        CenterCrop=dict(crop_size=64),
-        StrictSampleFrames=dict(clip_len=4, frame_interval=4),
-        Resize=dict(scale=(64, 64)) if task == 'video' else dict(scale=(96, 48)),
-    )
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = str(small_data[task])
-        if task == 'cls':
-            loader.dataset.type = 'ClassFolders'
-            cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = 10
-        for step in loader.dataset.pipeline:
-            step.update(sizes.get(step.type, {}))
-    if task == 'seg':
-        cfg.model.data_preprocessor.size = (48, 96)
-        cfg.train_cfg.update(max_iters=1, val_interval=1)
-    else:
-        cfg.train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
-        cfg.param_scheduler = cfg.param_scheduler[:1]  # the warm-up
-    runner = train(cfg, seed=0)
-    for unit in find_units(runner.model).values():
-        assert unit.closing_weight.any()
 
 
 @pytest.mark.slow

@@ -64,6 +64,14 @@ NARROW = {
         12,
     ),
 }
+#: One config for each architecture. They are also exported to ONNX, which takes longer.
+ONNX = {
+    'glore_r50_loveda',
+    'glore_unet_chase-db1',
+    'glore_segformer_mit-b0_ade20k',
+    'glore_deeplabv3plus_r50_ade20k',
+    'glore_convnext-t_upernet_ade20k',
+}
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
@@ -347,19 +355,13 @@ def load_small(name, root, work_dir):
 
 @few_places
 @pytest.mark.parametrize(
-    ('kind', 'name'),
-    [
-        pytest.param(kind, name, marks=[] if 'glore' in name else pytest.mark.slow)
-        for kind, *names in CONFIGS
-        for name in names
-    ],
-    ids=lambda value: value,
+    ('kind', 'name'), [each[::2] for each in CONFIGS], ids=lambda value: value
 )
 def test_trains(kind, name, written, tmp_path):
     """With its own data set, pipelines, optimizer and evaluator."""
     runner = train(load_small(name, written(kind), tmp_path / 'run'), seed=0)
     units = find_units(runner.model).values()
-    assert bool(units) == name.startswith('glore')
+    assert units
     assert all(unit.closing_weight.any() for unit in units)  # they learn
     (best,) = tmp_path.rglob('best_*.pth')
     assert ('mDice' if kind == 'CHASEDB1' else 'mIoU') in best.name
@@ -368,21 +370,33 @@ def test_trains(kind, name, written, tmp_path):
 @pytest.mark.slow
 @few_places
 @pytest.mark.parametrize(
-    ('kind', 'name'), [each[::2] for each in CONFIGS], ids=lambda value: value
+    ('kind', 'name'),
+    [(kind, name) for kind, *names in CONFIGS for name in names],
+    ids=lambda value: value,
 )
 def test_a_trained_network_tests_infers_and_exports(kind, name, written, tmp_path):
+    """A plain network is only trained and tested. ONNX: once for each architecture."""
     runner = train(load_small(name, written(kind), tmp_path / 'run'), seed=0)
     cfg = load_small(name, written(kind), tmp_path / 'run')
     checkpoint = str(tmp_path / 'run' / 'iter_1.pth')
     metrics = run_test(cfg, checkpoint)
     assert 0 <= metrics['mDice' if kind == 'CHASEDB1' else 'mIoU'] <= 100
+    if not name.startswith('glore'):
+        assert not find_units(runner.model)
+        return
     image = runner.val_dataloader.dataset.get_data_info(0)['img_path']
     (result,) = infer(cfg, checkpoint, [image], str(tmp_path / 'out'))
     mask = Image.open(tmp_path / 'out' / f'{Path(image).stem}.png')
     assert mask.size == Image.open(image).size
     assert result['classes']
-    exported = export(cfg, checkpoint, 'torchscript')
+    fixed = 'swin' in name
+    exported = export(cfg, checkpoint, 'torchscript', fixed=fixed)
     with pytest.warns(FutureWarning, match='deprecated'):
         network = torch.jit.load(exported.path)
-    classes = cfg.model.decode_head.num_classes
-    assert network(torch.zeros(1, 3, 32, 64)).shape == (1, classes, 32, 64)
+    classes, width = cfg.model.decode_head.num_classes, 32 if fixed else 64
+    assert network(torch.zeros(1, 3, 32, width)).shape == (1, classes, 32, width)
+    if name in ONNX:
+        fixed = 'upernet' in name  # its adaptive pooling
+        exported = export(cfg, checkpoint, 'onnx', size=(64, 64), fixed=fixed)
+        expected = '(1, 3, 64, 64)' if fixed else '(batch, 3, height, width)'
+        assert exported.axes['images'] == expected

@@ -37,6 +37,31 @@ from glore_mm.utils.errors import UserError
 CONFIGS = dict(
     CIFAR100Files='r18_cifar100', CUB200='r50_cub200', INaturalist='r50_inaturalist'
 )
+#: Configs with the recipes of transformers.
+IMAGENET = 'convnext-t_imagenet', 'swin-t_imagenet', 'deit-s_imagenet'
+#: Options of narrow networks and the channels of their heads, by a part of the name.
+NARROW = {
+    'r18': (dict(base_channels=8, stem_channels=8, init_cfg=None), 64),
+    'r50': (dict(base_channels=8, stem_channels=8, init_cfg=None), 256),
+    'convnext': (dict(arch=dict(depths=[3, 3, 9, 3], channels=[8, 16, 32, 64])), 64),
+    'swin': (
+        dict(
+            arch=dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24]),
+            img_size=64,
+            pad_small_map=True,
+        ),
+        192,
+    ),
+    'deit': (
+        dict(
+            arch=dict(
+                embed_dims=48, num_layers=12, num_heads=3, feedforward_channels=96
+            ),
+            img_size=64,
+        ),
+        48,
+    ),
+}
 few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 
 
@@ -289,11 +314,12 @@ def load_small(name: str, root: Path, work_dir: Path) -> Config:
     if 'inat' in name:
         options['categories'] = 'categories.json'
     backbone = 'model.backbone.' + 'backbone.' * name.startswith('glore')
+    narrow, channels = next(NARROW[part] for part in NARROW if part in name)
+    for key, value in narrow.items():
+        replaced = dict(value, _delete_=True) if isinstance(value, dict) else value
+        options[backbone + key] = replaced
     options |= {
-        f'{backbone}base_channels': 8,
-        f'{backbone}stem_channels': 8,
-        f'{backbone}init_cfg': None,  # no downloads
-        'model.head.in_channels': 64 if 'r18' in name else 256,
+        'model.head.in_channels': channels,
         'work_dir': str(work_dir),
         'train_dataloader.batch_size': 4,
         'train_cfg.max_epochs': 1,
@@ -307,6 +333,8 @@ def load_small(name: str, root: Path, work_dir: Path) -> Config:
         CenterCrop=dict(crop_size=64),
     )
     cfg = Config.fromfile(path)
+    if 'imagenet' in name:
+        options['param_scheduler'] = cfg.param_scheduler[:1]  # the warm-up
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         options |= {f'{loader}.num_workers': 0, f'{loader}.persistent_workers': False}
         for i, step in enumerate(cfg[loader].dataset.pipeline):
@@ -318,18 +346,28 @@ def load_small(name: str, root: Path, work_dir: Path) -> Config:
 
 @few_places
 @pytest.mark.parametrize('unit', ['plain', 'glore'])
-@pytest.mark.parametrize('kind', CONFIGS)
-def test_trains_tests_infers_and_exports(unit, kind, written, tmp_path):
-    """With its own data set, pipelines, optimizer and evaluator."""
-    name = f'{unit}_{CONFIGS[kind]}'
+@pytest.mark.parametrize(
+    ('kind', 'name'),
+    [
+        *CONFIGS.items(),
+        *(
+            pytest.param('ImageNetFolders', name, marks=pytest.mark.slow)
+            for name in IMAGENET
+        ),
+    ],
+)
+def test_trains_tests_infers_and_exports(unit, kind, name, written, tmp_path):
+    """With its own data set, pipelines, optimizer and evaluator.
+
+    A plain network is only trained and tested.
+    """
+    name = f'{unit}_{name}'
     cfg = load_small(name, written(kind), tmp_path / 'run')
     runner = train(cfg, seed=0)
     units = find_units(runner.model).values()
     assert len(units) == (0 if unit == 'plain' else 2 if 'r18' in name else 3)
     assert all(each.closing_weight.any() for each in units)  # they learn
-    if unit == 'plain':
-        return
-    classes = dict(CIFAR100Files=100, CUB200=200, INaturalist=5)[kind]
+    classes = dict(CIFAR100Files=100, CUB200=200, INaturalist=5).get(kind, 1000)
     cfg = load_small(name, written(kind), tmp_path / 'run')
     assert cfg.model.head.num_classes == classes
     checkpoint = str(tmp_path / 'run' / 'epoch_1.pth')
@@ -339,7 +377,9 @@ def test_trains_tests_infers_and_exports(unit, kind, written, tmp_path):
     assert 0 <= metrics['accuracy/top1'] <= 100
     dumped, count = read_dump(str(dump)), NUM_IMAGES[kind][1]
     assert len({*dumped.names}) == count
-    assert len([*shown.rglob('*.jpg')]) == count
+    assert len([*shown.rglob('*.[jJ]*')]) == count
+    if unit == 'plain':
+        return
 
     photo = tmp_path / 'photo.png'
     Image.new('RGB', (90, 70), 'green').save(photo)
@@ -348,11 +388,15 @@ def test_trains_tests_infers_and_exports(unit, kind, written, tmp_path):
     assert len(result['classes']) == 5
     if kind == 'INaturalist':
         assert {each['label'] for each in result['classes']} == {*SPECIES}
-    exported = export(cfg, checkpoint, 'torchscript')
+    fixed = 'swin' in name or 'deit' in name
+    exported = export(cfg, checkpoint, 'torchscript', fixed=fixed)
     with pytest.warns(FutureWarning, match='deprecated'):
         network = torch.jit.load(exported.path)
     side = 32 if kind == 'CIFAR100Files' else 64
     assert network(torch.zeros(1, 3, side, side)).shape == (1, classes)
+    if kind == 'ImageNetFolders':
+        exported = export(cfg, checkpoint, 'onnx', fixed=fixed)
+        assert exported.axes['logits'] == f'({1 if fixed else "batch"}, 1000)'
 
 
 def test_a_trained_config_needs_no_annotations_of_training(written, tmp_path):

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 #: Images of each split, by the type of the data set.
-NUM_IMAGES = dict(CIFAR100Files=(8, 4), CUB200=(8, 4), INaturalist=(10, 5))
+NUM_IMAGES = dict(
+    CIFAR100Files=(8, 4), CUB200=(8, 4), INaturalist=(10, 5), ImageNetFolders=(8, 4)
+)
 SPECIES = 'Pinus strobus', 'Bufo bufo', 'Parus major', 'Apis mellifera', 'Amanita nix'
 
 
@@ -17,7 +19,10 @@ def write_benchmark(root: Path, kind: str) -> Path:
     """Write a data set in the layout of a benchmark; return its `data_root`."""
     rng = np.random.default_rng(0)
     return dict(
-        CIFAR100Files=write_cifar100, CUB200=write_cub200, INaturalist=write_inaturalist
+        CIFAR100Files=write_cifar100,
+        CUB200=write_cub200,
+        INaturalist=write_inaturalist,
+        ImageNetFolders=write_imagenet,
     )[kind](root, rng)
 
 
@@ -114,6 +119,23 @@ def write_inaturalist(root: Path, rng: np.random.Generator, year: int = 2018) ->
     if year != 2021:
         names = [dict(id=i, name=name) for i, name in enumerate(SPECIES)]
         (root / 'categories.json').write_text(json.dumps(names))
+    return root
+
+
+def write_imagenet(root: Path, rng: np.random.Generator) -> Path:
+    """Images in class folders for training, without folders for the test; listed."""
+    (root / 'meta').mkdir(parents=True)
+    for split, count in zip(
+        ('train', 'val'), NUM_IMAGES['ImageNetFolders'], strict=True
+    ):
+        lines = []
+        for i in range(count):
+            file = f'ILSVRC2012_val_{i + 1:08}.JPEG'
+            if split == 'train':
+                file = f'n01440764/n01440764_{i + 1}.JPEG'
+            _save(root / split / file, rng)
+            lines.append(f'{file} {999 - i}\n')
+        (root / 'meta' / f'{split}.txt').write_text(''.join(lines))
     return root
 
 

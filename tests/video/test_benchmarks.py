@@ -43,7 +43,15 @@ CONFIGS = [
         'uniformer-s_16x4_kinetics400',
         'glore_uniformer-s_16x4_kinetics400',
     ),
+    ('kinetics400', 'swin-t_32x2_kinetics400', 'glore_swin-t_32x2_kinetics400'),
 ]
+#: One config for each architecture. They are also exported to ONNX, which takes longer.
+ONNX = {
+    'glore_r50_8x8_ucf101',
+    'glore_tsm_r50_1x1x8_sthv2',
+    'glore_uniformer-s_16x4_kinetics400',
+    'glore_swin-t_32x2_kinetics400',
+}
 TSM = 'mmaction::recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb'
 UNIFORMER = (
     'mmaction::recognition/uniformer/'
@@ -234,9 +242,12 @@ def plain_part(config: dict) -> dict:
 
 @both
 def test_a_pair_differs_only_in_the_unit(kind, plain, glore):
+    """And in the rule that the norms of units have no weight decay, as other norms."""
     a, b = (read(name)._cfg_dict.to_dict() for name in (plain, glore))
     del a['work_dir'], b['work_dir']
     assert a != b
+    rules = b['optim_wrapper'].get('paramwise_cfg', {})
+    assert rules.pop('glore.blocker', {}) in ({}, dict(decay_mult=0.0))
     assert a == plain_part(b)
 
 
@@ -312,6 +323,18 @@ def small_config(name, work_dir, root=None):
             f'{backbone}.pretrained2d': False,
             'model.cls_head.in_channels': 64,
         }
+    elif 'swin' in name:
+        options |= {
+            f'{backbone}.arch': dict(
+                _delete_=True,
+                embed_dims=24,
+                depths=[2, 2, 6, 2],
+                num_heads=[3, 6, 12, 24],
+            ),
+            f'{backbone}.pretrained': None,
+            f'{backbone}.pretrained2d': False,
+            'model.cls_head.in_channels': 192,
+        }
     else:
         options[f'{backbone}.base_channels'] = 8
         options['model.cls_head.in_channels'] = 256
@@ -348,19 +371,13 @@ def show(cfg, folder):
 
 @few_places
 @pytest.mark.parametrize(
-    ('kind', 'name'),
-    [
-        pytest.param(kind, name, marks=[] if 'glore' in name else pytest.mark.slow)
-        for kind, *names in CONFIGS
-        for name in names
-    ],
-    ids=lambda value: value,
+    ('kind', 'name'), [each[::2] for each in CONFIGS], ids=lambda value: value
 )
 def test_trains(kind, name, written, tmp_path):
     """With its own data set, pipelines, optimizer and evaluator."""
     runner = train(small_config(name, tmp_path / 'run', written(kind)), seed=0)
     units = find_units(runner.model).values()
-    assert bool(units) == name.startswith('glore')
+    assert units
     assert all(unit.closing_weight.any() for unit in units)  # they learn
     assert list(tmp_path.rglob('best_acc_top1*.pth'))
 
@@ -369,33 +386,40 @@ def test_trains(kind, name, written, tmp_path):
 @few_places
 @pytest.mark.parametrize(
     ('kind', 'name'),
-    # Kinetics-600 and HMDB51 have the network and the files of others
-    [each[::2] for each in CONFIGS if each[0] not in ('kinetics600', 'hmdb51')],
+    [(kind, name) for kind, *names in CONFIGS for name in names],
     ids=lambda value: value,
 )
 def test_a_trained_network_tests_infers_and_exports(kind, name, written, tmp_path):
+    """A plain network is only trained and tested. ONNX: once for each architecture."""
     root = written(kind)
-    cfg = small_config(name, tmp_path / 'run', root)
-    train(cfg, seed=0)
+    runner = train(small_config(name, tmp_path / 'run', root), seed=0)
     cfg = small_config(name, tmp_path / 'run', root)
     checkpoint = str(tmp_path / 'run' / 'epoch_1.pth')
     show(cfg, tmp_path / 'shown')
     metrics = run_test(cfg, checkpoint)
     assert 0 <= metrics['acc/top1'] <= 1
     assert len(list((tmp_path / 'shown').rglob('*.png'))) == NUM_CLIPS
+    if not name.startswith('glore'):
+        assert not find_units(runner.model)
+        return
     clips = sorted(path for path in root.rglob('*') if path.suffix in _VIDEOS)
     clip = str(shutil.copy(clips[0], tmp_path))
     (result,) = infer(cfg, checkpoint, [clip], str(tmp_path / 'out'))
     assert len(result['classes']) == 5
     assert list((tmp_path / 'out').rglob('*.mp4'))
-    exported = export(cfg, checkpoint, 'torchscript')
+    fixed = 'swin' in name
+    exported = export(cfg, checkpoint, 'torchscript', fixed=fixed)
     with pytest.warns(FutureWarning, match='deprecated'):
         network = torch.jit.load(exported.path)
     classes, frames = LAYOUTS[kind].classes, 8 if '8' in name.split('_')[-2] else 16
-    assert network(torch.zeros(2, 3, frames, 32, 64)).shape == (2, classes)
-    frames_axis = '8' if 'tsm' in name else 'frames'
-    expected = f'(batch, 3, {frames_axis}, height, width)'
-    assert exported.axes['clips'] == expected
+    size = (1, 3, 32, 32, 32) if fixed else (2, 3, frames, 32, 64)
+    assert network(torch.zeros(size)).shape == (size[0], classes)
+    axes = f'(batch, 3, {8 if "tsm" in name else "frames"}, height, width)'
+    axes = '(1, 3, 32, 32, 32)' if fixed else axes
+    assert exported.axes['clips'] == axes
+    if name in ONNX:
+        exported = export(cfg, checkpoint, 'onnx', size=(64, 64), fixed=fixed)
+        assert exported.axes['clips'] == axes.replace('32, 32)', '64, 64)')
 
 
 _VIDEOS = '.avi', '.mp4', '.webm'
