@@ -118,8 +118,9 @@ class ClassFolders(CheckedImageDataset):
             of their labels, or a text file with one name per line, relative to
             `data_root`. Default: the folders of `train_split`, sorted.
         train_split (str): The split whose folders define the classes. Default: 'train'.
-        val_share (float, optional): Share of the images to draw for validation, where
-            the class folders are not split. Default: they are split by folder.
+        val_share (float, optional): Share of the images of each class to draw for
+            validation, where the class folders are not split. Default: they are split
+            by folder.
         split_seed (int): Seed of this draw. Default: 0.
         kwargs: As for mmpretrain's CustomDataset.
     """
@@ -162,7 +163,8 @@ class ClassFolders(CheckedImageDataset):
         if not self._share:
             return samples
         folder = self.img_prefix
-        return draw_split(samples, self._split, self._share, self._seed, folder)
+        labels = [sample.get('gt_label') for sample in samples]
+        return draw_split(samples, self._split, self._share, self._seed, folder, labels)
 
     def label_of(self, folder: str) -> dict[str, int]:
         """Return the label of each class folder in the folder of this split."""

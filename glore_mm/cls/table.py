@@ -25,7 +25,8 @@ class ImageTable(CheckedImageDataset):
     - a column of 0 and 1 for each class, as titled (several labels per image).
 
     A column named `split` splits the table by its values, such as train, val and test.
-    Without it, `val_share` of the images are for validation and testing.
+    Without it, `val_share` of the images are for validation and testing; of the images
+    of each class, unless `multi_label`.
 
     Args:
         data_root (str): The folder that contains the table and the images.
@@ -117,10 +118,11 @@ class ImageTable(CheckedImageDataset):
                     f'{self.ann_file}: the column split has no {self._split}, but '
                     f'{summarize_list(splits)}'
                 )
-        elif self._share is not None:
-            share, seed = self._share, self._seed
-            rows = draw_split(rows, self._split, share, seed, self.ann_file)
         columns = self._label_columns(self.ann_file, titles)
+        if 'split' not in titles and self._share is not None:
+            share, seed = self._share, self._seed
+            labels = None if self._multi_label else [row[columns[0]] for _, row in rows]
+            rows = draw_split(rows, self._split, share, seed, self.ann_file, labels)
         return [
             self._sample(f'{self.ann_file}, line {number}', row, titles[0], columns)
             for number, row in rows

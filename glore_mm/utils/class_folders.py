@@ -1,7 +1,8 @@
 """Samples in one folder per class, and splits that are drawn at random."""
 
 import os.path as osp
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def find_samples(
 
 
 def draw_split(
-    samples: list[Any], split: str, share: float, seed: int, where: str
+    samples: list[Any],
+    split: str,
+    share: float,
+    seed: int,
+    where: str,
+    labels: Sequence[Hashable] | None = None,
 ) -> list[Any]:
     """Draw the samples of a split at random.
 
@@ -82,6 +88,9 @@ def draw_split(
         share (float): Share of the rest, between 0 and 1.
         seed (int): Seed.
         where (str): The place of the samples, for messages.
+        labels (Sequence[Hashable], optional): The class of each sample. Each class then
+            has the same share in the splits, as far as whole samples allow, and at
+            least one sample in training. Default: all samples are drawn alike.
 
     Returns:
         list: The samples of the split, in their order.
@@ -91,16 +100,33 @@ def draw_split(
     """
     count = len(samples)
     held_out = max(1, round(share * count))
-    if not 0 < share < 1 or held_out >= count:
+    if labels is not None:  # one of each class stays
+        held_out = min(held_out, count - len(set(labels)))
+    if not 0 < share < 1 or not 0 < held_out < count:
+        several = 'two samples' if labels is None else 'two samples of a class'
         raise UserError(
             f'{where} has {count} sample(s), of which val_share={share} holds out '
-            f'{held_out}: none is left. Give at least two samples, and a share between '
-            '0 and 1.'
+            f'{held_out}: a split is empty. Give at least {several}, and a share '
+            'between 0 and 1.'
         )
     # RandomState: the same numbers in every version of NumPy
     order = np.random.RandomState(seed).permutation(count)
+    if labels is not None:
+        order = _spread_classes(order, labels)
     chosen = order[held_out:] if split == 'train' else order[:held_out]
     return [samples[index] for index in sorted(chosen)]
+
+
+def _spread_classes(order: np.ndarray, labels: Sequence[Hashable]) -> np.ndarray:
+    """Reorder samples so that each class is spread evenly, with its last one behind."""
+    sizes, seen = Counter(labels), Counter[Hashable]()
+    places = []
+    for index in order:
+        label = labels[index]
+        seen[label] += 1
+        last = seen[label] == sizes[label]
+        places.append(1 if last else (seen[label] - 0.5) / sizes[label])
+    return order[np.argsort(places, kind='stable')]
 
 
 def _format(names: Iterable[str]) -> str:

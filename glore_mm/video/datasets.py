@@ -116,8 +116,9 @@ class VideoFolders(CheckedVideoDataset):
         classes (str | Sequence[str], optional): Names of the class folders in the order
             of their labels, or a text file with one name per line, relative to
             `data_root`. Default: the class folders of `train`, sorted.
-        val_share (float, optional): Share of the clips to draw for validation, where
-            the class folders are not split. Default: they are split by folder.
+        val_share (float, optional): Share of the clips of each class to draw for
+            validation, where the class folders are not split. Default: they are split
+            by folder.
         split_seed (int): Seed of this draw. Default: 0.
         kwargs: As for CheckedVideoDataset.
     """
@@ -173,7 +174,10 @@ class VideoFolders(CheckedVideoDataset):
             self.report_empty,
         )
         if self._share:
-            found = draw_split(found, self._split, self._share, self._seed, folder)
+            labels = [label for _, label in found]
+            found = draw_split(
+                found, self._split, self._share, self._seed, folder, labels
+            )
         return [dict(filename=path, label=label) for path, label in found]
 
 

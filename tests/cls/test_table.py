@@ -55,6 +55,7 @@ def test_a_random_split_of_names_without_suffix(leaves):
         table(leaves, rows, split, img_suffix='.jpg') for split in ('train', 'val')
     ]
     assert [len(each) for each in splits] == [8, 2]
+    assert len({*labels(splits[1]).values()}) == 2  # of different classes
     assert splits[0].metainfo['classes'] == ('9', '10', '11')
     together = {name: label for each in splits for name, label in labels(each).items()}
     assert together == {f'{i}.jpg': i % 3 for i in range(10)}

@@ -157,7 +157,7 @@ def test_reduce_zero_label(flat):
          r'no data set at .*/images. Put it there, .* docs/own_data.md'),
         (lambda root: [p.unlink() for p in (root / 'images').glob('p[1-9]*')]
          + [p.unlink() for p in (root / 'masks').glob('p[1-9]*')],
-         r'has 1 sample\(s\), of which val_share=0.2 holds out 1: none is left'),
+         r'has 1 sample\(s\), of which val_share=0.2 holds out 1: a split is empty'),
     ],
 )  # fmt: skip
 def test_errors(flat, damage, message):
