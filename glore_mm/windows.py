@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from glore_mm.insertion import find_units
 from glore_mm.unit import GloRe, NodeSums
 
 Output = TypeVar('Output')
@@ -69,6 +70,10 @@ class WindowGrid:
         return tuple(
             spans[i] for spans, i in zip(self._spans, self._place(index), strict=True)
         )
+
+    def __iter__(self) -> Iterator[tuple[slice, ...]]:
+        """Return the windows in their order."""
+        return map(self.__getitem__, range(len(self)))
 
     def weight(self, index: int, size: Sequence[int]) -> Tensor:
         """Return with which weight each position of a window counts.
@@ -136,7 +141,7 @@ def forward_windows(
     """
     if cache not in CACHES:
         raise ValueError(f'cache must be one of {CACHES}, got {cache!r}')
-    num_units = sum(isinstance(module, GloRe) for module in model.modules())
+    num_units = len(find_units(model))
     if num_units == 0:
         raise ValueError(
             f'{type(model).__name__} has no GloRe unit: its windows share no nodes'

@@ -40,6 +40,7 @@ def infer(
     inputs: list[str],
     out_dir: str | None = None,
     top_k: int = 5,
+    share_nodes: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Run a checkpoint on images or videos.
 
@@ -54,17 +55,23 @@ def infer(
             (`<name>_overlay.mp4`), and one legend (`legend.png`). Files of a folder
             keep the folders that they are in.
         top_k (int): How many classes to report.
+        share_nodes (bool): Classify each video in successive clips that cover it, with
+            nodes that all its clips share.
 
     Yields:
         dict: `input` and `classes`, the best first: `label` and `score`, which is the
-        share of the pixels in segmentation. An input that cannot be read has `error`
-        instead of `classes`.
+        share of the pixels in segmentation; with `share_nodes` also `clips`, each with
+        `start` and `end` in seconds and its `classes`. An input that cannot be read has
+        `error` instead of `classes`.
 
     Raises:
-        UserError: The checkpoint is of another network, an input matches no file, or a
-            result would replace a file of the inputs or of another result.
+        UserError: The checkpoint is of another network, an input matches no file, a
+            result would replace a file of the inputs or of another result, or clips of
+            the network cannot share nodes.
     """
     task = get_task(cfg)
+    if share_nodes:
+        task.share_nodes(cfg)
     files = expand_inputs(inputs, task.input_suffixes, task.frame_suffixes)
     outputs: dict[str, list[Path]] = {}
     if out_dir:
@@ -82,4 +89,4 @@ def infer(
         if out_dir and legend:  # there is something that it explains
             save_image(task.draw_legend(predictor), Path(out_dir, legend))
             legend = None
-        yield dict(input=path, classes=found)
+        yield dict(input=path, **found)

@@ -59,12 +59,12 @@ class ClsTask(Task):
 
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Classify an image and write it with the most likely classes below it."""
         classes = predictor.topk(predictor.predict(path), top_k)
         for output in outputs:
             save_image(draw_scores(predictor.loader.picture(path), classes), output)
-        return classes
+        return dict(classes=classes)
 
 
 TASK = ClsTask()

@@ -4,6 +4,7 @@ glore-infer CONFIG CHECKPOINT street.jpg
 """
 
 import sys
+from typing import Any
 
 from glore_mm.utils.cli import cli_entry_point, make_inputs_parser
 from glore_mm.utils.errors import UserError
@@ -19,6 +20,12 @@ def main(doc: str | None = __doc__) -> None:
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON')
     parser.add_argument('--csv', metavar='FILE', help='write the results as CSV')
     parser.add_argument('--top-k', type=int, default=5, help='classes to report')
+    parser.add_argument(
+        '--global',
+        dest='share_nodes',
+        action='store_true',
+        help='classify a long video in clips that share their nodes',
+    )
     args = parser.parse_args()
     if args.top_k < 1:
         parser.error('--top-k must be at least 1')
@@ -31,15 +38,21 @@ def main(doc: str | None = __doc__) -> None:
     records, unreadable = [], []
     try:
         for record in infer(
-            cfg, args.checkpoint, args.inputs, args.out_dir, args.top_k
+            cfg,
+            args.checkpoint,
+            args.inputs,
+            args.out_dir,
+            args.top_k,
+            args.share_nodes,
         ):
             records.append(record)
             if 'error' in record:
                 unreadable.append(record['error'])
                 print(f'left out: {record["error"]}', file=sys.stderr, flush=True)
                 continue
-            best = (f'{c["label"]} {c["score"]:.1%}' for c in record['classes'])
-            print(f'{record["input"]}: {", ".join(best)}', flush=True)
+            print(f'{record["input"]}: {_best(record)}', flush=True)
+            for clip in record.get('clips', ()):
+                print(f'  {clip["start"]:g} to {clip["end"]:g} s: {_best(clip)}')
     finally:  # also what was found before an interruption
         if args.json and records:
             write_json(args.json, records)
@@ -55,3 +68,7 @@ def main(doc: str | None = __doc__) -> None:
             f'{len(unreadable)} of {len(records)} inputs could not be read, the first: '
             f'{unreadable[0]}'
         )
+
+
+def _best(found: dict[str, Any]) -> str:
+    return ', '.join(f'{c["label"]} {c["score"]:.1%}' for c in found['classes'])

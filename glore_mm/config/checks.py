@@ -15,7 +15,7 @@ from glore_mm.config.build import (
 )
 from glore_mm.config.datasets import check_metainfo, leaf_datasets, type_name
 from glore_mm.config.heads import check_heads, check_top_k
-from glore_mm.unit import GloRe
+from glore_mm.insertion import find_units
 from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.windows import CACHES
 
@@ -148,7 +148,7 @@ def _check_global_slide(cfg: Config) -> None:
             f'{cfg.filename}: model.test_cfg.cache is {cache!r}; expected one of '
             f'{", ".join(map(repr, CACHES))}'
         )
-    if not any(isinstance(part, GloRe) for part in build_model(cfg).modules()):
+    if not find_units(build_model(cfg)):
         raise UserError(
             f"{cfg.filename}: model.test_cfg.mode is 'global_slide', but the network "
             "has no GloRe unit, so its windows share nothing. Use mode='slide'"

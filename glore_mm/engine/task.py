@@ -107,7 +107,7 @@ class Task(ABC):
     @abstractmethod
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Predict a file, and write it with the prediction drawn into it.
 
         Args:
@@ -118,7 +118,9 @@ class Task(ABC):
             top_k (int): Number of classes to report.
 
         Returns:
-            list[dict]: The classes, the best first: `label`, `score`.
+            dict: `classes`, the best first: `label`, `score`. Of a video that was
+            classified in clips that share nodes also `clips`: `start` and `end` in
+            seconds, and `classes`.
 
         Raises:
             UnreadableSampleError: The file cannot be read.
@@ -127,6 +129,17 @@ class Task(ABC):
     def draw_legend(self, predictor: Predictor) -> Image.Image:
         """Draw the legend of the pictures, whose file name is `legend`."""
         raise NotImplementedError
+
+    def share_nodes(self, cfg: Config) -> None:
+        """Make inference classify a video in clips whose units share their nodes.
+
+        Raises:
+            UserError: The inputs of the task are images, or the network takes no clips.
+        """
+        raise UserError(
+            f'--global is for video; for {cfg.filename} set model.test_cfg=dict('
+            "mode='global_slide', crop_size=(height, width), stride=(height, width))"
+        )
 
     def set_views(self, cfg: Config, clips: int, crops: int) -> None:
         """Make a test average over clips of a video and crops of a clip.

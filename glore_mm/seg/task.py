@@ -103,11 +103,11 @@ class SegTask(Task):
         path: str,
         outputs: Sequence[Path],
         top_k: int,
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Segment an image or a video and write masks and overlay."""
         segment = _segment_video if is_video(path) else _segment_image
         pixels = segment(predictor, path, *outputs)
-        return _largest(pixels, predictor.classes, top_k)
+        return dict(classes=_largest(pixels, predictor.classes, top_k))
 
     def draw_legend(self, predictor: Predictor) -> Image.Image:
         """Return the class names with their colours."""

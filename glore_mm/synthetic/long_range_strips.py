@@ -40,6 +40,7 @@ def draw_strip(
     cues_left: bool,
     distance: int = 400,
     num_distractors: int = 2,
+    width: int = SIZE[1],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a strip and a copy of it without the cues.
 
@@ -51,13 +52,14 @@ def draw_strip(
         distance (int): Minimum distance from a cue to a region along the strip, in
             pixels.
         num_distractors (int): Number of coloured rings without a meaning, anywhere.
+        width (int): Width of the strip, in pixels.
 
     Returns:
         tuple[np.ndarray, np.ndarray, np.ndarray]: The strip, uint8 (H, W, 3), RGB; the
         copy without cues; the labels, uint8 (H, W): the class in regions, 255 (not
         scored) elsewhere.
     """
-    height, width = SIZE
+    height = SIZE[0]
     noise = rng.normal(0, 40, (height, width, 3)).astype(np.float32)
     background = 150 + 3 * cv2.GaussianBlur(noise, (0, 0), 4)
     strip = np.clip(background, 0, 255).astype(np.uint8)
@@ -67,7 +69,7 @@ def draw_strip(
         )
         color = list(COLORS.values())[rng.integers(len(COLORS))]
         cv2.circle(strip, center, _RADIUS - 3, color, 3, cv2.LINE_AA)
-    labels = np.full(SIZE, 255, np.uint8)
+    labels = np.full((height, width), 255, np.uint8)
 
     # from the left: cues, a gap of at least `distance`, regions
     start = int(rng.integers(0, width - 2 * _END - distance + 1))
@@ -91,6 +93,7 @@ def write_long_range_strips(
     distance: int = 400,
     num_cues: int = 1,
     num_distractors: int = 2,
+    width: int = SIZE[1],
     seed: int = 0,
 ) -> Path:
     """Write strips as images and label maps, unless they already exist.
@@ -104,11 +107,13 @@ def write_long_range_strips(
         root (str | Path): Folder to create.
         num_train (int): Number of training strips.
         num_val (int): Number of validation strips, without the copies.
-        distance (int): Minimum distance from a cue to a region, in pixels, up to 480.
+        distance (int): Minimum distance from a cue to a region, in pixels, up to
+            width - 160.
         num_cues (int): Number of cues, and of regions, in a strip, 1 to 3. With 2 or
             more, a network has to match each region with its cue; the set of colours in
             the strip is not enough.
         num_distractors (int): Number of coloured rings without a meaning in a strip.
+        width (int): Width of the strips, in pixels.
         seed (int): Seed of the random strips.
 
     Returns:
@@ -122,11 +127,13 @@ def write_long_range_strips(
         version=_VERSION,
         num_train=check_int('num_train', num_train, 1),
         num_val=check_int('num_val', num_val, 1),
-        distance=check_int('distance', distance, 0, SIZE[1] - 2 * _END),
+        distance=check_int('distance', distance, 0, width - 2 * _END),
         num_cues=check_int('num_cues', num_cues, 1, len(SHAPES)),
         num_distractors=check_int('num_distractors', num_distractors, 0),
         seed=check_int('seed', seed, 0),
     )
+    if check_int('width', width, 2 * _END) != SIZE[1]:  # else as of earlier versions
+        record['width'] = width
     cases = list(product((True, False), product(range(len(COLORS)), repeat=num_cues)))
     counts = dict(train=num_train, val=num_val)
 
@@ -138,7 +145,7 @@ def write_long_range_strips(
                 rng = sample_rng(seed, split, i)
                 cues_left, colors = cases[i % len(cases)]
                 strip, erased, labels = draw_strip(
-                    rng, colors, cues_left, distance, num_distractors
+                    rng, colors, cues_left, distance, num_distractors, width
                 )
                 drawn = strip, erased
                 for suffix, image in zip(sample_suffixes(split), drawn, strict=False):

@@ -19,9 +19,11 @@ from glore_mm.engine.task import (
     predict_sample,
     topk_classes,
 )
+from glore_mm.insertion import find_units
 from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.utils.videos import VIDEO_SUFFIXES
+from glore_mm.video.long_videos import predict_long_video
 from glore_mm.video.visualization import write_captioned
 
 
@@ -38,9 +40,17 @@ class VideoTask(Task):
         self, cfg: Config, model: BaseModel, classes: Sequence[str]
     ) -> Predictor:
         """Return a predictor that classifies videos and folders of frames."""
-        pipeline = Compose(_file_pipeline(cfg))
+        steps = _file_pipeline(cfg)
+        pipeline = Compose(steps)
+        if cfg.get('share_nodes') and not find_units(model):
+            raise UserError(
+                f'{cfg.filename}: --global: the network has no GloRe unit, so its '
+                'clips share nothing'
+            )
 
         def predict(path: str) -> ActionDataSample:
+            if cfg.get('share_nodes'):
+                return predict_long_video(model, steps, path)
             sample = pipeline(dict(filename=path, start_index=0, modality='RGB'))
             return predict_sample(model, sample)
 
@@ -79,13 +89,36 @@ class VideoTask(Task):
 
     def infer(
         self, predictor: Predictor, path: str, outputs: Sequence[Path], top_k: int
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Classify a video and write it with the most likely class as a caption."""
-        classes = predictor.topk(predictor.predict(path), top_k)
+        predicted = predictor.predict(path)
+        classes = predictor.topk(predicted, top_k)
         best = classes[0]
         for output in outputs:
             write_captioned(path, str(output), f'{best["label"]} {best["score"]:.0%}')
-        return classes
+        if 'clip_scores' not in predicted:
+            return dict(classes=classes)
+        clips = [
+            dict(
+                start=round(start, 2),
+                end=round(end, 2),
+                classes=topk_classes(scores.cpu(), predictor.classes, top_k),
+            )
+            for scores, (start, end) in zip(
+                predicted.clip_scores, predicted.clip_seconds, strict=True
+            )
+        ]
+        return dict(classes=classes, clips=clips)
+
+    def share_nodes(self, cfg: Config) -> None:
+        """Make inference classify a video in clips whose units share their nodes."""
+        sampler = next((s for s in test_pipeline(cfg) if 'clip_len' in s), {})
+        if sampler.get('clip_len', 1) == 1 or type_name(sampler) == 'UniformSample':
+            raise UserError(
+                f'{cfg.filename}: --global needs a network for clips of successive '
+                f'frames, but its test pipeline takes them with {sampler}'
+            )
+        cfg.share_nodes = True
 
     def set_views(self, cfg: Config, clips: int, crops: int) -> None:
         """Average test scores over several clips of a video and crops of a clip.
