@@ -78,7 +78,20 @@ def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help begins with what the tool does, and an example."""
+    """A parser whose help begins with what the tool does, and an example.
+
+    Attributes:
+        loads_torch (bool): The tool goes on to import torch, which takes some seconds:
+            a terminal shows so.
+    """
+
+    loads_torch = False
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        parsed = super().parse_args(*args, **kwargs)
+        if self.loads_torch and sys.stderr.isatty() and is_main_process():
+            print('loading PyTorch and OpenMMLab', file=sys.stderr, flush=True)
+        return parsed
 
     def format_help(self) -> str:
         text, self.description = self.description, None
@@ -88,7 +101,7 @@ class _Parser(argparse.ArgumentParser):
             self.description = text
 
 
-def make_parser(doc: str | None) -> argparse.ArgumentParser:
+def make_parser(doc: str | None) -> _Parser:
     """Make a parser for a tool.
 
     Args:
@@ -101,6 +114,7 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
 def make_config_parser(doc: str | None) -> argparse.ArgumentParser:
     """`make_parser` for a tool that takes a config and overrides of its keys."""
     parser = make_parser(doc)
+    parser.loads_torch = True
     parser.add_argument('config', help='config file')
     add_cfg_options(parser)
     return parser

@@ -1,5 +1,10 @@
 """How a tool ends, and what it prints."""
 
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 from paths import ROOT
 from processes import python
@@ -30,3 +35,16 @@ def test_help_begins_with_an_example_and_does_not_import_torch(tool):
     example, _, rest = printed.partition('\nusage: ')
     assert f'python tools/{tool.name} ' in example
     assert rest.endswith('\nFalse\n')
+
+
+def test_a_terminal_shows_that_packages_are_loaded(tmp_path):
+    command = [sys.executable, ROOT / 'tools/train.py', 'no_such_config.py']
+    terminal, end = pty.openpty()
+    subprocess.run(command, stdout=end, stderr=end, cwd=tmp_path)
+    os.close(end)
+    lines = os.read(terminal, 4096).decode().splitlines()
+    os.close(terminal)
+    assert lines[0] == 'loading PyTorch and OpenMMLab'
+    assert lines[-1].startswith('error: no config at no_such_config.py')
+    piped = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert piped.stderr.startswith('error: no config at')
