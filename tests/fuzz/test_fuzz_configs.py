@@ -30,6 +30,7 @@ ALL = sorted(
     for task in ('seg', 'cls', 'video')
     for path in (CONFIGS / task).glob('*.py')
 )
+OWN_DATA = 'custom|table|multilabel|inaturalist'  # in the name
 MINI = ('seg/glore_mini.py', 'cls/glore_mini.py', 'video/glore_mini.py')
 ROOT = SCRATCH / 'configs'
 EDITED = ROOT / 'edited.py'
@@ -99,7 +100,9 @@ def nodes(node: object, path: tuple = ()) -> list[tuple[tuple, object]]:
 @functools.cache
 def read(name: str) -> dict:
     """Load one of our configs; those of demos with small data and batches."""
-    config = load_config(str(CONFIGS / name), work_dir=str(ROOT / 'work_dir'))
+    # where the data define the classes, they are given
+    options = dict(classes=['a', 'b']) if re.search(OWN_DATA, name) else None
+    config = load_config(str(CONFIGS / name), options, str(ROOT / 'work_dir'))
     config = config._cfg_dict.to_dict()
     if name in MINI:
         for path, value in nodes(config):
