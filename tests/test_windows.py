@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.models import swin_t
 
 import glore_mm
+from glore_mm.insertion import find_units
 from glore_mm.windows import CACHES, WindowGrid, forward_windows
 
 SIZES = {1: (23,), 2: (9, 14), 3: (4, 6, 5)}
@@ -134,6 +136,19 @@ def test_cached_layers_run_once(cache):
         )[1]
     in_windows(network, x, WindowGrid((9, 14), (9, 7), (9, 7)), cache=cache)
     assert seen == ['stem'] * 2 + ['block'] * 2
+
+
+@pytest.mark.parametrize('cache', CACHES)
+def test_one_window_of_a_transformer_is_the_whole_input(cache):
+    """Its units are in modules whose outputs are tokens."""
+    torch.manual_seed(4)
+    net = glore_mm.insert_glore(swin_t(), {'features.5': 2}, dict(num_nodes=4)).eval()
+    for unit in find_units(net).values():
+        nn.init.normal_(unit.closing_weight)
+    x = torch.randn(1, 3, 64, 64)
+    (found,) = forward_windows(net, lambda _: net(x), 1, cache=cache)
+    with torch.no_grad():
+        assert_equal(found, net(x), 1e-5)
 
 
 def test_the_network_is_left_unchanged():
