@@ -39,14 +39,14 @@ CONFIGS = dict(
 )
 #: Configs with the recipes of transformers.
 IMAGENET = 'convnext-t_imagenet', 'swin-t_imagenet', 'deit-s_imagenet'
-#: Options of narrow networks and the channels of their heads, by a part of the name.
+#: Options of small networks and the channels of their heads, by a part of the name.
 NARROW = {
     'r18': (dict(base_channels=8, stem_channels=8, init_cfg=None), 64),
     'r50': (dict(base_channels=8, stem_channels=8, init_cfg=None), 256),
-    'convnext': (dict(arch=dict(depths=[3, 3, 9, 3], channels=[8, 16, 32, 64])), 64),
+    'convnext': (dict(arch=dict(depths=[1, 1, 3, 1], channels=[8, 16, 32, 64])), 64),
     'swin': (
         dict(
-            arch=dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24]),
+            arch=dict(embed_dims=24, depths=[2, 1, 3, 1], num_heads=[3, 6, 12, 24]),
             img_size=64,
             pad_small_map=True,
         ),
@@ -55,7 +55,7 @@ NARROW = {
     'deit': (
         dict(
             arch=dict(
-                embed_dims=48, num_layers=12, num_heads=3, feedforward_channels=96
+                embed_dims=48, num_layers=6, num_heads=3, feedforward_channels=96
             ),
             img_size=64,
         ),
