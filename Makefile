@@ -18,7 +18,7 @@ DEMO = PYTHONPATH=. $(or $(EXISTING),$(BIN)/python) tools/demo.py
 DEMO_READY = $(if $(EXISTING),,$(READY))
 
 .PHONY: help demo demo-cls demo-video demo-seg check test test-slow coverage test-det soak \
-	fuzz matrix install-recipes evidence evidence-video docs lint clean
+	fuzz matrix install-recipes evidence evidence-windows evidence-video docs lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -81,6 +81,9 @@ evidence: $(READY)  ## the long-range benchmark of docs/evidence.md, an hour
 	$(BIN)/python -m glore_mm.synthetic.long_range_strips data/long_range_strips
 	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range.py --seeds 5
 
+evidence-windows: $(READY)  ## strips of 6,400 pixels, tested in windows
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/long_strips.py docs/evidence/long_strips
+
 evidence-video: $(READY)  ## the long-range benchmark in time
 	$(BIN)/python -m glore_mm.synthetic.long_range_clips data/long_range_clips
 	OMP_NUM_THREADS=1 $(BIN)/python tools/ablate.py configs/ablation/long_range_video.py --seeds 5
@@ -96,7 +99,7 @@ lint: $(READY)  ## ruff, mypy, known vulnerabilities
 
 clean:  ## remove .venv and what the demos wrote
 	rm -rf .venv work_dirs docs/_build data/mini_cityscapes data/mini_imagenet data/mini_kinetics \
-		data/long_range_strips data/long_range_clips
+		data/long_range_strips data/long_range_clips data/long_strips
 
 PACKAGES = --constraint constraints.txt --editable '.[all,dev]'
 $(READY): setup.cfg pyproject.toml constraints.txt

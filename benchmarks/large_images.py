@@ -26,7 +26,7 @@ from glore_mm.utils.device import device_name
 
 CONFIG = Path(__file__).parents[1] / 'configs/seg/glore_r18_custom_large.py'
 CLASSES = 'abcdefgh'
-WINDOW = 512  # pixels; neighbours overlap by a quarter
+WINDOW = 512  # pixels; neighbours overlap by an eighth
 _ROWS = 512  # of the generated image at a time
 
 
@@ -95,7 +95,7 @@ def measure(path: str, mode: str, threads: int, queue: multiprocessing.Queue) ->
 
 def config(mode: str) -> Config:
     """Return the config of a network in a mode."""
-    stride = WINDOW * 3 // 4
+    stride = WINDOW * 7 // 8
     options = {
         'classes': list(CLASSES),
         'model.decode_head.num_classes': len(CLASSES),

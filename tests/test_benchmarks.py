@@ -100,3 +100,15 @@ def test_out_of_memory_is_reported(tmp_path):
     command[-1] = '32'
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
     assert json.loads(ran.stdout)['ms'] > 0
+
+
+@pytest.mark.slow
+def test_large_images(tmp_path):
+    command = [sys.executable, BENCHMARKS / 'large_images.py', '--sizes', '1024']
+    options = ['--modes', 'slide', 'global_slide', '--threads', '1', '--out', tmp_path]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / 'large_images.json').read_text())['rows']
+    slide, shared = rows
+    assert (slide['size'], slide['exit'], shared['exit']) == (1024, 0, 0)
+    assert 0 < slide['mib'] < 1000 and slide['seconds'] < shared['seconds']

@@ -148,6 +148,7 @@ def test_video(demo, visit, small_data, tmp_path):
         assert classes(page)
 
 
+@pytest.mark.slow
 def test_classifier(demo, visit, chromium, small_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(browser_demo, '_KEEP', 8)
     demo = demo('cls/plain_mini.py', classes=[*'abcdefghij'])  # without units

@@ -47,6 +47,7 @@ def load(**options):
     return load_config(CONFIG, {**TINY, 'data_root': 'fields', **options})
 
 
+@pytest.mark.slow
 def test_colour_masks_become_a_trained_network(squares, tool):
     (squares / 'fields/masks').rename(squares / 'fields/colors')
     for path in (squares / 'fields/colors').rglob('*.png'):

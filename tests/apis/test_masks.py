@@ -22,6 +22,7 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_palette_comes_from_a_config_or_the_command_line(project, tool):
     for folder, option in (
         ('a', ['--config', 'base.py']),

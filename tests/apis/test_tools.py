@@ -149,6 +149,7 @@ def test_mixed_precision(tool, trained, mini, tmp_path, losses):
     assert mixed[0] != full[0] and mixed == pytest.approx(full, rel=0.05)
 
 
+@pytest.mark.slow
 def test_all_outputs_of_test(checkpoint, tool, mini, tmp_path):
     done = tool(
         'test', CONFIG, checkpoint, '--submission-dir', 'submission', '--show-dir',
@@ -235,6 +236,7 @@ def test_infer(checkpoint, tool, mini, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_infer_on_a_video(checkpoint, clip, tool, mini, tmp_path):
     """In a folder with an image; its frames are segmented like images."""
     frames = decoded(clip)
@@ -406,6 +408,7 @@ def test_damaged_data(tool, data, tmp_path, damage, workers):
     assert not list(tmp_path.rglob('iter_4.pth'))
 
 
+@pytest.mark.slow
 def test_damaged_test_data_stops_the_test(checkpoint, tool, data, tmp_path):
     path = sorted((data / 'leftImg8bit' / 'val').rglob('*.png'))[0]
     path.write_bytes(path.read_bytes()[:2000])
@@ -468,6 +471,7 @@ def test_wrong_models(mini, tmp_path, unit, placement, key, text):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 def test_wrong_keys_in_a_user_s_config(tool, mini, tmp_path):
     done = tool(
         'train', CONFIG, *options(mini, **{'model.decode_head.num_node': 4}),
@@ -507,6 +511,7 @@ def test_missing_parts(mini, tmp_path):
         train(cfg)
 
 
+@pytest.mark.slow
 def test_resume_without_a_checkpoint(tool, mini, tmp_path):
     done = tool('train', CONFIG, '--resume', *options(mini), cwd=tmp_path, check=False)
     assert_error(done, '--resume: work_dirs/glore_mini has no checkpoint')

@@ -244,6 +244,7 @@ def test_every_released_file_format_converts_both_ways(form, tmp_path):
     assert all(torch.equal(back.state_dict[name], v) for name, v in state.items())
 
 
+@pytest.mark.slow
 def test_the_tool_converts_both_ways(tool, tmp_path, config):
     content = dict(epoch=7, state_dict=small_state(), optimizer={})
     torch.save(content, tmp_path / 'released.pth')

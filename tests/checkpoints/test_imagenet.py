@@ -81,6 +81,7 @@ def test_a_converted_network_has_the_logits_of_mxnet(
     assert np.abs(found - seen['logits']).max() < 1e-6 < np.abs(seen['logits']).max()
 
 
+@pytest.mark.slow
 def test_the_tool_takes_the_downloaded_archive(narrow, tool, tmp_path):
     narrow()
     with tarfile.open(tmp_path / 'resnet50_w-glore_2-3.tar', 'w') as archive:

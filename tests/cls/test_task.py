@@ -68,6 +68,7 @@ def test_train_prints_its_config_and_progress(trained, checkpoint):
     assert checkpoint.is_file()
 
 
+@pytest.mark.slow
 def test_training_skips_unreadable_images(tool, damaged, tmp_path):
     root, bad, other = damaged
     other.unlink()
@@ -121,6 +122,7 @@ def test_errors_before_training(change, message, photographs, tmp_path, monkeypa
     assert not (tmp_path / 'runs').exists()
 
 
+@pytest.mark.slow
 def test_classes_in_another_order(tool, photographs, checkpoint, tmp_path):
     """All data sets have them, and a test compares them with the checkpoint's."""
     names = Path(tmp_path / 'names.txt')
@@ -135,6 +137,7 @@ def test_classes_in_another_order(tool, photographs, checkpoint, tmp_path):
     assert f'are not those of {checkpoint} (ahead_0, ahead_1' in done.stderr
 
 
+@pytest.mark.slow
 def test_testing_stops_at_a_damaged_image(tool, damaged, checkpoint, tmp_path):
     root, _, bad = damaged
     done = tool('test', CONFIG, checkpoint, *options(root), cwd=tmp_path, check=False)
@@ -143,6 +146,7 @@ def test_testing_stops_at_a_damaged_image(tool, damaged, checkpoint, tmp_path):
     assert done.stderr.endswith('Fetch it again, or take it out of the data set.\n')
 
 
+@pytest.mark.slow
 def test_test_writes_scores_and_images(tool, photographs, checkpoint, tmp_path):
     done = tool(
         'test', CONFIG, checkpoint, '--dump', 'out/scores.npz', '--show-dir', 'shown',
@@ -243,6 +247,7 @@ def test_infer_classifies_files_folders_and_patterns(
         assert drawn.width >= original.width and drawn.height > original.height
 
 
+@pytest.mark.slow
 def test_infer_reports_files_that_are_not_images(
     tool, photographs, checkpoint, tmp_path
 ):
@@ -263,6 +268,7 @@ def test_infer_reports_files_that_are_not_images(
     assert record['input'] == 'a.jpg'
 
 
+@pytest.mark.slow
 def test_resume_continues_the_training(tool, photographs, trained, tmp_path):
     shutil.copytree(trained[0] / 'work_dirs', tmp_path / 'work_dirs')
     longer = options(photographs, **{'train_cfg.max_epochs': 3})

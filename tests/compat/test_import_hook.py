@@ -74,6 +74,7 @@ def test_install_imports_no_large_package():
     assert heavy == []
 
 
+@pytest.mark.slow
 def test_modules_imported_before_glore_mm_are_patched(tmp_path):
     early = seen("""
         import io, numpy, pickle, sys

@@ -37,6 +37,7 @@ def check(done, folder, name, score):
     return Image.open(folder / 'work_dirs' / f'demo_{name}.png')
 
 
+@pytest.mark.slow
 def test_long_range(tool, tmp_path):
     done = tool('demo', 'long_range', '--cfg-options', *ITERATIONS, cwd=tmp_path)
     picture = check(done, tmp_path, 'long_range', 'without the cue')

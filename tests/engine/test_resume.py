@@ -188,6 +188,7 @@ def test_only_incomplete_checkpoints(run):
     assert 'iter_5.pth: it is a folder' in str(error.value)
 
 
+@pytest.mark.slow
 def test_files_of_others_are_never_deleted(run):
     """Neither by the limit of checkpoints, nor because a checkpoint names them."""
     Path('run').mkdir()
@@ -209,6 +210,7 @@ def test_files_of_others_are_never_deleted(run):
     assert 'iter_4.pth' not in files()
 
 
+@pytest.mark.slow
 def test_a_new_run_in_an_old_folder_deletes_none_of_its_files(run):
     run()
     before = files()

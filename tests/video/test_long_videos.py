@@ -98,7 +98,10 @@ def test_the_tool(tool, checkpoint, tmp_path):
     ('name', 'message'),
     [
         ('video/plain_mini', 'the network has no GloRe unit, so its clips share nothi'),
-        ('video/glore_tsm_r50_1x1x8_sthv2', 'needs a network for clips of successive frames'),
+        (
+            'video/glore_tsm_r50_1x1x8_sthv2',
+            'needs a network for clips of successive',
+        ),
         ('seg/glore_mini', r"--global is for video.*mode='global_slide', crop_size"),
     ],
 )

@@ -68,6 +68,7 @@ def test_train_prints_its_config_and_progress(trained, checkpoint):
     assert checkpoint.is_file()
 
 
+@pytest.mark.slow
 def test_training_skips_a_damaged_clip(tool, videos, tmp_path):
     root = damaged(videos, tmp_path, 'train')
     done = tool('train', CONFIG, *options(root), cwd=tmp_path)
