@@ -111,4 +111,4 @@ def test_large_images(tmp_path):
     rows = json.loads((tmp_path / 'large_images.json').read_text())['rows']
     slide, shared = rows
     assert (slide['size'], slide['exit'], shared['exit']) == (1024, 0, 0)
-    assert 0 < slide['mib'] < 1000 and slide['seconds'] < shared['seconds']
+    assert 0 < slide['mib'] < 1000
