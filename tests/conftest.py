@@ -36,6 +36,14 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(row(name, *counts))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def empty_folder(tmp_path_factory):
+    """Tests begin in an empty folder: data that a demo has written change none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp('empty'))
+        yield
+
+
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
     """A few street scenes in the layout of Cityscapes; must not be changed."""

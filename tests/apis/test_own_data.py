@@ -61,8 +61,8 @@ def checkpoint(project):
           'model.test_cfg.stride=(32,32)', 'model.test_cfg.cache=ram'],
          "model.test_cfg.cache is 'ram'; expected one of 'none', 'memory', 'disk'"),
         (['model.test_cfg.mode=global_slide', 'model.test_cfg.crop_size=(32,32)',
-          'model.test_cfg.stride=(32,32)', 'model.decode_head='
-          'dict(_delete_=True,type=FCNHead,num_classes=2,in_channels=64,channels=16)'],
+          'model.test_cfg.stride=(32,32)', "model.decode_head=dict(_delete_=True,"
+          "type='FCNHead',num_classes=2,in_channels=64,channels=16)"],
          "mode is 'global_slide', but the network has no GloRe unit"),
         (['model.test_cfg.mode=slide', 'model.test_cfg.crop_size=32'],
          r'needs crop_size=\(height, width\) in pixels, found 32'),
