@@ -24,7 +24,7 @@ from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.utils.device import device_name
 
-CONFIG = Path(__file__).parents[1] / 'configs/seg/glore_r18_custom_large.py'
+CONFIG = Path(__file__).parents[1] / 'configs/seg/glore_windows_r18_custom.py'
 CLASSES = 'abcdefgh'
 WINDOW = 512  # pixels; neighbours overlap by an eighth
 _ROWS = 512  # of the generated image at a time
