@@ -4,12 +4,14 @@ import re
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from options import cfg_options
 from PIL import Image
 from squares import write_squares
 
-from glore_mm.apis.train import check
+from glore_mm.apis.infer import infer
+from glore_mm.apis.train import check, train
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.utils.errors import UserError
@@ -92,6 +94,33 @@ def test_binary_masks_in_both_forms(squares, form, channels):
     sample = cfg.train_dataloader.dataset
     assert sample.classes == ['background', 'foreground']
     assert model(**data).shape[1] == channels
+
+
+def test_windows_of_tiffs(squares):
+    for path in [*squares.glob('fields/images/*/*')]:
+        image = np.array(Image.open(path).resize((96, 80)))
+        tifffile.imwrite(path.with_suffix('.tif'), image, tile=(16, 16))
+        path.unlink()
+    for path in squares.glob('fields/masks/*/*'):
+        Image.open(path).resize((96, 80), Image.Resampling.NEAREST).save(path)
+    keys = ('train_cfg.max_iters', 'train_cfg.val_interval')
+    options = {
+        **{key: 2 for key in (*keys, 'default_hooks.checkpoint.interval')},
+        'data_root': 'fields',
+        'classes': ['soil', 'crop'],
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False,
+        'train_dataloader.dataset.pipeline.0.window': (64, 64),
+        'model.data_preprocessor.size': (64, 64),
+        'model.test_cfg.crop_size': (48, 48),
+        'model.test_cfg.stride': (32, 32),
+    }
+    config = 'glore_mm::seg/glore_windows_r18_custom.py'
+    train(load_config(config, options), seed=0)
+    (path,) = squares.glob('work_dirs/*/iter_2.pth')
+    found = infer(load_config(config, options), str(path), ['fields/images/val'], 'out')
+    assert all('classes' in each for each in found)
+    assert Image.open('out/p0.png').size == (96, 80)
 
 
 def test_options_apply_to_all_data_sets(squares):
