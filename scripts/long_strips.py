@@ -68,6 +68,7 @@ def main() -> None:
                 run = score(ablation, variant, seed, mode)
                 print(run, flush=True)
                 runs.append(run)
+                runs.sort(key=lambda run: run['seed'])
                 record = dict(hardware=device_name(), runs=runs)
                 write_text(file, json.dumps(record, indent=1) + '\n')
     write_text(args.out / 'table.md', table(runs))
@@ -108,6 +109,7 @@ def score(ablation: Ablation, variant: str, seed: int, mode: str) -> dict[str, A
 def table(runs: list[dict[str, Any]]) -> str:
     """Return the accuracies of all runs, by variant and mode."""
     lines = [
+        '# Strips of 6,400 pixels\n',
         '| variant | tested | accuracy of each run, % | without the cue, % '
         '| runs of 95 % or more | exact 95 % interval |',
         '|---|---|---|---|---|---|',
