@@ -81,7 +81,8 @@ def _read_samples(dataset: BaseDataset) -> _Statistics:
     for source, index in _spread_samples(dataset, _SAMPLES):
         results: Any = source.get_data_info(index)
         try:
-            for transform in getattr(source.pipeline, 'transforms', ()):
+            pipeline = getattr(source, 'pipeline', None)
+            for transform in getattr(pipeline, 'transforms', ()):
                 if type(transform).__name__.startswith('Load'):
                     results = transform(results)
         except UnreadableSampleError as error:

@@ -1,7 +1,7 @@
 """Load images."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -116,11 +116,9 @@ class LoadBands(BaseTransform):
             results['window'], results['file_shape'] = window, shape
         return results
 
-    @contextmanager
-    def open(self, path: str) -> Iterator[BandImage]:
+    def open(self, path: str) -> AbstractContextManager[BandImage]:
         """Open an image to read windows of it."""
-        with open_bands(path, self.bands) as image:
-            yield image
+        return open_bands(path, self.bands)
 
     def picture(self, path: str, max_side: int | None = None) -> Image.Image:
         """Return three bands of an image file as RGB: see `LoadImage.picture`."""
