@@ -300,17 +300,20 @@ def cuts(cfg: Config) -> dict[str, object]:
     where, backbone = 'model.backbone', cfg.model.backbone
     while 'backbone' in backbone:
         where, backbone = f'{where}.backbone', backbone.backbone
-    width = backbone.get('base_channels', 64)
-    options[f'{where}.base_channels'] = 8
-    if task == 'cls':
+    if backbone.type != 'TIMMBackbone':  # that is small
+        width = backbone.get('base_channels', 64)
+        options[f'{where}.base_channels'] = 8
         options[f'{where}.init_cfg'] = None  # no downloads
-    for head in {'head', 'cls_head', 'decode_head', 'auxiliary_head'} & {*cfg.model}:
-        options[f'model.{head}.in_channels'] = cfg.model[head].in_channels * 8 // width
+        heads = {'head', 'cls_head', 'decode_head', 'auxiliary_head'} & {*cfg.model}
+        for head in heads:
+            channels = cfg.model[head].in_channels * 8 // width
+            options[f'model.{head}.in_channels'] = channels
+            if task == 'seg':
+                options[f'model.{head}.channels'] = 8
         if task == 'seg':
-            options[f'model.{head}.channels'] = 8
+            options |= {'model.pretrained': None, f'{where}.stem_channels': 8}
     if task == 'seg':
-        options |= {'model.pretrained': None, f'{where}.stem_channels': 8,
-                    'model.data_preprocessor.size': (48, 96)}  # fmt: skip
+        options['model.data_preprocessor.size'] = (48, 96)
     if task == 'cls' and cfg.model.head.num_classes == 1000:  # ImageNet
         options['model.head.num_classes'] = 10
     return options

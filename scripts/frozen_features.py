@@ -1,0 +1,295 @@
+"""Compare context modules on frozen features of a pretrained network, on CamVid.
+
+The features of EfficientNet-Lite0 are computed once. A small head is trained on them
+for each level of the network, each module and each seed; only the module differs.
+
+    python scripts/frozen_features.py /data/camvid docs/evidence/frozen_camvid
+
+Writes a JSON file of all runs for each level, table.md and plot.png. Interrupted, it
+resumes. Several processes can work on different levels.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from mmcv.cnn import ContextBlock, ConvModule, NonLocal2d
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+
+import glore_mm
+from glore_mm import GloRe2d
+from glore_mm.analysis.ablation import Run, Summary, markdown, summarize
+from glore_mm.analysis.cost import count_flops
+from glore_mm.config.build import build_model
+from glore_mm.config.load import load_config
+from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.device import device_name
+from glore_mm.visualization.figures import write_figure
+
+CONFIG = Path(__file__).parents[1] / 'configs/seg/fcn_lite0_camvid.py'
+LEVELS = dict(stride4=1, stride8=2, stride16=3, end=4)  # index of the features
+CLASSES = 11
+WIDTH = 64  # channels of the head
+BATCH = 8
+NORM = dict(type='BN')
+HALF = 0.5  # points of mIoU
+
+
+class PyramidPooling(nn.Module):
+    """Pyramid pooling of PSPNet, with a 1×1 convolution back to the same channels."""
+
+    def __init__(self, channels: int) -> None:
+        from mmseg.models.decode_heads.psp_head import PPM  # glore_mm must be first
+
+        super().__init__()
+        scales = (1, 2, 3, 6)
+        width = channels // len(scales)
+        self.pools = PPM(scales, channels, width, None, NORM, dict(type='ReLU'), False)
+        self.merge = ConvModule(2 * channels, channels, 1, norm_cfg=NORM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return self.merge(torch.cat([x, *self.pools(x)], 1))
+
+
+def glore(nodes: int) -> Callable[[int], nn.Module]:
+    """Return a function that builds a unit for a number of channels."""
+    return lambda width: GloRe2d(width, width // 2, nodes, normalize=True)
+
+
+MODULES: dict[str, Callable[[int], nn.Module]] = {
+    'none': lambda width: nn.Identity(),
+    'convolution': lambda width: ConvModule(width, width, 3, padding=1, norm_cfg=NORM),
+    'wider': lambda width: nn.Identity(),  # as many operations as with 32 nodes
+    'glore_16': glore(16),
+    'glore_32': glore(32),
+    'glore_64': glore(64),
+    'non_local': lambda width: NonLocal2d(width, reduction=2),
+    'context_block': lambda width: ContextBlock(width, ratio=1 / 4),
+    'pyramid_pooling': PyramidPooling,
+}
+
+
+class Head(nn.Module):
+    """1×1 convolution, module, classifier."""
+
+    def __init__(self, channels: int, module: str, width: int = WIDTH) -> None:
+        super().__init__()
+        self.reduce = ConvModule(channels, width, 1, norm_cfg=NORM)
+        self.classify = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(width, CLASSES, 1))
+        # built last, so that the other layers start equal in all variants
+        self.module = MODULES[module](width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, C, H, W) to logits (N, classes, H, W)."""
+        return self.classify(self.module(self.reduce(x)))
+
+
+def make_head(features: Tensor, module: str) -> Head:
+    """Build the head of a module for features (N, C, H, W)."""
+    channels = features.shape[1]
+    if module != 'wider':
+        head = Head(channels, module)
+        if module == 'non_local' and features[0, 0].numel() > 5000:
+            # the attention of all pairs takes too much memory
+            head.module = NonLocal2d(WIDTH, reduction=2, sub_sample=True)
+        return head
+    macs = count_flops(Head(channels, 'glore_32').eval(), features[:1]).macs
+    per_channel = features[0, 0].numel() * (channels + CLASSES)
+    return Head(channels, module, round(macs / per_channel))
+
+
+@torch.no_grad()
+def compute_features(data_root: str, level: str) -> list[tuple[Tensor, Tensor]]:
+    """Compute the features and labels of all images.
+
+    Args:
+        data_root (str): Folder of CamVid.
+        level (str): One of LEVELS.
+
+    Returns:
+        list[tuple[Tensor, Tensor]]: For training images, their mirror images, and test
+        images: features (N, C, H, W) and labels (N, 360, 480).
+    """
+    cfg = load_config(str(CONFIG), dict(data_root=data_root))
+    model = build_model(cfg).eval()
+    MMLogger.get_current_instance().setLevel('ERROR')  # else it lists all weights
+    model.backbone.init_weights()
+    parts = []
+    for split, mirrored in (('train', False), ('train', True), ('test', False)):
+        dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, split=split))
+        features, labels = [], []
+        for sample in dataset:
+            batch = model.data_preprocessor({k: [v] for k, v in sample.items()})
+            image = batch['inputs'].flip(-1) if mirrored else batch['inputs']
+            truth = batch['data_samples'][0].gt_sem_seg.data[0].byte()
+            features.append(model.backbone(image)[LEVELS[level]][0])
+            labels.append(truth.flip(-1) if mirrored else truth)
+        parts.append((torch.stack(features), torch.stack(labels)))
+    return parts
+
+
+def train(
+    head: Head, parts: list[tuple[Tensor, Tensor]], seed: int, iters: int, lr: float
+) -> None:
+    """Train a head on the training images; half of the samples are mirrored."""
+    generator = torch.Generator().manual_seed(seed)  # the same order for all modules
+    optimizer = torch.optim.AdamW(head.parameters(), lr, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, iters, 0.9)
+    count = len(parts[0][0])
+    order: list[int] = []
+    head.train()
+    for _ in range(iters):
+        if len(order) < BATCH:
+            order += torch.randperm(count, generator=generator).tolist()
+        chosen, order = order[:BATCH], order[BATCH:]
+        mirrored = torch.rand(BATCH, generator=generator) < 0.5
+        places = [*zip(mirrored.long().tolist(), chosen, strict=True)]
+        x, y = (torch.stack([parts[m][k][i] for m, i in places]) for k in (0, 1))
+        y = y[:, ::4, ::4].long()  # the resolution of the finest features saves time
+        logits = interpolate(head(x), y.shape[-2:], mode='bilinear')
+        optimizer.zero_grad()
+        cross_entropy(logits, y, ignore_index=255).backward()
+        optimizer.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def score(head: Head, features: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return the mean IoU and the accuracy of the pixels, in percent."""
+    head.eval()
+    confusion = torch.zeros(CLASSES**2, dtype=torch.long)
+    for x, y in zip(features.split(BATCH), labels.split(BATCH), strict=True):
+        logits = interpolate(head(x), y.shape[-2:], mode='bilinear')
+        known = y != 255
+        pairs = CLASSES * y[known].long() + logits.argmax(1)[known]
+        confusion += torch.bincount(pairs, minlength=CLASSES**2)
+    table = confusion.view(CLASSES, CLASSES).double()
+    right = table.diagonal()
+    iou = right / (table.sum(0) + table.sum(1) - right)
+    return dict(
+        mIoU=round(100 * float(iou.mean()), 3),
+        aAcc=round(100 * float(right.sum() / table.sum()), 3),
+    )
+
+
+def run_level(args: argparse.Namespace, level: str) -> None:
+    """Train the runs of a level that are not in its file."""
+    file = args.out / 'runs' / f'{level}.json'
+    runs = read_runs(file)
+    done = {(run.variant, run.seed) for run in runs}
+    jobs = [job for job in product(args.modules, range(args.seeds)) if job not in done]
+    jobs.sort(key=lambda job: job[1])  # an unfinished table has all modules
+    if not jobs:
+        return
+    parts = compute_features(args.data_root, level)
+    for module, seed in jobs:
+        torch.manual_seed(seed)
+        head = make_head(parts[0][0], module)
+        cost = count_flops(head.eval(), parts[0][0][:1])
+        begin = time.perf_counter()
+        train(head, parts, seed, args.iters, args.lr)
+        seconds = round(time.perf_counter() - begin, 1)
+        metrics = score(head, *parts[2])
+        run = Run(
+            module,
+            seed,
+            metrics,
+            cost.parameters,
+            cost.macs,
+            seconds,
+            f'{args.iters} iterations, learning rate {args.lr:g}',
+            {},
+            device_name(),
+            f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
+        )
+        print(f'{level} {module} {seed}: {metrics} in {seconds} s', flush=True)
+        runs.append(run)
+        record = [asdict(run) for run in runs]
+        write_text(file, json.dumps(record, indent=1) + '\n')
+
+
+def read_runs(file: Path) -> list[Run]:
+    """Read the runs in a file; none if there is no file."""
+    return [Run(**run) for run in json.loads(file.read_text())] if file.exists() else []
+
+
+def write_results(out: Path) -> None:
+    """Write the table of all levels, and the plot of the gains."""
+    summaries = {}
+    for level in LEVELS:
+        if runs := read_runs(out / 'runs' / f'{level}.json'):
+            names = [name for name in MODULES if name in {run.variant for run in runs}]
+            summaries[level] = summarize(runs, names, 'mIoU')
+    text = ['# Modules on frozen features of CamVid\n']
+    for level, summary in summaries.items():
+        text += [f'## {level}\n', markdown(summary), excluded(summary)]
+    write_text(out / 'table.md', '\n'.join(text))
+    write_figure(plot(summaries), str(out / 'plot.png'))
+
+
+def excluded(summary: Summary) -> str:
+    """Say for which modules the interval excludes a gain of half a point."""
+    names = [
+        row.variant
+        for row in summary.rows
+        if row.difference and row.difference.high < HALF
+    ]
+    return (
+        f'The interval excludes a gain of {HALF} points for: '
+        f'{", ".join(names) or "no module"}.\n'
+    )
+
+
+def plot(summaries: dict[str, Summary]) -> plt.Figure:
+    """Draw the gain of each module at each level, with its interval."""
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout='constrained')
+    names = [name for name in MODULES if name != 'none']
+    for k, name in enumerate(names):
+        gains = [
+            (i, row.difference)
+            for i, summary in enumerate(summaries.values())
+            for row in summary.rows
+            if row.variant == name and row.difference
+        ]
+        middle = np.array([gain.value for _, gain in gains])
+        low = np.array([gain.low for _, gain in gains])
+        high = np.array([gain.high for _, gain in gains])
+        x = [i + (k - len(names) / 2 + 0.5) * 0.09 for i, _ in gains]
+        axes.errorbar(x, middle, [middle - low, high - middle], fmt='o', label=name)
+    axes.axhline(0, color='0.5', linewidth=1)
+    axes.set_xticks(range(len(summaries)), list(summaries))
+    axes.set_ylabel('gain of mIoU over no module, 95 % interval')
+    axes.grid(axis='y', alpha=0.3)
+    axes.legend(ncols=2)
+    return figure
+
+
+def main() -> None:
+    """Train, and write table and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('data_root')
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--levels', nargs='+', choices=LEVELS, default=[*LEVELS])
+    parser.add_argument('--modules', nargs='+', choices=MODULES, default=[*MODULES])
+    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--iters', type=int, default=1500)
+    parser.add_argument('--lr', type=float, default=1e-3)
+    args = parser.parse_args()
+    for level in args.levels:
+        run_level(args, level)
+    write_results(args.out)
+
+
+if __name__ == '__main__':
+    main()
