@@ -17,3 +17,15 @@ model = dict(
     ),
     head=dict(in_channels=1280),
 )
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.1,
+        by_epoch=True,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=10, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=10)

@@ -64,8 +64,8 @@ def predict_windows(model: EncoderDecoder, image: BandImage) -> np.ndarray:
         if rows.start > top:
             done = rows.start - top
             labels[top : rows.start] = _classes(model, scores[:, :done])
-            empty = torch.zeros_like(scores[:, :done])
-            scores, top = torch.cat([scores[:, done:], empty], 1), rows.start
+            rest, top = scores[:, done:].clone(), rows.start
+            scores.zero_()[:, : rest.shape[1]] = rest
         weight = grid.weight(index, logits.shape[2:]).to(logits)
         scores[..., columns] += logits[0] * weight
     labels[top:] = _classes(model, scores)

@@ -14,6 +14,8 @@ from glore_mm.utils.errors import UnreadableSampleError, UserError, error_summar
 #: File name endings of images with bands, lower case.
 BAND_SUFFIXES = ('.tif', '.tiff', '.npy')
 
+_CACHE = 64  # MB of blocks of an open TIFF
+
 Window = tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -185,7 +187,9 @@ def _open_tiff(path: str, count: int) -> Iterator[BandImage]:
     except ImportError:
         yield image_of_array(_tifffile().imread(path), path, count)
         return
-    with _without_warnings(), rasterio.open(path) as file:
+    # GDAL would keep as many blocks as fit into 5 % of the machine's memory
+    cache = rasterio.Env(GDAL_CACHEMAX=_CACHE)
+    with _without_warnings(), cache, rasterio.open(path) as file:
         if file.count != count:
             raise _wrong_bands(path, f'{file.count} band(s)', count)
 

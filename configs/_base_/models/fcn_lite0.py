@@ -26,7 +26,6 @@ model = dict(
         in_channels=320,
         in_index=4,  # the features have strides 2, 4, 8, 16 and 16
         channels=128,
-        num_convs=2,
         concat_input=False,
         dropout_ratio=0.1,
         num_classes=19,

@@ -1,0 +1,21 @@
+# long_range.py with cues that are farther away: for which level, number of nodes and
+# module does a network still find them? docs/evidence.md has the commands.
+_base_ = '../seg/fcn_long_range.py'
+
+metric = 'acc'
+solved_at = 99
+backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)
+glore = dict(type='GloRe2d')
+variants = {
+    'plain': dict(),
+    **{
+        name: dict(model=dict(backbone=dict(backbone, unit=unit, placement=placement)))
+        for name, unit, placement in (
+            ('glore_res4', glore, dict(layer3=1)),  # 16 nodes
+            ('glore_res4_4-nodes', dict(glore, num_nodes=4), dict(layer3=1)),
+            ('glore_res4_64-nodes', dict(glore, num_nodes=64), dict(layer3=1)),
+            ('glore_res3', glore, dict(layer2=1)),
+            ('non_local_res4', dict(type='NonLocal2d', reduction=2), dict(layer3=1)),
+        )
+    },
+}
