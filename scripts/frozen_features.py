@@ -150,7 +150,7 @@ def train(
     order: list[int] = []
     head.train()
     for _ in range(iters):
-        if len(order) < BATCH:
+        while len(order) < BATCH:
             order += torch.randperm(count, generator=generator).tolist()
         chosen, order = order[:BATCH], order[BATCH:]
         mirrored = torch.rand(BATCH, generator=generator) < 0.5

@@ -32,6 +32,7 @@ CONFIGS = [
     ('COCOStuff', 'fcn_r50_coco-stuff164k', 'glore_r50_coco-stuff164k'),
     ('LoveDA', 'fcn_r50_loveda', 'glore_r50_loveda'),
     ('CHASEDB1', 'unet_chase-db1', 'glore_unet_chase-db1'),
+    ('CamVid', 'fcn_lite0_camvid', 'glore_lite0_camvid'),
     ('ADE20K', 'segformer_mit-b0_ade20k', 'glore_segformer_mit-b0_ade20k'),
     ('ADE20K', 'deeplabv3plus_r50_ade20k', 'glore_deeplabv3plus_r50_ade20k'),
     (
@@ -58,6 +59,7 @@ NARROW = {
     'ResNetV1c': (dict(base_channels=8, stem_channels=8), 8),
     'UNet': (dict(base_channels=8), 8),
     'MixVisionTransformer': ({}, 1),
+    'TIMMBackbone': ({}, 1),
     'SwinTransformer': (dict(embed_dims=24, depths=[2, 1, 3, 1]), 4),
     'mmpretrain.ConvNeXt': (
         dict(arch=dict(_delete_=True, depths=[1, 1, 3, 1], channels=[8, 16, 32, 64])),
@@ -68,6 +70,7 @@ NARROW = {
 #: are also exported to ONNX, which takes longer.
 ONNX = {
     'glore_unet_chase-db1',
+    'glore_lite0_camvid',
     'glore_segformer_mit-b0_ade20k',
     'glore_deeplabv3plus_r50_ade20k',
     'glore_convnext-t_upernet_ade20k',
@@ -78,7 +81,7 @@ few_places = pytest.mark.filterwarnings('ignore:GloRe.d has more nodes')
 @pytest.fixture(scope='session')
 def written(mini, tmp_path_factory):
     """Write each data set once; must not be changed."""
-    roots = {'Cityscapes': mini}
+    roots = {'Cityscapes': mini, 'CamVid': mini}
 
     def write(kind):
         if kind not in roots:
