@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument('--modules', nargs='+', choices=MODULES, default=[*MODULES])
     parser.add_argument('--seeds', type=int, default=10)
     parser.add_argument('--iters', type=int, default=2000)
-    parser.add_argument('--lr', type=float, default=1e-2)
+    parser.add_argument('--lr', type=float, default=3e-2)
     args = parser.parse_args()
     for level in args.levels:
         run_level(args, level)

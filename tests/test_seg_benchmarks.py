@@ -70,7 +70,6 @@ NARROW = {
 #: are also exported to ONNX, which takes longer.
 ONNX = {
     'glore_unet_chase-db1',
-    'glore_lite0_camvid',
     'glore_segformer_mit-b0_ade20k',
     'glore_deeplabv3plus_r50_ade20k',
     'glore_convnext-t_upernet_ade20k',
