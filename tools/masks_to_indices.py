@@ -74,7 +74,13 @@ def main() -> None:
             print(f'{",".join(map(str, color))}: {count} pixels')
         return
     written = convert_masks(args.masks, args.out, colors, classes, args.others)
-    print(f'{len(list(written))} masks written to {args.out}')
+    pixels = [counts for _, counts in written]
+    print(f'{len(pixels)} masks written to {args.out}')
+    shares = sum(pixels) / sum(map(sum, pixels))
+    for index, name in enumerate(classes or colors):
+        print(f'{index} {name}: {shares[index]:.2%} of the pixels')
+    if args.others is not None and args.others >= len(colors):
+        print(f'{args.others} other colours: {shares[args.others]:.2%} of the pixels')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
-# Context modules on CamVid, fine-tuned from ImageNet weights. All variants use the recipe
-# of the plain network; no variant was tuned.
+# Context modules on CamVid, fine-tuned from ImageNet weights. All variants use the
+# recipe of the plain network; no variant was tuned.
 _base_ = '../seg/fcn_lite0_camvid.py'
 
 metric = 'mIoU'

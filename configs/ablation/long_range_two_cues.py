@@ -1,5 +1,5 @@
-# long_range.py with two cues and two regions in a strip, which a network has to match by
-# their shapes: do more nodes, a second unit or a longer training help?
+# long_range.py with two cues and two regions in a strip, which a network has to match
+# by their shapes: do more nodes, a second unit or a longer training help?
 _base_ = '../seg/fcn_long_range.py'
 
 metric = 'acc'

@@ -75,6 +75,16 @@ def check_data(
     return found
 
 
+def describe_datasets(datasets: Mapping[str, Any]) -> str:
+    """Return one line with the numbers of samples and the classes of data sets."""
+    counts = [f'{len(dataset)} samples in {loop}' for loop, dataset in datasets.items()]
+    classes = next(
+        (d.metainfo.get('classes') or () for d in datasets.values() if d.metainfo), ()
+    )
+    named = f'; {len(classes)} classes: {summarize_list(classes, 20)}'
+    return f'data: {", ".join(counts)}{named if classes else ""}'
+
+
 def _read_samples(dataset: BaseDataset) -> _Statistics:
     """Read some samples with the loading transforms of the pipeline."""
     seen = _Statistics()

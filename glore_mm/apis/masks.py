@@ -22,7 +22,7 @@ def convert_masks(
     palette: Sequence[Sequence[int]],
     classes: Sequence[str] = (),
     others: int | None = None,
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, np.ndarray]]:
     """Write the colour masks of a folder as palette PNGs of class indices.
 
     Args:
@@ -35,7 +35,8 @@ def convert_masks(
             colours are an error.
 
     Yields:
-        Path: Each written mask.
+        tuple[Path, np.ndarray]: Each written mask, and its number of pixels by index,
+        (256,).
 
     Raises:
         UserError: A mask cannot be read, has other colours, or would be overwritten.
@@ -45,7 +46,7 @@ def convert_masks(
     for path, (output,) in outputs.items():
         labels = colors_to_indices(path, palette, others)
         save_image(index_image(labels, palette), output)
-        yield output
+        yield output, np.bincount(labels.ravel(), minlength=256)
     _write_classes(out_dir, classes)
 
 

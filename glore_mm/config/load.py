@@ -5,10 +5,13 @@ import os.path as osp
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 import glore_mm
@@ -24,6 +27,12 @@ from glore_mm.utils.errors import UserError, error_message
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 #: Names of the tasks, for messages.
 TASK_TITLES = dict(seg='segmentation', cls='classification', video='video')
+#: Keys that the tools read, besides those of the config and of mmengine's Runner.
+_READ = {
+    'auto_scale_lr', 'binary', 'class_weights', 'classes', 'custom_imports',
+    'data_root', 'max_non_finite_batches', 'metric', 'metric_limit', 'solved_at',
+    'tta_model', 'tta_pipeline', 'variants',
+}  # fmt: skip
 _OURS = 'glore_mm::'  # prefix of the names of this package's configs
 
 
@@ -119,7 +128,27 @@ def _parse_overrides(
         return options
     values = dict(walk_config(cfg._cfg_dict))
     values.setdefault('data_root', '')  # parsed as a path even if the config has none
-    return parse_options(options, values.get)
+    parsed = parse_options(options, values.get)
+    _check_keys(parsed, cfg)
+    return parsed
+
+
+def _check_keys(options: Mapping[str, Any], cfg: Config) -> None:
+    """Make sure that each option sets a key that something reads."""
+    known = {*cfg, *_READ, *signature(Runner.__init__).parameters}
+    for node in _with_key(_loaders(cfg), 'data_root'):
+        known |= {*node}
+    for key in options:
+        first = key.partition('.')[0]
+        if first not in known:
+            similar = get_close_matches(first, known, 1)
+            paths = [path for path, _ in walk_config(cfg._cfg_dict)]
+            similar += [p for p in paths if p.endswith(f'.{key}')]
+            hint = f' Did you mean {" or ".join(similar[:3])}?' if similar else ''
+            raise UserError(
+                f'--cfg-options {key}: {cfg.filename} has no key {first!r}, and '
+                f'nothing reads it.{hint}'
+            )
 
 
 def _set_in_datasets(cfg: Config, key: str, value: object) -> None:

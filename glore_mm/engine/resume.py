@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,25 @@ class ResumeState:
     iterations: int = 0
     validated: bool = True
     random_states: Sequence[dict[str, Any]] = ()
+
+
+def check_work_dir(cfg: Config) -> None:
+    """Make sure that a work dir is not that of another task.
+
+    Configs of two tasks can have the same name, and so the same default work dir.
+
+    Raises:
+        UserError: The work dir has the config of another task under the same name.
+    """
+    path = osp.join(cfg.work_dir, osp.basename(cfg.filename))
+    with suppress(OSError):
+        with open(path, encoding='utf-8') as file:
+            scopes = re.findall(r"^default_scope = '(\w+)'", file.read(), re.MULTILINE)
+        if scopes and scopes != [cfg.default_scope]:
+            raise UserError(
+                f'{cfg.work_dir} has a training of another task ({scopes[0]}) by a '
+                'config of the same name. Give another folder: --work-dir'
+            )
 
 
 def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:

@@ -56,6 +56,11 @@ class QuietRunner(Runner):
                 handler.addFilter(lambda r: not r.getMessage().startswith(_NOISE))
         return logger
 
+    def dump_config(self) -> None:
+        """Write the config beside the log; that of a training stays in the work dir."""
+        name = os.path.basename(self.cfg.filename or 'config.py')
+        self.cfg.dump(os.path.join(self.log_dir, name))
+
     @staticmethod
     def build_dataloader(
         dataloader: dict[str, Any] | DataLoader[Any], *args: Any, **kwargs: Any
@@ -76,6 +81,10 @@ class ResumableRunner(QuietRunner):
     """
 
     resume_state = ResumeState()
+
+    def dump_config(self) -> None:
+        """Write the config to the work dir, for tests and inference."""
+        Runner.dump_config(self)
 
     def build_train_loop(self, loop: dict[str, Any]) -> BaseLoop:
         """Build the training loop; loops of mmengine are replaced by resumable ones."""

@@ -10,7 +10,8 @@ from torch import nn
 
 from glore_mm.checkpoints.conversion import is_released
 from glore_mm.checkpoints.files import get_state_dict, read_checkpoint
-from glore_mm.config.build import build_model
+from glore_mm.checkpoints.pypi import PREFIX
+from glore_mm.config.build import build_model, walk_config
 from glore_mm.config.checks import check_same_classes
 from glore_mm.config.datasets import dataset_metainfo, first_dataset
 from glore_mm.config.heads import check_heads
@@ -113,14 +114,24 @@ def check_state_dict(
 
 
 def check_initial_weights(cfg: Config) -> None:
-    """Make sure that `load_from` of a config has some weights for its network.
+    """Make sure that initial weights can be read, and `load_from` fits the network.
 
-    The networks may differ in part, as in fine-tuning.
+    The networks may differ in part, as in fine-tuning. Of `init_cfg`, local files and
+    packages are read.
 
     Raises:
-        UserError: The network cannot be built, or the file has no weights for it.
+        UserError: The network cannot be built, a file cannot be read, or `load_from`
+            has no weights for the network.
     """
     network = build_model(cfg).state_dict()
+    for key, node in walk_config(cfg.model, 'model'):
+        if isinstance(node, Mapping) and node.get('type') == 'Pretrained':
+            path = str(node.get('checkpoint'))
+            try:
+                if path.startswith(PREFIX) or '://' not in path:
+                    read_any_checkpoint(path)
+            except UserError as error:
+                raise UserError(f'{cfg.filename}: {key}: {error}') from error
     if not cfg.get('load_from'):
         return
     state = get_state_dict(read_any_checkpoint(cfg.load_from), cfg.load_from)

@@ -70,7 +70,7 @@ class ImageMaskDataset(BaseSegDataset):
                 f'{len(missing)} image(s) have no label map, the first: '
                 f'{images[missing[0]]} (expected {expected}). '
                 'Add the label map or remove the image. For a test set without labels, '
-                'leave seg_map_path out of data_prefix.'
+                'set masks=None, or leave seg_map_path out of data_prefix.'
             )
         spare = sorted(set(labels) - set(images))
         if spare and not self.ann_file:

