@@ -102,7 +102,8 @@ def read(name: str) -> dict:
     """Load one of our configs; those of demos with small data and batches."""
     # where the data define the classes, they are given
     options = dict(classes=['a', 'b']) if re.search(OWN_DATA, name) else None
-    config = load_config(str(CONFIGS / name), options, str(ROOT / 'work_dir'))
+    work_dir = ROOT / 'work_dir' / name.replace('/', '_')  # not that of another task
+    config = load_config(str(CONFIGS / name), options, str(work_dir))
     config = config._cfg_dict.to_dict()
     if name in MINI:
         for path, value in nodes(config):
