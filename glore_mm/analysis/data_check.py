@@ -78,9 +78,8 @@ def check_data(
 def describe_datasets(datasets: Mapping[str, Any]) -> str:
     """Return one line with the numbers of samples and the classes of data sets."""
     counts = [f'{len(dataset)} samples in {loop}' for loop, dataset in datasets.items()]
-    classes = next(
-        (d.metainfo.get('classes') or () for d in datasets.values() if d.metainfo), ()
-    )
+    infos = [getattr(dataset, 'metainfo', None) or {} for dataset in datasets.values()]
+    classes = next((info['classes'] for info in infos if info.get('classes')), ())
     named = f'; {len(classes)} classes: {summarize_list(classes, 20)}'
     return f'data: {", ".join(counts)}{named if classes else ""}'
 
