@@ -1,5 +1,6 @@
 # long_range.py with cues that are farther away: for which level, number of nodes and
-# module does a network still find them? docs/evidence.md has the commands.
+# module does a network still find them? The distance is that of the data set:
+# python -m glore_mm.synthetic.long_range_strips data/far --distance 1000 --width 1240
 _base_ = '../seg/fcn_long_range.py'
 
 metric = 'acc'

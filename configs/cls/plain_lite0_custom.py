@@ -17,15 +17,7 @@ model = dict(
     ),
     head=dict(in_channels=1280),
 )
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.1,
-        by_epoch=True,
-        begin=0,
-        end=1,
-        convert_to_iter_based=True,
-    ),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=10, convert_to_iter_based=True),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].update(end=1)  # warm-up, in epochs
+param_scheduler[1].update(T_max=10)
 train_cfg = dict(max_epochs=10)
