@@ -27,11 +27,12 @@ from glore_mm.utils.errors import UserError, error_message
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 #: Names of the tasks, for messages.
 TASK_TITLES = dict(seg='segmentation', cls='classification', video='video')
-#: Keys that the tools read, besides those of the config and of mmengine's Runner.
+#: Keys that the tools and mmengine's Runner read, besides the Runner's arguments.
 _READ = {
-    'auto_scale_lr', 'binary', 'class_weights', 'classes', 'custom_imports',
-    'data_root', 'max_non_finite_batches', 'metric', 'metric_limit', 'solved_at',
-    'tta_model', 'tta_pipeline', 'variants',
+    'activation_checkpointing', 'binary', 'class_weights', 'classes', 'compile',
+    'custom_imports', 'data_root', 'efficient_conv_bn_eval', 'find_unused_parameters',
+    'max_non_finite_batches', 'metric', 'metric_limit', 'model_wrapper_cfg',
+    'solved_at', 'sync_bn', 'tta_model', 'tta_pipeline', 'variants',
 }  # fmt: skip
 _OURS = 'glore_mm::'  # prefix of the names of this package's configs
 

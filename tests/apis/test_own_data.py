@@ -110,6 +110,11 @@ def test_errors_before_training(load, options, message):
     assert not list(Path().rglob('iter_*.pth'))
 
 
+def test_options_that_only_the_runner_reads(load):
+    cfg = load('find_unused_parameters=True', 'sync_bn=torch')
+    assert (cfg.find_unused_parameters, cfg.sync_bn) == (True, 'torch')
+
+
 def test_a_work_dir_of_another_task(load, tmp_path):
     (tmp_path / 'work_dirs/base').mkdir(parents=True)
     (tmp_path / 'work_dirs/base/base.py').write_text("default_scope = 'mmpretrain'\n")
