@@ -38,6 +38,7 @@ from glore_mm.visualization.figures import write_figure
 
 CONFIG = Path(__file__).parents[1] / 'configs/seg/fcn_lite0_camvid.py'
 LEVELS = dict(stride4=1, stride8=2, stride16=3, end=4)  # index of the features
+KEY_POOLING = dict(stride4=4, stride8=2, stride16=1, end=1)  # to stride 16
 CLASSES = 11
 WIDTH = 64  # channels of the head
 BATCH = 8
@@ -95,14 +96,15 @@ class Head(nn.Module):
         return self.classify(self.module(self.reduce(x)))
 
 
-def make_head(features: Tensor, module: str) -> Head:
-    """Build the head of a module for features (N, C, H, W)."""
+def make_head(features: Tensor, level: str, module: str) -> Head:
+    """Build the head of a module for features (N, C, H, W) of a level."""
     channels = features.shape[1]
     if module != 'wider':
         head = Head(channels, module)
-        if module == 'non_local' and features[0, 0].numel() > 5000:
-            # the attention of all pairs takes too much memory
-            head.module = NonLocal2d(WIDTH, reduction=2, sub_sample=True)
+        if module == 'non_local':  # else fine levels have millions of pairs
+            block, pool = head.module, nn.MaxPool2d(KEY_POOLING[level])
+            block.g = nn.Sequential(block.g, pool)
+            block.phi = nn.Sequential(block.phi, pool)
         return head
     macs = count_flops(Head(channels, 'glore_32').eval(), features[:1]).macs
     per_channel = features[0, 0].numel() * (channels + CLASSES)
@@ -195,7 +197,7 @@ def run_level(args: argparse.Namespace, level: str) -> None:
     parts = compute_features(args.data_root, level)
     for module, seed in jobs:
         torch.manual_seed(seed)
-        head = make_head(parts[0][0], module)
+        head = make_head(parts[0][0], level, module)
         cost = count_flops(head.eval(), parts[0][0][:1])
         begin = time.perf_counter()
         train(head, parts, seed, args.iters, args.lr)
