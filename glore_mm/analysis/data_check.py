@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +63,7 @@ def check_data(
         classes: Sequence[str] = metainfo.get('classes') or ()
         if len(classes) == 1:
             found.append(f'{loop}: a single class, {classes[0]}: nothing to learn')
+        found += [f'{loop}: {line}' for line in _check_classes(classes)]
         seen = _read_samples(dataset)
         found += [f'{loop}: {line}' for line in _check_files(seen)]
         if seen.pixels:
@@ -122,6 +124,24 @@ def _spread_samples(
         if time.monotonic() > end:
             return
         yield find_sample(dataset, index)
+
+
+def _check_classes(classes: Sequence[str]) -> Iterator[str]:
+    forms = [name.strip().casefold() for name in classes]
+    equal = [
+        repr(name)
+        for name, form in zip(classes, forms, strict=True)
+        if forms.count(form) > 1
+    ]
+    if equal:
+        yield f'classes that differ only in spaces or capitals: {summarize_list(equal)}'
+    parts = {name: {*re.split('[|,;]', name)} for name in classes}
+    joined = [name for name in classes if {name} != parts[name] <= parts.keys()]
+    if joined:
+        yield (
+            f'classes that are several others: {summarize_list(joined)}. Are these '
+            'samples with more than one label?'
+        )
 
 
 def _check_files(seen: _Statistics) -> Iterator[str]:

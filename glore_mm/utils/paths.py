@@ -129,12 +129,12 @@ def output_files(
         if file.resolve() in taken:
             raise UserError(
                 f'{what} would overwrite {taken[file.resolve()]} ({file}). Give '
-                'another --out-dir, or the inputs one by one.'
+                'another output folder, or the inputs one by one.'
             )
         if file.is_dir():
             raise UserError(
                 f'{what} would overwrite the folder {file}. Remove it, or give another '
-                '--out-dir.'
+                'output folder.'
             )
         taken[file.resolve()] = what
         return file

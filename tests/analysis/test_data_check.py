@@ -140,3 +140,16 @@ def test_a_single_class(root):
     (root / 'img' / 'val').symlink_to(root / 'img' / 'train')
     lines = check(root, classes=('ground',))
     assert lines[0] == 'train: a single class, ground: nothing to learn'
+
+
+def test_names_that_are_likely_mistakes(root):
+    lines = check(root, classes=('ground', 'Ground ', 'square', 'ground|square'))
+    assert [line for line in lines if 'classes that' in line] == [
+        f'{loop}: classes that {text}'
+        for loop in ('train', 'val')
+        for text in (
+            "differ only in spaces or capitals: 'ground', 'Ground '",
+            'are several others: ground|square. Are these samples with more than one '
+            'label?',
+        )
+    ]
