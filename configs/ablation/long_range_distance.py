@@ -1,13 +1,11 @@
 # long_range.py with cues that are farther away: for which level, number of nodes and
 # module does a network still find them? The distance is that of the data set:
 # python -m glore_mm.synthetic.long_range_strips data/far --distance 1000 --width 1240
-_base_ = '../seg/fcn_long_range.py'
+_base_ = './long_range.py'
 
-metric = 'acc'
-solved_at = 99
-backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)
-glore = dict(type='GloRe2d')
+backbone, glore = _base_.backbone, _base_.glore
 variants = {
+    '_delete_': True,
     'plain': dict(),
     **{
         name: dict(model=dict(backbone=dict(backbone, unit=unit, placement=placement)))

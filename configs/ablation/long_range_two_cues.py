@@ -1,11 +1,8 @@
 # long_range.py with two cues and two regions in a strip, which a network has to match
 # by their shapes: do more nodes, a second unit or a longer training help?
-_base_ = '../seg/fcn_long_range.py'
+_base_ = './long_range.py'
 
-metric = 'acc'
-solved_at = 99
-backbone = dict(_delete_=True, type='WithGloRe', backbone=_base_.model.backbone)
-glore = dict(type='GloRe2d')
+backbone, glore = _base_.backbone, _base_.glore
 longer = dict(
     param_scheduler=[
         dict(type='PolyLR', eta_min=1e-5, power=0.9, begin=0, end=1800, by_epoch=False)
@@ -23,6 +20,7 @@ modules = {
     )
 }
 variants = {
+    '_delete_': True,
     'plain': dict(),
     **modules,
     **{f'{name}_longer': dict(module, **longer) for name, module in modules.items()},
