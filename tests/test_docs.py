@@ -62,6 +62,8 @@ NOT_RUN = {
     '*tools/dist_train.sh *': 'is several processes, as in test_distributed.py',
     'tools/slurm_train.sh *': 'needs Slurm; test_resume.py has a stand-in for it',
     'python tools/ablate.py *': 'trains for hours; test_ablate.py runs it, small',
+    'python scripts/frozen_features.py *': 'trains for hours; test_frozen_features.py '
+    'runs it, small',
     'python tools/visualize_nodes.py work_dirs/long_range/*': 'takes a network of an '
     'hour; nodes.md has the same command',
     'python tools/convert_checkpoint.py CONFIG FILE *': 'takes a file of the release; '

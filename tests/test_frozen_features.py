@@ -10,18 +10,18 @@ from processes import python
 @pytest.mark.slow
 def test_runs_are_written_and_kept(mini, tmp_path):
     script = (ROOT / 'scripts/frozen_features.py', mini, tmp_path)
-    names = ('none', 'wider', 'glore_16')
-    options = ('--levels', 'end', '--modules', *names, '--iters', 2)
+    names = ('none', 'wider', 'glore_16', 'non_local')
+    options = ('--levels', 'stride8', '--modules', *names, '--iters', 2)
     printed = python(*script, *options, '--seeds', 2)
-    runs = json.loads((tmp_path / 'runs/end.json').read_text())
+    runs = json.loads((tmp_path / 'runs/stride8.json').read_text())
     assert [(run['variant'], run['seed']) for run in runs] == [
         (name, seed) for seed in (0, 1) for name in names
     ]
-    assert printed.count('mIoU') == 6
-    none, wider, glore = (run['macs'] for run in runs[:3])
+    assert printed.count('mIoU') == 8
+    none, wider, glore, _ = (run['macs'] for run in runs[:4])
     assert none < glore < wider  # it has the operations of 32 nodes
     table = (tmp_path / 'table.md').read_text()
     assert 'glore_16 | 2 |' in table and 'excludes a gain of 0.5 points for' in table
     assert (tmp_path / 'plot.png').stat().st_size
     assert 'mIoU' not in python(*script, *options, '--seeds', 1)
-    assert json.loads((tmp_path / 'runs/end.json').read_text()) == runs
+    assert json.loads((tmp_path / 'runs/stride8.json').read_text()) == runs
