@@ -127,16 +127,13 @@ def _spread_samples(
 
 
 def _check_classes(classes: Sequence[str]) -> Iterator[str]:
-    forms = [name.strip().casefold() for name in classes]
-    equal = [
-        repr(name)
-        for name, form in zip(classes, forms, strict=True)
-        if forms.count(form) > 1
-    ]
+    forms = {name: name.strip().casefold() for name in map(str, classes)}
+    counts = Counter(forms.values())
+    equal = [repr(name) for name, form in forms.items() if counts[form] > 1]
     if equal:
         yield f'classes that differ only in spaces or capitals: {summarize_list(equal)}'
-    parts = {name: {*re.split('[|,;]', name)} for name in classes}
-    joined = [name for name in classes if {name} != parts[name] <= parts.keys()]
+    parts = {name: {*re.split('[|,;]', name)} for name in forms}
+    joined = [name for name, own in parts.items() if {name} != own <= parts.keys()]
     if joined:
         yield (
             f'classes that are several others: {summarize_list(joined)}. Are these '
