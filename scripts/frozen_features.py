@@ -101,7 +101,7 @@ def make_head(features: Tensor, level: str, module: str) -> Head:
     channels = features.shape[1]
     if module != 'wider':
         head = Head(channels, module)
-        if module == 'non_local':  # else fine levels have millions of pairs
+        if module == 'non_local':  # all pairs of a fine level take too long
             block, pool = head.module, nn.MaxPool2d(KEY_POOLING[level])
             block.g = nn.Sequential(block.g, pool)
             block.phi = nn.Sequential(block.phi, pool)

@@ -18,8 +18,11 @@ def test_runs_are_written_and_kept(mini, tmp_path):
         (name, seed) for seed in (0, 1) for name in names
     ]
     assert printed.count('mIoU') == 8
-    none, wider, glore, _ = (run['macs'] for run in runs[:4])
+    none, wider, glore, non_local = (run['macs'] for run in runs[:4])
     assert none < glore < wider  # it has the operations of 32 nodes
+    places = none // (40 * 64 + 64 * 11)  # 40 features, 64 channels, 11 classes
+    # four 1×1 convolutions; two products with a quarter of the keys
+    assert non_local - none == 4 * places * 64 * 32 + 2 * places * (places // 4) * 32
     table = (tmp_path / 'table.md').read_text()
     assert 'glore_16 | 2 |' in table and 'excludes a gain of 0.5 points for' in table
     assert (tmp_path / 'plot.png').stat().st_size
