@@ -353,6 +353,23 @@ def test_channels_last_is_not_copied(dim, training, order):
     assert error(found, expected.double()) < 1e-5
 
 
+@pytest.mark.parametrize('order', ['direct', 'reassociated'])
+def test_bfloat16_in_channels_last(order):
+    torch.manual_seed(0)
+    unit = randomize(GloRe2d(64, 32, 8, order=order))
+    x = torch.randn(2, 64, 12, 10, dtype=torch.bfloat16)
+    weight = torch.randn(x.shape, dtype=x.dtype)
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        part = x.detach().contiguous(memory_format=layout).requires_grad_()
+        with torch.autocast('cpu', torch.bfloat16):
+            out = unit(part)
+        assert out.is_contiguous(memory_format=layout)
+        results.append((out, *torch.autograd.grad(out, part, weight)))
+    for first, last in zip(*results, strict=True):
+        assert error(last, first.double()) < 0.01
+
+
 @pytest.mark.parametrize('normalize', [False, True])
 @pytest.mark.parametrize('order', ['direct', 'reassociated'])
 def test_mixed_precision(order, normalize):
