@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,14 +38,27 @@ from glore_mm.utils.device import device_name
 from glore_mm.visualization.figures import write_figure
 
 CONFIG = Path(__file__).parents[1] / 'configs/seg/fcn_lite0_camvid.py'
-LEVELS = dict(stride4=1, stride8=2, stride16=3, end=4)  # index of the features
-KEY_POOLING = dict(stride4=4, stride8=2, stride16=1, end=1)  # to stride 16
-BFLOAT16 = 'stride4', 'stride8'  # half the time of the levels that take longest
 CLASSES = 11
 WIDTH = 64  # channels of the head
 BATCH = 8
 NORM = dict(type='BN')
 HALF = 0.5  # points of mIoU
+
+
+class Level(NamedTuple):
+    """A place in the network. Fine levels take longest, so they have two savings."""
+
+    index: int  # of the features
+    key_pooling: int = 1  # of Non-local: pairs with stride 16
+    bfloat16: bool = False
+
+
+LEVELS = dict(
+    stride4=Level(1, 4, bfloat16=True),
+    stride8=Level(2, 2, bfloat16=True),
+    stride16=Level(3),
+    end=Level(4),
+)
 
 
 class PyramidPooling(nn.Module):
@@ -97,13 +111,13 @@ class Head(nn.Module):
         return self.classify(self.module(self.reduce(x)))
 
 
-def make_head(features: Tensor, level: str, module: str) -> Head:
+def make_head(features: Tensor, level: Level, module: str) -> Head:
     """Build the head of a module for features (N, C, H, W) of a level."""
     channels = features.shape[1]
     if module != 'wider':
         head = Head(channels, module)
-        if module == 'non_local':  # all pairs of a fine level take too long
-            block, pool = head.module, nn.MaxPool2d(KEY_POOLING[level])
+        if module == 'non_local':
+            block, pool = head.module, nn.MaxPool2d(level.key_pooling)
             block.g = nn.Sequential(block.g, pool)
             block.phi = nn.Sequential(block.phi, pool)
         return head
@@ -113,12 +127,12 @@ def make_head(features: Tensor, level: str, module: str) -> Head:
 
 
 @torch.no_grad()
-def compute_features(data_root: str, level: str) -> list[tuple[Tensor, Tensor]]:
+def compute_features(data_root: str, index: int) -> list[tuple[Tensor, Tensor]]:
     """Compute the features and labels of all images.
 
     Args:
         data_root (str): Folder of CamVid.
-        level (str): One of LEVELS.
+        index (int): Of the level.
 
     Returns:
         list[tuple[Tensor, Tensor]]: For training images, their mirror images, and test
@@ -136,7 +150,7 @@ def compute_features(data_root: str, level: str) -> list[tuple[Tensor, Tensor]]:
             batch = model.data_preprocessor({k: [v] for k, v in sample.items()})
             image = batch['inputs'].flip(-1) if mirrored else batch['inputs']
             truth = batch['data_samples'][0].gt_sem_seg.data[0].byte()
-            features.append(model.backbone(image)[LEVELS[level]][0])
+            features.append(model.backbone(image)[index][0])
             labels.append(truth.flip(-1) if mirrored else truth)
         parts.append((torch.stack(features), torch.stack(labels)))
     return parts
@@ -177,19 +191,18 @@ def train(
 @torch.no_grad()
 def score(head: Head, features: Tensor, labels: Tensor) -> dict[str, float]:
     """Return the mean IoU and the accuracy of the pixels, in percent."""
+    from mmseg.evaluation import IoUMetric  # glore_mm must be first
+
     head.eval()
-    confusion = torch.zeros(CLASSES**2, dtype=torch.long)
+    areas = torch.zeros(4, CLASSES, dtype=torch.double)
     for x, y in zip(features.split(BATCH), labels.split(BATCH), strict=True):
         logits = interpolate(head(x), y.shape[-2:], mode='bilinear')
-        known = y != 255
-        pairs = CLASSES * y[known].long() + logits.argmax(1)[known]
-        confusion += torch.bincount(pairs, minlength=CLASSES**2)
-    table = confusion.view(CLASSES, CLASSES).double()
-    right = table.diagonal()
-    iou = right / (table.sum(0) + table.sum(1) - right)
+        counts = IoUMetric.intersect_and_union(logits.argmax(1), y, CLASSES, 255)
+        areas += torch.stack(counts)
+    metrics = IoUMetric.total_area_to_metrics(*areas, ['mIoU'])
     return dict(
-        mIoU=round(100 * float(iou.mean()), 3),
-        aAcc=round(100 * float(right.sum() / table.sum()), 3),
+        mIoU=round(100 * float(metrics['IoU'].mean()), 3),
+        aAcc=round(100 * float(metrics['aAcc']), 3),
     )
 
 
@@ -202,11 +215,11 @@ def run_level(args: argparse.Namespace, level: str) -> None:
     jobs.sort(key=lambda job: job[1])  # an unfinished table has all modules
     if not jobs:
         return
-    parts = compute_features(args.data_root, level)
-    bfloat16 = args.bfloat16 or level in BFLOAT16
+    parts = compute_features(args.data_root, LEVELS[level].index)
+    bfloat16 = args.bfloat16 or LEVELS[level].bfloat16
     for module, seed in jobs:
         torch.manual_seed(seed)
-        head = make_head(parts[0][0], level, module)
+        head = make_head(parts[0][0], LEVELS[level], module)
         cost = count_flops(head.eval(), parts[0][0][:1])
         begin = time.perf_counter()
         train(head, parts, seed, args.iters, args.lr, bfloat16)
