@@ -17,6 +17,7 @@ from glore_mm.cls.datasets import CheckedImageDataset
 from glore_mm.engine.corrupt_samples import SkipCorruptMixin
 from glore_mm.utils.annotations import read_class_names, read_lines, resolve_path
 from glore_mm.utils.errors import UserError, error_summary, shorten, summarize_list
+from glore_mm.utils.paths import describe_parent
 
 _SIDE = 32  # of an image of CIFAR-100, in pixels
 _SPLITS = 'train', 'test'
@@ -307,7 +308,7 @@ def _check_split(dataset: object, split: str) -> None:
 def _no_folder(folder: str, lists: str) -> str:
     return (
         f'no folder at {folder}, whose images {lists} lists. Extract the archive, or '
-        'correct data_root in the config.'
+        f'correct data_root in the config. {describe_parent(folder)}'
     )
 
 

@@ -17,7 +17,7 @@ from glore_mm.utils.class_folders import (
 )
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import IMAGE_SUFFIXES
-from glore_mm.utils.paths import list_files
+from glore_mm.utils.paths import describe_parent, list_files
 
 
 class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
@@ -56,7 +56,7 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
             raise UserError(
                 f'no folder at {self.img_prefix}; expected one with a folder of images '
                 'for each class. Put it there, or correct data_root or split in the '
-                'config.'
+                f'config. {describe_parent(self.img_prefix)}'
             )
         return super().load_data_list()
 

@@ -15,6 +15,7 @@ from glore_mm.config.build import build_model
 from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
+from glore_mm.utils.paths import list_names
 
 #: Name of the file in a work dir with the path of the latest checkpoint.
 LAST_CHECKPOINT = 'last_checkpoint'
@@ -169,11 +170,3 @@ def check_resumable(content: dict[str, Any], path: str) -> None:
             'which a resumed training needs. To continue from its weights alone, give '
             'it as load_from.'
         )
-
-
-def list_names(folder: str) -> list[str]:
-    """Return the names in a folder; none if it cannot be read."""
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

@@ -14,7 +14,7 @@ from glore_mm.utils.errors import (
     shorten,
     summarize_list,
 )
-from glore_mm.utils.paths import list_files
+from glore_mm.utils.paths import describe_parent, list_files
 
 
 class ImageMaskDataset(BaseSegDataset):
@@ -169,7 +169,8 @@ class ImageMaskDataset(BaseSegDataset):
         if not osp.isdir(folder):
             raise UserError(
                 f'no data set at {folder}. Put it there, or give its place with '
-                f'--cfg-options data_root=/path/to/it. {self.docs}'
+                f'--cfg-options data_root=/path/to/it. {describe_parent(folder)} '
+                f'{self.docs}'
             )
         found: dict[str, str] = {}
         for path in sorted(list_files(folder)):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from mmengine import fileio
 
 from glore_mm.utils.errors import UserError, shorten
+from glore_mm.utils.paths import describe_parent
 
 # a line of the GloRe release's lists: number, label, path, with no label after the path
 _RELEASED = re.compile(r'\d+\s+(?P<label>\d+)\s+(?P<path>(?!.*\s-?\d+$).*\D.*)')
@@ -29,7 +30,7 @@ def read_lines(path: str, what: str) -> list[tuple[int, str]]:
     except OSError as error:
         raise UserError(
             f'no {what} at {path}: {error.strerror}. Put it there, or correct '
-            'data_root or the file name in the config.'
+            f'data_root or the file name in the config. {describe_parent(path)}'
         ) from error
     lines = [line.strip() for line in text.split('\n')]
     return [(number, line) for number, line in enumerate(lines, 1) if line]

@@ -26,9 +26,30 @@ def list_files(folder: str) -> Iterator[str]:
         seen.add(place)
 
 
+def list_names(folder: str) -> list[str]:
+    """Return the names in a folder; none if it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def is_data(name: str) -> bool:
     """Whether a file or folder name is neither hidden nor added by macOS."""
     return not name.startswith('.') and name != '__MACOSX'
+
+
+def describe_parent(path: str) -> str:
+    """Say what is in the nearest folder above a path that does not exist.
+
+    Returns:
+        str: Such as '/data/x/images has: train, validation.'
+    """
+    folder = osp.dirname(osp.abspath(path))
+    while not osp.isdir(folder):
+        folder = osp.dirname(folder)
+    names = sorted(filter(is_data, list_names(folder)))
+    return f'{folder} has: {summarize_list(names) or "nothing"}.'
 
 
 def expand_inputs(

@@ -154,7 +154,7 @@ def test_reduce_zero_label(flat):
         (lambda root: shutil.copy(root / 'images/p3.png', root / 'images/p3.bmp'),
          r'images/p3.bmp and .*images/p3.png have the same name, except for the'),
         (lambda root: shutil.rmtree(root / 'images'),
-         r'no data set at .*/images. Put it there, .* docs/own_data.md'),
+         r'no data set at .*/images. Put it there, .* has: masks. docs/own_data.md'),
         (lambda root: [p.unlink() for p in (root / 'images').glob('p[1-9]*')]
          + [p.unlink() for p in (root / 'masks').glob('p[1-9]*')],
          r'has 1 sample\(s\), of which val_share=0.2 holds out 1: a split is empty'),

@@ -13,9 +13,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from glore_mm.engine.determinism import gather_rng_states
-from glore_mm.engine.resume import LAST_CHECKPOINT, list_names
+from glore_mm.engine.resume import LAST_CHECKPOINT
 from glore_mm.engine.signals import pending_signal, raise_interrupted
 from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.paths import list_names
 
 _MANIFEST = '.written.json'  # lists the checkpoints that the run has written
 _DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_MANIFEST)})\.\d+\.part')
