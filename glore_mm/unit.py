@@ -79,8 +79,8 @@ class GloRe(nn.Module):
             convolution, convolutions without bias, no closing norm. The layers are then
             `<name>.norm` and `<name>.conv`. Default: False.
         order (str): The order of the matrix products. 'direct': as written above.
-            'reassociated': the same function, computed by `glore_mm.fused`; units whose
-            layers were replaced or modified stay direct. 'auto': the order that takes
+            'reassociated': the same function, computed by `glore_mm.fused`; units with
+            `pre_act`, and units whose layers were replaced or modified, stay direct. 'auto': the order that takes
             fewer multiplications for the given input. Default: 'auto'.
         norm_layer (Callable, optional): Builds a norm from its number of channels, such
             as `nn.BatchNorm2d`; `nn.Identity` leaves the norm out. Default: batch norm
@@ -448,10 +448,10 @@ class GloRe3d(GloRe):
 class GraphConv(nn.Module):
     """A graph convolution with learned edges, (I − A) V W, and a ReLU before W.
 
-    The code adds `conv1(V)`: A is learned, so its sign does not matter.
+    The code adds `conv1(V)`, so the weight of `conv1` is −A.
 
     Args:
-        conv1 (nn.Module): A, (N, K, S) → (N, K, S), mixes the nodes.
+        conv1 (nn.Module): −A, (N, K, S) → (N, K, S), mixes the nodes.
         conv2 (nn.Module): W, (N, S, K) → (N, S, K), mixes the states.
         relu (nn.Module): The activation before `conv2`.
     """

@@ -85,6 +85,7 @@ def glore(nodes: int) -> Callable[[int], nn.Module]:
 
 MODULES: dict[str, Callable[[int], nn.Module]] = {
     'none': lambda width: nn.Identity(),
+    'pointwise': lambda width: ConvModule(width, width, 1, norm_cfg=NORM),
     'convolution': lambda width: ConvModule(width, width, 3, padding=1, norm_cfg=NORM),
     'wider': lambda width: nn.Identity(),  # as many operations as with 32 nodes
     'glore_16': glore(16),

@@ -31,7 +31,13 @@ from glore_mm.utils.device import device_name
 from glore_mm.visualization.drawing import add_title, hstack, save_image, vstack
 
 CONFIG = Path(__file__).parents[1] / 'configs/ablation/long_range.py'
-VARIANTS = ('plain', 'non_local_res4', 'context_res4', 'glore_res4')
+VARIANTS = (
+    'plain',
+    'non_local_res4',
+    'context_res4',
+    'glore_res4',
+    'glore_res4_normalize',
+)
 WINDOWS = dict(crop_size=(64, 640), stride=(64, 512))
 MODES: dict[str, dict[str, Any]] = {
     'whole': dict(mode='whole'),
@@ -49,29 +55,28 @@ def main() -> None:
     parser.add_argument('out', type=Path)
     parser.add_argument('--seeds', type=int, default=5)
     args = parser.parse_args()
-    data = write_long_range_strips('data/long_range_strips')
+    write_long_range_strips('data/long_range_strips')
     write_long_range_strips(LONG, num_train=1, num_val=32, width=6400, distance=6000)
-    ablation = read_ablation(
-        str(CONFIG), dict(data_root=str(data)), 'work_dirs/long_strips'
-    )
+    ablation = read_ablation(str(CONFIG))  # the networks of `make evidence`
     file = args.out / 'runs.json'
     runs = json.loads(file.read_text())['runs'] if file.exists() else []
     done = {(run['variant'], run['seed'], run['mode']) for run in runs}
     for seed in range(args.seeds):
         for variant in VARIANTS:
-            train_one(ablation, variant, seed)
             for mode in MODES:
                 if mode == 'global_slide' and not variant.startswith('glore'):
                     continue  # only GloRe units share nodes
                 if (variant, seed, mode) in done:
                     continue
+                train_one(ablation, variant, seed)
                 run = score(ablation, variant, seed, mode)
                 print(run, flush=True)
                 runs.append(run)
                 runs.sort(key=lambda run: run['seed'])
                 record = dict(hardware=device_name(), runs=runs)
                 write_text(file, json.dumps(record, indent=1) + '\n')
-    write_text(args.out / 'table.md', table(runs))
+    write_text(args.out / 'table.md', table(runs, ablation.solved_at))
+    train_one(ablation, 'glore_res4', 0)
     save_image(picture(ablation), args.out / 'picture.png')
 
 
@@ -106,12 +111,12 @@ def score(ablation: Ablation, variant: str, seed: int, mode: str) -> dict[str, A
     )
 
 
-def table(runs: list[dict[str, Any]]) -> str:
+def table(runs: list[dict[str, Any]], solved_at: float) -> str:
     """Return the accuracies of all runs, by variant and mode."""
     lines = [
         '# Strips of 6,400 pixels\n',
         '| variant | tested | accuracy of each run, % | without the cue, % '
-        '| runs of 95 % or more | exact 95 % interval |',
+        f'| runs of {solved_at} % or more | exact 95 % interval |',
         '|---|---|---|---|---|---|',
     ]
     for variant in VARIANTS:
@@ -125,7 +130,7 @@ def table(runs: list[dict[str, Any]]) -> str:
             if not found:
                 continue
             erased = [r['acc_erased'] for r in found]
-            solved = sum(r['acc'] >= 95 for r in found)
+            solved = sum(r['acc'] >= solved_at for r in found)
             share = stats.binomtest(solved, len(found)).proportion_ci(method='exact')
             each = ', '.join(f'{r["acc"]:.1f}' for r in found)
             lines.append(

@@ -16,6 +16,7 @@ variants = {
             ('glore_res2', glore, dict(layer1=1)),
             ('glore_res3', glore, dict(layer2=1)),
             ('glore_res4', glore, dict(layer3=1)),
+            ('glore_res4_normalize', dict(glore, normalize=True), dict(layer3=1)),
             ('non_local_res4', dict(type='NonLocal2d', reduction=2), dict(layer3=1)),
             ('context_res4', dict(type='ContextBlock', ratio=1 / 4), dict(layer3=1)),
         )
