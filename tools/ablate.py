@@ -23,6 +23,11 @@ def _parser() -> argparse.ArgumentParser:
         '--out', help='for finished runs, table and plot (default: the work dir)'
     )
     parser.add_argument(
+        '--baseline',
+        metavar='VARIANT',
+        help='to compare the others with (default: the first variant of the config)',
+    )
+    parser.add_argument(
         '--test',
         choices=['t', 'wilcoxon'],
         default='t',
@@ -64,7 +69,9 @@ def main() -> None:
     from glore_mm.analysis.ablation import markdown
     from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
 
-    ablation = read_ablation(args.config, args.cfg_options, args.work_dir, args.out)
+    ablation = read_ablation(
+        args.config, args.cfg_options, args.work_dir, args.out, args.baseline
+    )
     if args.only:
         variant, seed = args.only
         if variant not in ablation.variants or not seed.isdigit():

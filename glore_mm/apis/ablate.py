@@ -147,6 +147,7 @@ def read_ablation(
     options: Mapping[str, Any] | Sequence[str] | None = None,
     work_dir: str | None = None,
     out: str | None = None,
+    baseline: str | None = None,
 ) -> Ablation:
     """Read a config with `variants` and `metric`.
 
@@ -161,10 +162,13 @@ def read_ablation(
         work_dir (str, optional): Folder of logs and checkpoints. Default: as for
             `load_config`.
         out (str, optional): Folder of finished runs and the table. Default: `work_dir`.
+        baseline (str, optional): The variant to compare the others with. Default: the
+            first one.
 
     Raises:
         UserError: The config has no valid `variants` or `metric`, a limit or threshold
-            is not a number, or an option overrides a key of a variant.
+            is not a number, an option overrides a key of a variant, or there is no
+            variant `baseline`.
     """
     cfg = load_config(path, options, work_dir)
     overridden = [option.partition('=')[0] for option in options or ()]
@@ -198,9 +202,15 @@ def read_ablation(
     for key, value in (('metric_limit', limit), ('solved_at', solved_at)):
         if not isinstance(value, int | float | None):
             raise UserError(f'{path}: {key} must be a number, got {value!r}')
-    return Ablation(
-        cfg, variants.to_dict(), metric, Path(out or cfg.work_dir), limit, solved_at
-    )
+    if baseline is not None and baseline not in variants:
+        raise UserError(
+            f'--baseline {baseline}: no such variant in {path}. It has '
+            f'{", ".join(variants)}.'
+        )
+    variants = variants.to_dict()
+    if baseline:
+        variants = {baseline: variants[baseline], **variants}
+    return Ablation(cfg, variants, metric, Path(out or cfg.work_dir), limit, solved_at)
 
 
 def ablate(

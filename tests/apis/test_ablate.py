@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,22 @@ def test_table_and_files(complete):
     assert 'Iter(test)' not in done.stdout + done.stderr
     assert 'Iter(test)' in (folder / 'glore' / 'seed1' / 'console.log').read_text()
     assert (folder / 'glore' / 'seed1' / 'dump.npz').exists()
+
+
+@pytest.mark.slow
+def test_another_baseline(tool, complete, tmp_path):
+    config, folder, _ = complete
+    out = tmp_path / 'out'
+    shutil.copytree(folder / 'runs', out / 'runs')
+    options = ('--seeds', 2, '--out', out, '--baseline')
+    done = tool('ablate', config, *options, 'glore', cwd=tmp_path)
+    assert ', seed ' not in done.stderr  # nothing is trained
+    glore, plain = table(out)
+    assert (glore['variant'], plain['variant']) == ('glore', 'plain')
+    assert plain['difference_value'] == pytest.approx(plain['mean'] - glore['mean'])
+    done = tool('ablate', config, *options, 'none', cwd=tmp_path, check=False)
+    assert '--baseline none: no such variant in ' in done.stderr
+    assert 'It has plain, glore.' in done.stderr
 
 
 @pytest.mark.slow
