@@ -80,8 +80,9 @@ class GloRe(nn.Module):
             `<name>.norm` and `<name>.conv`. Default: False.
         order (str): The order of the matrix products. 'direct': as written above.
             'reassociated': the same function, computed by `glore_mm.fused`; units with
-            `pre_act`, and units whose layers were replaced or modified, stay direct. 'auto': the order that takes
-            fewer multiplications for the given input. Default: 'auto'.
+            `pre_act`, and units whose layers were replaced or modified, stay direct.
+            'auto': the order that takes fewer multiplications for the given input.
+            Default: 'auto'.
         norm_layer (Callable, optional): Builds a norm from its number of channels, such
             as `nn.BatchNorm2d`; `nn.Identity` leaves the norm out. Default: batch norm
             with the eps of the release, 1e-4.

@@ -104,7 +104,8 @@ def _read_samples(dataset: BaseDataset) -> _Statistics:
         image, labels = results.get('img'), results.get('gt_seg_map')
         if image is not None:
             seen.digests.add(hashlib.sha256(image.tobytes()).digest())
-            values = image.reshape(-1, image.shape[-1]).astype(float)
+            channels = image.shape[2] if image.ndim > 2 else 1
+            values = image.reshape(-1, channels).astype(float)
             seen.moments.append(np.stack([values.mean(0), (values**2).mean(0)]))
         if labels is not None:
             values, counts = np.unique(labels, return_counts=True)

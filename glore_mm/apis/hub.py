@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from glore_mm.apis.export import input_normalization
 from glore_mm.apis.tasks import get_task
 from glore_mm.checkpoints.files import read_checkpoint, write_checkpoint
-from glore_mm.config.build import build_model, walk_config
+from glore_mm.config.build import build_model, get_by_path, walk_config
 from glore_mm.config.load import TASKS, load_config
 from glore_mm.engine.weights import load_weights
 from glore_mm.insertion import find_units
@@ -172,7 +172,7 @@ class HubNetwork(
             dict(
                 name=str(config),
                 classes=[],
-                dataset=cfg.get('test_dataloader', {}).get('dataset', {}).get('type'),
+                dataset=get_by_path(cfg, 'test_dataloader.dataset.type'),
                 results=dict(results or {}),
                 **parts,
             )

@@ -61,7 +61,8 @@ def infer(
     Yields:
         dict: `input` and `classes`, the best first: `label` and `score`, which is the
         share of the pixels in segmentation; with `share_nodes` also `clips`, each with
-        `start` and `end` in seconds and its `classes`. An input that cannot be read has
+        `frames` (the first, and the one after the last), `start` and `end` in seconds
+        if the frame rate is known, and its `classes`. An input that cannot be read has
         `error` instead of `classes`.
 
     Raises:

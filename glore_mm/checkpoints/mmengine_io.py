@@ -4,6 +4,7 @@ import functools
 import os
 import os.path as osp
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import torch
 from filelock import FileLock
@@ -95,7 +96,7 @@ def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]
     address, digest = split_digest(filename)
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     os.makedirs(folder, exist_ok=True)
-    path = osp.join(folder, osp.basename(address))
+    path = osp.join(folder, osp.basename(urlsplit(address).path))
     with FileLock(f'{path}.lock'):  # one process downloads, the others wait
         if not osp.exists(path):
             try:

@@ -52,7 +52,11 @@ def main(doc: str | None = __doc__) -> None:
                 continue
             print(f'{record["input"]}: {_best(record)}', flush=True)
             for clip in record.get('clips', ()):
-                print(f'  {clip["start"]:g} to {clip["end"]:g} s: {_best(clip)}')
+                first, stop = clip['frames']
+                span = f'frames {first} to {stop - 1}'
+                if 'start' in clip:
+                    span = f'{clip["start"]:g} to {clip["end"]:g} s'
+                print(f'  {span}: {_best(clip)}')
     finally:  # also what was found before an interruption
         if args.json and records:
             write_json(args.json, records)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
@@ -169,15 +170,10 @@ def _check_padding(cfg: Config) -> None:
     for key, dataset in leaf_datasets(cfg, 'train'):
         for step in dataset.get('pipeline') or ():
             crop = step.get('crop_size') if type_name(step) == 'RandomCrop' else None
-            if (
-                isinstance(size, list | tuple)
-                and crop
-                and any(a < b for a, b in zip(size, crop, strict=False))
-            ):
+            if crop and size and np.less(size, crop).any():
                 raise UserError(
-                    f'{cfg.filename}: model.data_preprocessor.size {tuple(size)} is '
-                    f'smaller than the crop_size {tuple(crop)} of {key}.pipeline. Give '
-                    'both the same.'
+                    f'{cfg.filename}: model.data_preprocessor.size {size} is smaller '
+                    f'than the crop_size {crop} of {key}.pipeline. Give both the same.'
                 )
 
 

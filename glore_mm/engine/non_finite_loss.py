@@ -71,7 +71,9 @@ class NonFiniteLossGuard:
         if not wrong:
             update(loss, *args, **kwargs)
             return
-        found = all_gather_object(self._describe(loss) if here else None)
+        # in all processes, as sync batch norm takes part in the forward pass
+        description = self._describe(loss)
+        found = all_gather_object(description if here else None)
         message = (
             f'iteration {self._runner.iter + 1}: {"; ".join(filter(None, found))}. '
         )
@@ -102,12 +104,8 @@ class NonFiniteLossGuard:
 
 def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     """Describe the source of the first non-finite value, by a second forward pass."""
-    for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
-            return f'{name}, a weight, is not finite'
     data = model.data_preprocessor(batch, True)
-    if not _is_finite(data):
-        return 'the samples themselves hold such values'
+    finite_data = _is_finite(data)
     found: list[str] = []
 
     def look(name: str, module: nn.Module, inputs: object, output: object) -> None:
@@ -126,6 +124,11 @@ def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     finally:
         for handle in handles:
             handle.remove()
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f'{name}, a weight, is not finite'
+    if not finite_data:
+        return 'the samples themselves hold such values'
     if found:
         return f'{found[0]} gave the first such value, from finite inputs'
     wrong = [name for name, value in losses.items() if not _is_finite(value)]

@@ -119,8 +119,9 @@ class Task(ABC):
 
         Returns:
             dict: `classes`, the best first: `label`, `score`. Of a video that was
-            classified in clips that share nodes also `clips`: `start` and `end` in
-            seconds, and `classes`.
+            classified in clips that share nodes also `clips`: `frames` (the first,
+            and the one after the last), `start` and `end` in seconds if the frame rate
+            is known, and `classes`.
 
         Raises:
             UnreadableSampleError: The file cannot be read.
@@ -217,12 +218,14 @@ def find_test_size(cfg: Config, keep_ratio: bool) -> tuple[int, int]:
     size: Any = None
     for step in test_pipeline(cfg):
         if type_name(step) == 'Resize' and not step.get('keep_ratio', keep_ratio):
-            size = np.broadcast_to(step['scale'], 2)[::-1]  # of (width, height)
+            scale = step.get('scale')  # (width, height)
+            size = None if scale is None else np.broadcast_to(scale, 2)[::-1]
         size = step.get('crop_size', size)
     if size is None:
         raise UserError(
             f'{cfg.filename}: no step of {first_dataset(cfg)[0]}.pipeline sets the '
-            'size of the input. Add a crop to it, or a Resize without keep_ratio.'
+            'size of the input. Add a crop to it, or a Resize with scale and without '
+            'keep_ratio.'
         )
     height, width = np.broadcast_to(size, 2).tolist()
     return height, width

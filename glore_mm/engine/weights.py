@@ -1,5 +1,6 @@
 """Load weights; check their keys and shapes against the model."""
 
+import os.path as osp
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def read_any_checkpoint(path: str) -> dict[str, Any]:
     if not isinstance(path, str):
         raise UserError(f'load_from must be a path or a URL, found {path!r}')
     if '://' not in path:
-        return read_checkpoint(path)
+        return read_checkpoint(osp.expanduser(path))
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UserError:

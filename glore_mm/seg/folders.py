@@ -10,9 +10,10 @@ from PIL import Image
 
 from glore_mm.seg.datasets import ImageMaskDataset
 from glore_mm.utils.annotations import read_class_names
+from glore_mm.utils.bands import BAND_SUFFIXES
 from glore_mm.utils.class_folders import draw_split
 from glore_mm.utils.errors import UserError
-from glore_mm.utils.images import IMAGE_SUFFIXES, unreadable_image
+from glore_mm.utils.images import unreadable_image
 from glore_mm.utils.paths import list_files
 
 _DOCS = 'docs/own_data.md shows the layout.'
@@ -78,7 +79,7 @@ class ImageMaskFolders(ImageMaskDataset):
         split_seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.image_endings = (img_suffix,) if img_suffix else IMAGE_SUFFIXES
+        self.image_endings = (img_suffix,) if img_suffix else BAND_SUFFIXES
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
         self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
         mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])

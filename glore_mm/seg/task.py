@@ -14,6 +14,7 @@ from mmengine.model import BaseModel
 from mmseg.models import BaseSegmentor
 from PIL import Image
 
+from glore_mm.config.build import get_data_preprocessor
 from glore_mm.config.checks import check_test_mode
 from glore_mm.config.datasets import dataset_metainfo
 from glore_mm.engine.task import (
@@ -26,8 +27,8 @@ from glore_mm.engine.task import (
 from glore_mm.seg.large_images import can_segment_windows, predict_windows
 from glore_mm.seg.visualization import legend, overlay
 from glore_mm.utils.atomic_write import make_dir
+from glore_mm.utils.bands import BAND_SUFFIXES
 from glore_mm.utils.errors import UserError
-from glore_mm.utils.images import IMAGE_SUFFIXES
 from glore_mm.utils.videos import (
     VIDEO_SUFFIXES,
     is_video,
@@ -43,7 +44,7 @@ _OVERLAY_SIDE = 4096  # pixels; overlays of larger images are reduced
 class SegTask(Task):
     """Semantic segmentation with mmsegmentation."""
 
-    input_suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+    input_suffixes = (*BAND_SUFFIXES, *VIDEO_SUFFIXES)
     channels = 'BGR'
     dump_metric = 'PerImageConfusionMatrix'
     visualization_hook = 'SegPredictionHook'
@@ -76,7 +77,7 @@ class SegTask(Task):
 
     def example_inputs(self, cfg: Config) -> dict[str, Any]:
         """Return one image of the size that the config trains on."""
-        size = cfg.model.data_preprocessor.get('size')
+        size = get_data_preprocessor(cfg).get('size')
         if size is None:
             raise UserError(
                 f'{cfg.filename} has no image size: set '

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from glore_mm.utils.errors import UnreadableSampleError, UserError, error_summary
+from glore_mm.utils.images import IMAGE_SUFFIXES
 
-#: File name endings of images with bands, lower case.
-BAND_SUFFIXES = ('.tif', '.tiff', '.npy')
+#: File name endings of images for segmentation, lower case.
+BAND_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
 
 _CACHE = 64  # MB of blocks of an open TIFF
 

@@ -27,7 +27,8 @@ def predict_long_video(
 
     Returns:
         ActionDataSample: `pred_score`, the mean of the clips' scores, (classes,); also
-        `clip_scores` (clips, classes), and `clip_seconds`, start and end of each clip.
+        `clip_scores` (clips, classes), `clip_frames`, the first frame and the one after
+        the last of each clip, and `fps`, 0 if it is not known.
 
     Raises:
         UnreadableSampleError: The file cannot be read.
@@ -37,7 +38,7 @@ def predict_long_video(
     length = pipeline[place]['clip_len']
     interval = pipeline[place].get('frame_interval', 1)
     found = read(dict(filename=path))
-    total, fps = found['total_frames'], found['avg_fps']
+    total = found['total_frames']
     count = max(-(-total // interval), length)  # a shorter video is repeated
     grid = WindowGrid((count,), (length,), (length,))
 
@@ -60,8 +61,8 @@ def predict_long_video(
     result = clips[0].clone()
     result.pred_score = scores.mean(dim=0)
     result.clip_scores = scores
-    result.clip_seconds = [
-        (span.start * interval / fps, min(span.stop * interval, total) / fps)
-        for (span,) in grid
+    result.clip_frames = [
+        (span.start * interval, min(span.stop * interval, total)) for (span,) in grid
     ]
+    result.fps = found['avg_fps']
     return result

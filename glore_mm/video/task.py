@@ -98,16 +98,17 @@ class VideoTask(Task):
             write_captioned(path, str(output), f'{best["label"]} {best["score"]:.0%}')
         if 'clip_scores' not in predicted:
             return dict(classes=classes)
-        clips = [
-            dict(
-                start=round(start, 2),
-                end=round(end, 2),
-                classes=topk_classes(scores.cpu(), predictor.classes, top_k),
-            )
-            for scores, (start, end) in zip(
-                predicted.clip_scores, predicted.clip_seconds, strict=True
-            )
-        ]
+        clips: list[dict[str, Any]] = []
+        for scores, frames in zip(
+            predicted.clip_scores, predicted.clip_frames, strict=True
+        ):
+            clip = dict(frames=frames)
+            if predicted.fps:
+                clip['start'], clip['end'] = (
+                    round(frame / predicted.fps, 2) for frame in frames
+                )
+            clip['classes'] = topk_classes(scores.cpu(), predictor.classes, top_k)
+            clips.append(clip)
         return dict(classes=classes, clips=clips)
 
     def share_nodes(self, cfg: Config) -> None:

@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
+from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.videos import map_video
 from glore_mm.visualization.drawing import (
     draw_caption,
@@ -78,7 +79,7 @@ class VideoPredictionHook(PredictionHook):
         if frames.dim() == 5:  # (views, 3, T, H, W)
             frames = frames[0].transpose(0, 1)
         else:  # (views * T, 3, H, W) of a 2D network
-            steps = dataset.pipeline.transforms
+            steps = find_sample(dataset, 0)[0].pipeline.transforms
             sampler = next(step for step in steps if hasattr(step, 'clip_len'))
             frames = frames[: sampler.clip_len * sampler.num_clips]
         frames = frames.permute(0, 2, 3, 1).clamp(0, 255).byte().cpu().numpy()

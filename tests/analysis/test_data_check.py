@@ -111,6 +111,15 @@ def test_identical_images_with_another_range(root):
     )
 
 
+def test_grey_images_of_different_widths(root):
+    part = config(root, 'train')
+    part['pipeline'] = [dict(type='LoadImageFromFile', color_type='grayscale')]
+    for number, path in enumerate(sorted(root.glob('img/train/*'))):
+        Image.new('L', (64 + number, 48), number).save(path)
+    (line,) = check_data(dict(train=DATASETS.build(part)), [123.7], [58.4])
+    assert line.startswith('train: the images have mean 1.5 and std 1.118')
+
+
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_a_damaged_file_is_an_error_as_in_training(root, split):
     (root / 'img' / split / 'p1.png').write_bytes(b'bad')

@@ -73,6 +73,9 @@ def checkpoint(project):
         (['model.data_preprocessor.size=(16,16)'],
          r'size \(16, 16\) is smaller than the crop_size \(32, 32\) of '
          r'train_dataloader.dataset.pipeline'),
+        (['model.data_preprocessor.size=(16,16)',
+          'train_dataloader.dataset.pipeline.3.crop_size=32'],
+         r'size \(16, 16\) is smaller than the crop_size 32 of train_dataloader'),
         (["train_cfg=dict(_delete_=True,type='EpochBasedTrainLoop',max_epochs=1)"],
          'train_dataloader.sampler is InfiniteSampler, but train_cfg counts epochs'),
         (['model.decode_head.num_classes=5'],

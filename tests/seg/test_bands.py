@@ -1,6 +1,7 @@
 """Images with many bands: files, windows, the stem, pictures, tools."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,6 +210,11 @@ def test_tools(tmp_path, monkeypatch):
     cfg, image = load_config('fields_bands.py'), 'fields/images/val/p0.tif'
     (found,) = infer(cfg, checkpoint, [image], 'out')
     assert found['classes']
+    Path('npy').mkdir()
+    with rasterio.open(image) as file:
+        np.save('npy/p0.npy', file.read())
+    (same,) = infer(cfg, checkpoint, ['npy'])  # found by its ending
+    assert same['classes'] == found['classes']
     assert Image.open('out/p0_overlay.jpg').size == (64, 48)
     (found,) = visualize_nodes(cfg, checkpoint, [image], 'nodes')
     assert found['files'][0].is_file()

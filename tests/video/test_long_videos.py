@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from paths import ROOT
+from PIL import Image
 
 from glore_mm.apis.infer import infer
 from glore_mm.checkpoints.files import write_checkpoint
@@ -82,6 +83,16 @@ def test_the_first_clip_is_seen_by_the_last(checkpoint, tmp_path):
     for label in CLASSES:
         each = [by_label(clip['classes'])[label] for clip in found[0]]
         assert mean[label] == pytest.approx(np.mean(each), abs=2e-4)
+
+
+def test_a_folder_of_frames_has_no_seconds(tool, checkpoint, tmp_path):
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    for number, frame in enumerate(noise(40)):
+        Image.fromarray(frame).save(folder / f'{number}.png')
+    done = tool('infer', CONFIG, checkpoint, folder, '--global', cwd=tmp_path)
+    assert '  frames 0 to 31: ' in done.stdout
+    assert '  frames 8 to 39: ' in done.stdout
 
 
 @pytest.mark.slow
