@@ -11,7 +11,7 @@ import torch
 from mmengine.hub import get_config
 from torch import Tensor, nn
 
-from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.tasks import get_task
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 
@@ -67,7 +67,7 @@ def build(path: str, batch: int) -> tuple[Network, Tensor]:
         cfg.model.backbone.pretrained = None
     else:
         cfg = load_config(str(CONFIGS / path))
-    options = example_inputs(cfg)
+    options = get_task(cfg).example_inputs(cfg)
     x = options.pop('inputs')
     return Network(build_model(cfg), options), torch.randn(batch, *x.shape[1:])
 

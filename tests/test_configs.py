@@ -25,7 +25,7 @@ import glore_mm
 from glore_mm.analysis.cost import count_flops
 from glore_mm.apis.ablate import read_ablation
 from glore_mm.apis.cost import network_cost
-from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.tasks import get_task
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
 from glore_mm.insertion import find_units
@@ -404,7 +404,7 @@ def test_classification_builds(path):
 def test_cost_is_that_of_the_plain_network_and_of_the_units(name):
     """With all units in the direct order of products; a cheaper order is possible."""
     (cfg, model), (_, plain) = built(name), built(PLAIN[name])
-    inputs = example_inputs(cfg)
+    inputs = get_task(cfg).example_inputs(cfg)
     positions = {}  # positions of each unit
 
     def note(unit, args):
@@ -455,7 +455,7 @@ def test_the_network_of_the_paper_s_figure():
     assert (unit.num_nodes, unit.pre_act) == (128, True)
     sizes = []
     unit.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape[2:]))
-    inputs = example_inputs(cfg)
+    inputs = get_task(cfg).example_inputs(cfg)
     model(**inputs)
     assert inputs['inputs'].shape[2:] == (512, 512)
     assert sizes == [(32, 32)]
@@ -464,7 +464,7 @@ def test_the_network_of_the_paper_s_figure():
 
 def test_the_deeper_network_does_not_cost_less():
     cfg, deeper = built('deeper_r50_imagenet')
-    inputs = example_inputs(cfg)
+    inputs = get_task(cfg).example_inputs(cfg)
     deep = count_flops(deeper, **inputs)
     glore = count_flops(built('glore_r50_imagenet')[1], **inputs)
     assert 1 <= deep.macs / (glore.macs - glore.unit_macs + 3 * 408_944_640) < 1.03
@@ -810,7 +810,7 @@ def test_units_follow_the_blocks_of_the_third_stage(pair):
 def test_a_transformer_starts_as_without_units(pair):
     """With the output of its head."""
     inputs = torch.randn(1, *SMALL[pair.task])
-    inputs = dict(example_inputs(pair.cfg), inputs=inputs)
+    inputs = dict(get_task(pair.cfg).example_inputs(pair.cfg), inputs=inputs)
     pair.model.eval(), pair.plain.eval()
     with torch.no_grad():
         out, expected = pair.model(**inputs), pair.plain(**inputs)

@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from glore_mm.apis.cost import network_cost
-    from glore_mm.apis.tasks import example_inputs
+    from glore_mm.apis.tasks import get_task
     from glore_mm.config.build import build_model
     from glore_mm.config.load import load_config
     from glore_mm.insertion import find_units
@@ -32,7 +32,7 @@ def main() -> None:
     rows.append('|---|---|---|---|---|---|')
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        shape = list(example_inputs(cfg)['inputs'].squeeze().shape)
+        shape = list(get_task(cfg).example_inputs(cfg)['inputs'].squeeze().shape)
         # the channels; (T, 3, H, W) of 2D networks for video
         del shape[1 if len(shape) == 4 and shape[1] == 3 else 0]
         size = '×'.join(map(str, shape))

@@ -1,7 +1,5 @@
 """The table of an ablation: results by variant, significance of differences."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -317,20 +315,15 @@ def _cost(row: Row) -> str:
     return f'| {row.parameters:,} | {row.macs / 1e9:.3f} | {row.seconds:.0f} s |'
 
 
-def as_csv(summary: Summary) -> str:
-    """The table as CSV, a column for every number."""
-    file = io.StringIO()
-    records = [
+def as_rows(summary: Summary) -> list[dict[str, Any]]:
+    """The rows of the table for CSV, a column for every number."""
+    return [
         {
             key: ' '.join(map(str, value)) if isinstance(value, list) else value
             for key, value in _flat(row).items()
         }
         for row in summary.rows
     ]
-    writer = csv.DictWriter(file, list(records[0]) if records else [])
-    writer.writeheader()
-    writer.writerows(records)
-    return file.getvalue()
 
 
 def as_record(summary: Summary) -> dict[str, Any]:

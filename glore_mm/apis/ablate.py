@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from mmengine.config import Config, ConfigDict
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -29,8 +28,8 @@ import glore_mm
 from glore_mm.analysis.ablation import (
     Run,
     Summary,
-    as_csv,
     as_record,
+    as_rows,
     markdown,
     summarize,
 )
@@ -40,8 +39,9 @@ from glore_mm.apis.cost import network_cost
 from glore_mm.apis.train import train_and_test
 from glore_mm.config.build import build_model
 from glore_mm.config.load import load_config
+from glore_mm.engine.runner import work_dir_lock
 from glore_mm.synthetic.writer import read_record
-from glore_mm.utils.atomic_write import write_text
+from glore_mm.utils.atomic_write import write_csv, write_json, write_text
 from glore_mm.utils.device import device_name
 from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
 
@@ -300,15 +300,11 @@ def train_one(ablation: Ablation, variant: str, seed: int) -> None:
         UserError: Another process is training it.
     """
     folder = Path(ablation.config(variant, seed).work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / 'training.lock', timeout=0):
-            if ablation.file(variant, seed).exists():
-                ablation.run(variant, seed)  # raises if it is from another config
-            else:
-                _train(ablation, variant, seed, folder)
-    except Timeout as error:
-        raise UserError(f'another process is training in {folder}') from error
+    with work_dir_lock(str(folder)):
+        if ablation.file(variant, seed).exists():
+            ablation.run(variant, seed)  # raises if it is from another config
+        else:
+            _train(ablation, variant, seed, folder)
 
 
 def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
@@ -337,8 +333,7 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
         device_name(),
         f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
     )
-    record = json.dumps(asdict(run), indent=2)
-    write_text(ablation.file(variant, seed), record + '\n')
+    write_json(ablation.file(variant, seed), asdict(run))
 
 
 def in_processes(
@@ -451,9 +446,9 @@ def _write(
     )
     title = f'# {Path(ablation.cfg.filename).stem}'
     write_text(ablation.out / 'table.md', f'{title}\n\n{markdown(summary)}')
-    write_text(ablation.out / 'table.csv', as_csv(summary))
-    record = json.dumps(as_record(summary), indent=2)
-    write_text(ablation.out / 'table.json', record + '\n')
+    rows = as_rows(summary)
+    write_csv(ablation.out / 'table.csv', list(rows[0]) if rows else [], rows)
+    write_json(ablation.out / 'table.json', as_record(summary))
     write_figure(draw_ablation(summary), str(ablation.out / 'plot.png'))
     return summary
 

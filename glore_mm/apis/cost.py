@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 
 from glore_mm.analysis.cost import Cost, count_flops
-from glore_mm.apis.tasks import example_inputs
+from glore_mm.apis.tasks import get_task
 
 
 def network_cost(cfg: Config, model: BaseModel) -> Cost:
@@ -21,7 +21,7 @@ def network_cost(cfg: Config, model: BaseModel) -> Cost:
     Returns:
         Cost: Parameters and multiply-accumulate operations.
     """
-    inputs = example_inputs(cfg)
+    inputs = get_task(cfg).example_inputs(cfg)
     for name, value in inputs.items():
         if isinstance(value, torch.Tensor):
             inputs[name] = value.to('meta')

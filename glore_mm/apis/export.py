@@ -16,7 +16,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 import glore_mm
-from glore_mm.apis.tasks import example_inputs, get_task
+from glore_mm.apis.tasks import get_task
 from glore_mm.block_info import eval_mode
 from glore_mm.config.build import get_data_preprocessor
 from glore_mm.config.load import TASKS
@@ -164,7 +164,7 @@ def _inputs(
     one, as the outputs of units without `normalize` grow with the size. If `fixed`, two
     inputs of the same size.
     """
-    shape = tuple(example_inputs(cfg)['inputs'].shape)
+    shape = tuple(get_task(cfg).example_inputs(cfg)['inputs'].shape)
     if len(shape) == 5:  # (1, T, 3, H, W): a 2D network for clips of T frames
         shape, names = (1, 3, shape[1], *shape[3:]), {3: 'height', 4: 'width'}
     else:

@@ -43,7 +43,7 @@ def install_safe_loaders() -> None:
     # allow the globals in mmengine's checkpoints
     if hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
         os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    if is_offline():
+    if os.environ.get('GLORE_OFFLINE') == '1':
         os.environ['HF_HUB_OFFLINE'] = '1'
         torch.hub.download_url_to_file = _refuse_download
         http_backend.urlopen = _refuse_download
@@ -74,11 +74,6 @@ def install_atomic_save() -> None:
 
     mmengine_checkpoint.save_checkpoint = save_checkpoint
     mmengine_runner.save_checkpoint = save_checkpoint
-
-
-def is_offline() -> bool:
-    """Whether GLORE_OFFLINE=1 forbids downloads."""
-    return os.environ.get('GLORE_OFFLINE') == '1'
 
 
 def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:

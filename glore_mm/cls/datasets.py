@@ -86,9 +86,11 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
         folder = self.img_prefix
         images = f'images ({", ".join(sorted(self.extensions))})'
         if not self.with_label:
-            if paths := self._images_in(folder):
-                return paths
-            raise UserError(f'there are no {images} in {folder}')
+            # links to missing files are included: reading them raises an error
+            paths = sorted(filter(self.is_valid_file, list_files(folder)))
+            if not paths:
+                raise UserError(f'there are no {images} in {folder}')
+            return [osp.relpath(path, folder) for path in paths]
         labels = self.label_of(folder)
         return [
             (osp.relpath(path, folder), label)
@@ -96,14 +98,6 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
                 folder, labels, self.is_valid_file, images, self.report_empty
             )
         ]
-
-    def _images_in(self, folder: str) -> list[str]:
-        """Return the image files below a folder, relative to `img_prefix`.
-
-        Links to missing files are included, so that reading them raises an error.
-        """
-        paths = sorted(filter(self.is_valid_file, list_files(folder)))
-        return [osp.relpath(path, self.img_prefix) for path in paths]
 
 
 @DATASETS.register_module()

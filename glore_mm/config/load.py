@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -83,7 +84,7 @@ def load_config(
     for key in options:
         if '.' not in key:
             _set_in_datasets(cfg, key, options[key])
-    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{_stem(path)}'
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     if not isinstance(cfg.work_dir, str):
         raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
     cfg.launcher = launcher
@@ -137,7 +138,7 @@ def _parse_overrides(
 def _check_keys(options: Mapping[str, Any], cfg: Config) -> None:
     """Make sure that each option sets a key that something reads."""
     known = {*cfg, *_READ, *signature(Runner.__init__).parameters}
-    for node in _with_key(_loaders(cfg), 'data_root'):
+    for node in _datasets(cfg):
         known |= {*node}
     for key in options:
         first = key.partition('.')[0]
@@ -154,11 +155,7 @@ def _check_keys(options: Mapping[str, Any], cfg: Config) -> None:
 
 def _set_in_datasets(cfg: Config, key: str, value: object) -> None:
     """Set a key of all data sets that have it; all must have had the same value."""
-    datasets = [
-        node
-        for node in _with_key(_loaders(cfg), 'data_root')
-        if key in node or key == 'classes'
-    ]
+    datasets = [node for node in _datasets(cfg) if key in node or key == 'classes']
     found = {repr(node.get(key)) for node in datasets}
     if len(found) > 1 or (key == 'data_root' and not found):
         raise UserError(
@@ -170,19 +167,14 @@ def _set_in_datasets(cfg: Config, key: str, value: object) -> None:
         node[key] = value
 
 
-def _loaders(cfg: Config) -> list[dict[str, Any] | None]:
-    return [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
-
-
-def _with_key(tree: object, key: str) -> list[dict[str, Any]]:
-    """Return the dicts with `key` in a tree of dicts and lists."""
+def _datasets(cfg: Config) -> list[dict[str, Any]]:
+    """Return the data sets of a config: the dicts in its loaders with a data_root."""
+    loaders = [cfg.get(f'{loop}_dataloader') for loop in ('train', 'val', 'test')]
     return [
-        node for _, node in walk_config(tree) if isinstance(node, dict) and key in node
+        node
+        for _, node in walk_config(loaders)
+        if isinstance(node, dict) and 'data_root' in node
     ]
-
-
-def _stem(path: str) -> str:
-    return osp.splitext(osp.basename(path))[0]
 
 
 def find_task_name(cfg: Config) -> str:

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
-from glore_mm.demos.predictions import read_predictions, top1
+from glore_mm.demos.predictions import describe, pick_sample, read_dumps, top1
 from glore_mm.synthetic.mini_imagenet import write_mini_imagenet
 from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import hstack, vstack
@@ -16,13 +16,14 @@ _SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photograp
 
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
     """A photograph of each class above its truth and the predictions."""
-    found = read_predictions(results)
+    dumps = read_dumps(results)
+    (*_, dump) = dumps.values()
     tiles = []
-    for label, truth in enumerate(found.classes):
-        index = found.pick_sample(label)
-        lines = found.describe(index)
+    for label, truth in enumerate(dump.classes):
+        index = pick_sample(dumps, label)
+        lines = describe(dumps, index)
         tile = Image.new('RGB', (_SIDE, _SIDE + _LINE * len(lines) + 8), 'white')
-        photograph = read_image(str(found.names[index]))
+        photograph = read_image(str(dump.names[index]))
         photograph.thumbnail((_SIDE - 6, _SIDE - 6))
         tile.paste(photograph, (3, _SIDE - 3 - photograph.height))
         draw = ImageDraw.Draw(tile)
@@ -33,7 +34,7 @@ def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
         tiles.append(tile)
     starts = range(0, len(tiles), _COLUMNS)
     picture = vstack([hstack(tiles[first : first + _COLUMNS]) for first in starts])
-    return picture, str(found.names[0])
+    return picture, str(dump.names[0])
 
 
 DEMO = Demo(

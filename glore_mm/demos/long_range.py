@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glore_mm.apis.tasks import get_task
+from glore_mm.apis.infer import load_predictor
 from glore_mm.apis.train import TrainResult
+from glore_mm.apis.visualize import units_to_view, view_nodes
 from glore_mm.demos.comparison import Demo
 from glore_mm.engine.task import Predictor
-from glore_mm.engine.weights import load_network
 from glore_mm.seg.visualization import colorize
 from glore_mm.synthetic.long_range_strips import ERASED, write_long_range_strips
 from glore_mm.utils.images import read_image
-from glore_mm.visualization.capture import capture
 from glore_mm.visualization.drawing import add_title, hstack, vstack
 from glore_mm.visualization.nodes import NodeView
 
@@ -30,17 +29,15 @@ def _scores(result: TrainResult) -> dict[str, float]:
 
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
     """Strip, truth, predictions, and the node that reads the cue, for two strips."""
-    predictors = {name: _predictor(result) for name, result in results.items()}
+    predictors = {
+        name: load_predictor(result.cfg, result.cfg.load_from)
+        for name, result in results.items()
+    }
     (*_, result) = results.values()
     data = Path(result.cfg.data_root)
     strips = [data / f'images/val/{name}.png' for name in _SHOWN]
     columns = [_column(predictors, data, strip) for strip in strips]
     return hstack(columns, gap=16), str(strips[0])
-
-
-def _predictor(result: TrainResult) -> Predictor:
-    model, classes = load_network(result.cfg, result.cfg.load_from)
-    return get_task(result.cfg).predictor(result.cfg, model, classes)
 
 
 def _column(predictors: dict[str, Predictor], data: Path, path: Path) -> Image.Image:
@@ -61,9 +58,8 @@ def _column(predictors: dict[str, Predictor], data: Path, path: Path) -> Image.I
 
     erased = np.asarray(read_image(str(path.with_stem(path.stem + ERASED))))
     cue = (strip != erased).any(axis=2)
-    seen = capture(predictor.model, lambda: predictor.predict(str(path)))
-    ((unit, maps),) = seen.units.items()
-    view = NodeView(seen.maps_of(unit), maps.graph)
+    _, views = view_nodes(predictor, [str(path)], units_to_view(predictor.model))
+    (view,) = views.values()
     node = _node_of(view, cue)
     heat = view.overlay_heatmap(pale, node, 0)
     title = f'node {node} of {len(view.maps)}: its map, red positive, blue negative'

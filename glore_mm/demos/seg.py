@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from glore_mm.analysis.dumps import ConfusionDump, read_dump
+from glore_mm.analysis.dumps import read_dump
 from glore_mm.apis.infer import infer
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
@@ -20,18 +20,12 @@ from glore_mm.visualization.drawing import vstack
 _SHOWN = 3  # images
 
 
-def _dump(result: TrainResult) -> ConfusionDump:
-    dump = read_dump(result.dump)
-    assert isinstance(dump, ConfusionDump)
-    return dump
-
-
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
     """Image, truth and the labels of each network, a row for each image."""
     palette = CityscapesFolders.METAINFO['palette']
     folders = {}
     for name, result in results.items():
-        images = _dump(result).names[:_SHOWN].tolist()
+        images = read_dump(result.dump).names[:_SHOWN].tolist()
         folders[name] = osp.join(result.cfg.work_dir, 'masks')
         list(infer(result.cfg, result.cfg.load_from, images, folders[name]))
     rows = []
@@ -53,7 +47,7 @@ def _colours(path: str, palette: Sequence[Sequence[int]]) -> np.ndarray:
 DEMO = Demo(
     write=partial(write_mini_cityscapes, 'data/mini_cityscapes'),
     configs={'FCN': 'seg/fcn_mini.py', 'FCN + GloRe': 'seg/glore_mini.py'},
-    scores=lambda result: dict(mIoU=100 * float(np.nanmean(_dump(result).iou))),
+    scores=lambda result: dict(mIoU=result.metrics['mIoU']),
     draw=_draw,
     conclusion='200 iterations are too few for most classes, and one seed does not '
     'show which network is better. This demo runs the pipeline of Cityscapes.',

@@ -7,7 +7,7 @@ from PIL import Image
 
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
-from glore_mm.demos.predictions import read_predictions, top1
+from glore_mm.demos.predictions import describe, pick_sample, read_dumps, top1
 from glore_mm.synthetic.mini_kinetics import write_mini_kinetics
 from glore_mm.video.visualization import draw_frame_strip
 from glore_mm.visualization.drawing import vstack
@@ -15,15 +15,16 @@ from glore_mm.visualization.drawing import vstack
 
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
     """Frames of a clip of each class, below its truth and the predictions."""
-    found = read_predictions(results)
-    (*_, result) = results.values()
+    dumps = read_dumps(results)
+    (*_, dump), (*_, result) = dumps.values(), results.values()
     read = Compose(result.cfg.test_dataloader.dataset.pipeline[:3])
     rows = []
-    for label in range(len(found.classes)):
-        index = found.pick_sample(label)
-        sample = read(dict(filename=str(found.names[index]), start_index=0))
-        rows.append(draw_frame_strip(sample['imgs'], ' | '.join(found.describe(index))))
-    return vstack(rows), str(found.names[0])
+    for label in range(len(dump.classes)):
+        index = pick_sample(dumps, label)
+        sample = read(dict(filename=str(dump.names[index]), start_index=0))
+        text = ' | '.join(describe(dumps, index))
+        rows.append(draw_frame_strip(sample['imgs'], text))
+    return vstack(rows), str(dump.names[0])
 
 
 DEMO = Demo(

@@ -47,14 +47,12 @@ def gather_rng_states() -> list[dict[str, Any]]:
 
 @contextmanager
 def preserve_rng_state() -> Iterator[None]:
-    """Restore the random states of Python, NumPy and torch at the end of the block."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    """Restore the random states of this process at the end of the block."""
+    states = get_rng_state()
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        set_rng_state(states)
 
 
 def iter_preserving_rng(loader: Iterable[T]) -> Iterator[T]:

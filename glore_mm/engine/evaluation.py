@@ -23,8 +23,6 @@ class PerSampleScores(BaseMetric):
         path (str): The `.npz` file to write.
     """
 
-    default_prefix = None
-
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
@@ -67,8 +65,6 @@ class LongRangeAccuracy(BaseMetric):
     each sample: whether it is a copy without cue, the number of right predictions, and
     the number of predictions.
     """
-
-    default_prefix = None
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
         """Return `acc` and `acc_erased`."""

@@ -78,7 +78,7 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
     path = cfg.get('load_from') if cfg.get('resume') else None
     if resume is None and cfg.get('resume') and not path:
         resume = 'latest'
-    if resume == 'latest' or (resume == 'auto' and has_checkpoints(cfg.work_dir)):
+    if resume == 'latest' or (resume == 'auto' and _checkpoints(cfg.work_dir)):
         path, content, skipped = find_latest_checkpoint(cfg.work_dir)
         for reason in skipped if is_main_process() else ():
             print(f'skipped: {reason}', flush=True)
@@ -126,11 +126,6 @@ def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]
         f'--resume: {folder} has no checkpoint to resume from. Train without '
         f'--resume, or give the --work-dir of the run to resume.{tried}'
     )
-
-
-def has_checkpoints(folder: str) -> bool:
-    """Whether a work dir has checkpoints, complete or not."""
-    return bool(_checkpoints(folder))
 
 
 def _checkpoints(folder: str) -> list[str]:

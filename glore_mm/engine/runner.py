@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from traceback import walk_tb
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 from glore_mm.config.build import config_key_context, part_context
 from glore_mm.engine.compile import compile_parts
 from glore_mm.engine.resume import ResumeState
-from glore_mm.engine.signals import ignore_signals_in_workers
+from glore_mm.engine.signals import ignore_signals
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError, error_message
@@ -106,7 +107,7 @@ class ResumableRunner(QuietRunner):
         """Build a data loader whose workers ignore the signals that stop a training."""
         loader = QuietRunner.build_dataloader(dataloader, *args, **kwargs)
         if loader is not dataloader:
-            loader.worker_init_fn = ignore_signals_in_workers(loader.worker_init_fn)
+            loader.worker_init_fn = partial(ignore_signals, loader.worker_init_fn)
         return loader
 
     def register_hook(
@@ -214,7 +215,9 @@ def work_dir_lock(work_dir: str) -> Iterator[None]:
     with ExitStack() as stack:
         if is_main_process():
             make_dir(work_dir)
-            lock = FileLock(os.path.join(work_dir, '.training.lock'), timeout=0)
+            path = os.path.join(work_dir, '.training.lock')
+            # is_singleton: a run of an ablation takes the lock a second time
+            lock = FileLock(path, timeout=0, is_singleton=True)
             try:
                 stack.enter_context(lock)
             except Timeout as error:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NoReturn
 
 from torch import distributed
@@ -83,21 +82,16 @@ def raise_interrupted(iteration: int, saved: str | None) -> NoReturn:
     )
 
 
-def ignore_signals_in_workers(
-    init: Callable[[int], None] | None,
-) -> Callable[[int], None]:
-    """Return a worker_init_fn that makes data loader workers ignore stop signals.
+def ignore_signals(init: Callable[[int], None] | None, worker: int) -> None:
+    """Make a data loader worker ignore the signals that stop a training.
 
     A signal reaches all processes of a job. If it ended the workers, the current
     iteration would fail before training could be saved.
 
     Args:
         init (Callable, optional): Another worker_init_fn to call.
+        worker (int): Number of the worker.
     """
-    return partial(_ignore_signals, init)
-
-
-def _ignore_signals(init: Callable[[int], None] | None, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
     if init is not None:

@@ -11,11 +11,11 @@ from PIL import Image
 
 from glore_mm.utils.bands import (
     BandImage,
+    draw_window,
     image_of_array,
     is_tiled_rgb,
     open_bands,
     picture_of_bands,
-    read_bands,
 )
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import read_image
@@ -73,7 +73,7 @@ class LoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadBands(BaseTransform):
-    """Load an image with any number of bands, see `read_bands`.
+    """Load an image with any number of bands, see `open_bands`.
 
     The data preprocessor needs a mean and a std for each band, and no conversion of
     BGR to RGB.
@@ -107,9 +107,11 @@ class LoadBands(BaseTransform):
         """Add the image to `results`.
 
         Raises:
-            UnreadableSampleError: See `read_bands`.
+            UnreadableSampleError: See `open_bands`.
         """
-        image, window, shape = read_bands(results['img_path'], self.bands, self.window)
+        with open_bands(results['img_path'], self.bands) as file:
+            window, shape = draw_window(file.shape, self.window), file.shape
+            image = file.read(window)
         results['img'] = np.ascontiguousarray(image, np.float32)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         if self.window is not None:

@@ -26,8 +26,6 @@ class PerImageConfusionMatrix(BaseMetric):
         ignore_index (int): The label that is not scored. Default: 255.
     """
 
-    default_prefix = None
-
     def __init__(self, path: str, ignore_index: int = 255) -> None:
         super().__init__()
         self.path = path

@@ -93,11 +93,6 @@ def panels(pictures: dict[str, np.ndarray]) -> Image.Image:
     )
 
 
-def resized(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Return an image as uint8 (H, W, 3) RGB, resized to `size` (height, width)."""
-    return np.asarray(image if image.size == size[::-1] else image.resize(size[::-1]))
-
-
 @HOOKS.register_module()
 class SegPredictionHook(PredictionHook):
     """Write test images with ground truth, prediction and errors side by side.
@@ -121,7 +116,7 @@ class SegPredictionHook(PredictionHook):
         palette = dataset.metainfo['palette']
         predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         image = self.loader(dataset).picture(sample.img_path)
-        drawn = dict(image=resized(image, predicted.shape))
+        drawn = dict(image=np.asarray(image.resize(predicted.shape[::-1])))
         if 'gt_sem_seg' not in sample:
             return panels(dict(drawn, prediction=colorize(predicted, palette)))
         truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()

@@ -118,7 +118,7 @@ def draw_image(rng: Generator, label: int, size: tuple[int, int]) -> np.ndarray:
     picture = _wall(rng, size)
     upper = rng.random()
     lower = upper + label / len(CLASSES) + rng.uniform(-_JITTER, _JITTER)
-    _clock(picture, rng, -1, upper, _disc, _UPPER)
+    _clock(picture, rng, -1, upper, np.hypot, _UPPER)
     _clock(picture, rng, 1, lower, _tile, _LOWER)
     picture += rng.normal(0, 2.5, (*size, 1))  # the same noise in all channels
     return np.clip(picture, 0, 255).astype(np.uint8)
@@ -187,11 +187,6 @@ def _clock(
     width = 0.1 - 0.08 * along  # half the width of the hand, which tapers to its tip
     ends = np.minimum(along + 0.2, 0.8 - along)
     paint(lines, np.maximum(np.minimum(width - across, ends), 0.13 - from_centre))
-
-
-def _disc(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Norm with a disc as unit ball."""
-    return np.hypot(dx, dy)
 
 
 def _tile(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def draw_video(
     phase, period = rng.random(), rng.uniform(*_PERIOD)
     reach, radius = rng.uniform(*_REACH), rng.uniform(*_RADIUS)
     times = np.arange(num_frames) / period + phase
-    objects = (boxes[0], 0, _disc, _RED), (boxes[1], lag, _square, _BLUE)
+    objects = (boxes[0], 0, np.hypot, _RED), (boxes[1], lag, _square, _BLUE)
     for (rows, columns), delay, shape, colour in objects:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         motion = 2 * np.abs((times - delay) % 1 - 0.5)  # 1 → 0 → 1
@@ -139,10 +139,6 @@ def draw_video(
         box = frames[:, rows, columns]
         box += cover * (light * colour - box)
     return np.clip(frames, 0, 255).astype(np.uint8)
-
-
-def _disc(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    return np.hypot(dx, dy)
 
 
 def _square(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:

@@ -75,12 +75,14 @@ def _flush(path: str) -> None:
         os.close(descriptor)
 
 
-def write_json(path: str, records: list[dict[str, Any]]) -> None:
-    """Write records as a JSON list, atomically."""
-    write_text(path, json.dumps(records, indent=2))
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Write JSON, atomically."""
+    write_text(path, json.dumps(content, indent=2) + '\n')
 
 
-def write_csv(path: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+def write_csv(
+    path: str | os.PathLike[str], columns: list[str], rows: list[dict[str, Any]]
+) -> None:
     """Write rows as CSV with a header, atomically."""
     with (
         atomic_write(path) as draft,

@@ -85,26 +85,6 @@ def open_bands(path: str, count: int) -> Iterator[BandImage]:
         yield image
 
 
-def read_bands(
-    path: str, count: int, window_size: Sequence[int] | None = None
-) -> tuple[np.ndarray, Window, tuple[int, int]]:
-    """Read an image with bands, or a random window of it.
-
-    Args:
-        path (str): See `open_bands`, also for the errors.
-        count (int): Number of bands.
-        window_size (Sequence[int], optional): Height and width of a window, drawn with
-            NumPy's random state. An image that is smaller is read whole.
-
-    Returns:
-        tuple[np.ndarray, Window, tuple[int, int]]: The values, (h, w, bands); the
-        window; height and width of the image.
-    """
-    with open_bands(path, count) as image:
-        window = _draw_window(image.shape, window_size)
-        return image.read(window), window, image.shape
-
-
 def image_of_array(array: np.ndarray, path: str, count: int) -> BandImage:
     """Return an array as an image that is read by windows.
 
@@ -229,7 +209,11 @@ def _wrong_bands(path: str, found: str, count: int) -> UnreadableSampleError:
     return UnreadableSampleError.of(path, problem, advice)
 
 
-def _draw_window(shape: Sequence[int], size: Sequence[int] | None) -> Window:
+def draw_window(shape: Sequence[int], size: Sequence[int] | None) -> Window:
+    """Draw a window of a size from an image, with NumPy's random state.
+
+    The window is the whole image where `size` is None or the image is smaller.
+    """
     height, width = (min(a, b) for a, b in zip(shape, size or shape, strict=True))
     top = np.random.randint(shape[0] - height + 1)
     left = np.random.randint(shape[1] - width + 1)

@@ -9,14 +9,13 @@ import zlib
 from os import path as osp
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from glore_mm.utils.errors import UnreadableSampleError
-from glore_mm.utils.images import unreadable_image
+from glore_mm.utils.images import read_image
 from glore_mm.utils.videos import open_video, read_frames
 
 
@@ -87,10 +86,7 @@ class RawFramesDecode(BaseTransform):
         for index in np.unique(results['frame_inds']).tolist():
             name = results['filename_tmpl'].format(index)
             path = osp.join(results['frame_dir'], name)
-            try:  # Pillow rejects more damaged images than OpenCV
-                frames[index] = mmcv.imread(path, channel_order='rgb', backend='pillow')
-            except Exception as error:  # each format raises its own type
-                raise unreadable_image(path, error) from error
+            frames[index] = np.asarray(read_image(path))
         return _with_frames(results, frames, results['frame_dir'])
 
 

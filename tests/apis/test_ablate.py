@@ -16,7 +16,7 @@ from paths import ROOT
 from scipy import stats
 from torch.utils.data import DataLoader, Dataset
 
-from glore_mm.analysis.ablation import Run, as_csv, as_record, markdown, summarize
+from glore_mm.analysis.ablation import Run, as_record, as_rows, markdown, summarize
 from glore_mm.apis.ablate import ablate, in_processes, read_ablation
 from glore_mm.utils.cli import cli_entry_point
 from glore_mm.utils.errors import UserError
@@ -173,7 +173,7 @@ def test_sigterm_stops_the_runs(complete, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143
-    for lock in (tmp_path / 'ended').rglob('training.lock'):
+    for lock in (tmp_path / 'ended').rglob('.training.lock'):
         FileLock(lock, timeout=0).acquire()
     finished = (
         runs(tmp_path / 'ended') if (tmp_path / 'ended' / 'runs').exists() else []
@@ -300,10 +300,10 @@ def test_a_run_is_trained_by_one_process_only(tool, complete, tmp_path):
     work = tmp_path / 'plain' / 'seed0'
     work.mkdir(parents=True)
     command = ('ablate', config, '--only', 'plain', 0, '--work-dir', tmp_path)
-    with FileLock(work / 'training.lock'):
+    with FileLock(work / '.training.lock'):
         done = tool(*command, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert done.stderr == f'error: another process is training in {work}\n'
+    assert done.stderr.startswith(f'error: another process is training in {work}. ')
     # a finished run is not trained again
     before = runs(folder)
     tool(*command, '--out', folder, cwd=tmp_path)
@@ -440,7 +440,7 @@ def test_missing_seeds():
         'c: no run has finished',
     ]
     assert as_record(summary)['rows'][1]['difference_p'] is None
-    assert len(list(csv.DictReader(as_csv(summary).splitlines()))) == 3
+    assert len(as_rows(summary)) == 3
 
 
 def test_a_diverged_run_is_shown_in_the_table():

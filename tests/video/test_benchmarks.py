@@ -14,7 +14,6 @@ from video_benchmarks import LAYOUTS, NUM_CLIPS, write_video_benchmark
 
 from glore_mm.apis.export import export
 from glore_mm.apis.infer import infer
-from glore_mm.apis.tasks import example_inputs
 from glore_mm.apis.test import test as run_test
 from glore_mm.apis.train import train
 from glore_mm.config.build import build_model
@@ -273,7 +272,7 @@ def test_a_network_starts_as_without_units(name, units, shape, tmp_path):
     seen = []
     for unit in found.values():
         unit.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
-    inputs = example_inputs(small_config(name, tmp_path))
+    inputs = TASK.example_inputs(small_config(name, tmp_path))
     size = (2, *inputs['inputs'].shape[1:])
     inputs['inputs'] = torch.randn(size)
     with torch.no_grad():
