@@ -73,7 +73,7 @@ class GloRe(nn.Module):
         in_channels (int): C, the channels of the input and of the output.
         num_states (int, optional): S, the length of a node's state. Default: C // 2.
         num_nodes (int, optional): K, the number of nodes. Default: C // 4.
-        normalize (bool): Divide V by L. Use it if the size of the input varies.
+        normalize (bool): Divide V by L: the states are means over positions, not sums.
             Default: False.
         pre_act (bool): The form of the ImageNet release: norm and ReLU before every
             convolution, convolutions without bias, no closing norm. The layers are then
