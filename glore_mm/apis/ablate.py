@@ -299,12 +299,12 @@ def train_one(ablation: Ablation, variant: str, seed: int) -> None:
     Raises:
         UserError: Another process is training it.
     """
-    folder = Path(ablation.config(variant, seed).work_dir)
-    with work_dir_lock(str(folder)):
+    folder = ablation.config(variant, seed).work_dir
+    with work_dir_lock(folder):
         if ablation.file(variant, seed).exists():
             ablation.run(variant, seed)  # raises if it is from another config
         else:
-            _train(ablation, variant, seed, folder)
+            _train(ablation, variant, seed, Path(folder))
 
 
 def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
