@@ -137,6 +137,7 @@ def test_config_trains_as_in_one_process(small_data, tmp_path, monkeypatch):
     config = 'glore_mm::cls/glore_mini.py'
     _, *words = cfg_options(options)
     cfg = load_config(config, [*words, 'train_dataloader.batch_size=4'], 'one')
+    torch.manual_seed(0)
     net = build_model(cfg)
     for stage in (net.backbone.layer2, net.backbone.layer3):
         torch.nn.init.ones_(stage[0].glore.closing_weight)
