@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -315,12 +316,14 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
     ):
         try:
             done = train_and_test(partial(ablation.config, variant, seed), seed)
+            cost = ablation.cost(variant)
         except TrainingInterrupted:  # runs of an ablation are not resumed
             raise KeyboardInterrupt from None
         except Exception:
             traceback.print_exc()
             raise
-    cost = ablation.cost(variant)
+        finally:  # mmengine keeps the logger of the run, which writes to the log
+            MMLogger._instance_dict.clear()
     run = Run(
         variant,
         seed,

@@ -220,6 +220,31 @@ def test_slurm(tool, config, tmp_path, monkeypatch):
         failing('plain', 0)
 
 
+NOISY = """
+from mmengine.logging import MMLogger
+from mmseg.models import FCNHead
+from mmseg.registry import MODELS
+
+@MODELS.register_module()
+class NoisyHead(FCNHead):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        MMLogger.get_current_instance().info('a head is built')
+"""
+
+
+@pytest.mark.slow
+def test_networks_that_log_when_they_are_built(tool, config, tmp_path):
+    (tmp_path / 'noisy.py').write_text(NOISY)
+    path = config("noisy=dict(model=dict(decode_head=dict(type='NoisyHead')))")
+    with path.open('a') as file:
+        file.write("custom_imports = dict(imports=['glore_mm.seg', 'noisy'])\n")
+    done = tool('ablate', path, '--seeds', 2, '--work-dir', 'work', cwd=tmp_path)
+    logs = [file.read_text() for file in tmp_path.rglob('console.log')]
+    assert len(logs) == 2
+    assert 'Logging error' not in ''.join([done.stderr, *logs])
+
+
 @pytest.mark.slow
 def test_a_failed_run_is_reported_and_the_others_continue(tool, config, tmp_path):
     broken = "    broken=dict(train_dataloader=dict(dataset=dict(data_root='none'))),\n"
