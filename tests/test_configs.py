@@ -932,7 +932,8 @@ def test_ablation_builds(path):
     ablation = read_ablation(str(path), options)
     assert next(iter(ablation.variants)) == 'plain'
     costs = {name: ablation.cost(name) for name in ablation.variants}
-    assert len({(cost.parameters, cost.macs) for cost in costs.values()}) > 1
+    different = {(cost.parameters, cost.macs) for cost in costs.values()}
+    assert len(different) >= min(3, len(costs))
     for name, cost in costs.items():
         assert bool(cost.unit_parameters) == name.startswith('glore'), name
     like = dict(imagenet_r50='glore_0-3', kinetics400_r50='glore_2-3')

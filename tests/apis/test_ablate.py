@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_record, as_rows, markdown, summarize
 from glore_mm.apis.ablate import ablate, in_processes, read_ablation
+from glore_mm.utils.atomic_write import write_csv
 from glore_mm.utils.cli import cli_entry_point
 from glore_mm.utils.errors import UserError
 from glore_mm.visualization.ablation_plot import draw_ablation
@@ -329,7 +330,10 @@ def test_a_run_is_trained_by_one_process_only(tool, complete, tmp_path):
     with FileLock(work / '.training.lock'):
         done = tool(*command, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f'error: another process is training in {work}. ')
+    assert done.stderr == (
+        f'error: another process is training in {work}. End it first, or give another '
+        '--work-dir.\n'
+    )
     # a finished run is not trained again
     before = runs(folder)
     tool(*command, '--out', folder, cwd=tmp_path)
@@ -452,7 +456,7 @@ def test_runs_that_solve_a_task_or_do_not_are_counted():
     figure_to_image(draw_ablation(summary))
 
 
-def test_missing_seeds():
+def test_missing_seeds(tmp_path):
     """Pairs are seeds that both variants have; a variant without pairs is reported."""
     summary = summarize(RUNS[:2] + RUNS[4:], ['plain', 'a', 'b', 'c'], 'mIoU')
     plain, a, b = summary.rows
@@ -466,7 +470,9 @@ def test_missing_seeds():
         'c: no run has finished',
     ]
     assert as_record(summary)['rows'][1]['difference_p'] is None
-    assert len(as_rows(summary)) == 3
+    rows = as_rows(summary)
+    write_csv(tmp_path / 'table.csv', list(rows[0]), rows)
+    assert len(list(csv.DictReader((tmp_path / 'table.csv').open()))) == 3
 
 
 def test_a_diverged_run_is_shown_in_the_table():

@@ -405,6 +405,8 @@ def test_downloads(server, checkpoint, tool, mini, folder, monkeypatch):
     torch.save(dict(STATE, epoch=system()), cache / 'resnet18-f37072fd.pth')
     assert_reported(train('torchvision://resnet18'), 'more than weights')
     monkeypatch.delenv('GLORE_OFFLINE')
+    train(f'{address}/good.pth#sha256={digest}', check=True)
+    (cache / 'good.pth').unlink()
     train(f'{address}/good.pth?download=true#sha256={digest}', check=True)
     monkeypatch.setenv('GLORE_OFFLINE', '1')  # downloaded by now
     train(f'{address}/good.pth#sha256={digest}', check=True)

@@ -153,7 +153,8 @@ def test_a_list_with_addresses(more, folders, monkeypatch):
 
 
 def test_wrong_folders(folders):
-    with pytest.raises(UserError, match='no folder at .*/test; .* has: train, val.'):
+    message = 'no folder at .*/test; expected one with .* has: train, val.'
+    with pytest.raises(UserError, match=message):
         data(folders, 'test')
     (folders / 'val' / 'newt').mkdir()
     save(scene(), folders / 'val' / 'newt' / '0.jpg')
