@@ -37,7 +37,6 @@ def check_data(
     datasets: Mapping[str, Any],
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    ignore_index: int = 255,
 ) -> list[str]:
     """Check up to 100 samples of each data set, for some seconds.
 
@@ -47,7 +46,6 @@ def check_data(
             subtracts.
         std (Sequence[float], optional): Standard deviation of each channel that it
             divides by.
-        ignore_index (int): The label that is not scored. Default: 255.
 
     Returns:
         list[str]: A line for each likely mistake: classes that no label map has or that
@@ -67,7 +65,7 @@ def check_data(
         seen = _read_samples(dataset)
         found += [f'{loop}: {line}' for line in _check_files(seen)]
         if seen.pixels:
-            found += _missing_in_maps(loop, seen, classes, len(dataset), ignore_index)
+            found += _missing_in_maps(loop, seen, classes, len(dataset))
         elif loop == 'train':
             found += _missing_in_list(loop, dataset, classes)
         if loop == 'train' and seen.moments and mean is not None and std is not None:
@@ -155,22 +153,18 @@ def _check_files(seen: _Statistics) -> Iterator[str]:
 
 
 def _missing_in_maps(
-    loop: str,
-    seen: _Statistics,
-    classes: Sequence[str],
-    samples: int,
-    ignore_index: int,
+    loop: str, seen: _Statistics, classes: Sequence[str], samples: int
 ) -> Iterator[str]:
     missing = [name for i, name in enumerate(classes) if not seen.pixels[i]]
     if not missing:
         return
-    ignored = seen.pixels[ignore_index] / seen.pixels.total()
+    ignored = seen.pixels[255] / seen.pixels.total()
     yield (
         f'{loop}: none of the {seen.count} label maps that were read, of {samples}, '
         f'has {summarize_list(missing)}'
         + (
-            f'; {ignored:.0%} of their pixels are {ignore_index}, which is ignored: '
-            f'if {ignore_index} is a class, tools/masks_to_indices.py converts them'
+            f'; {ignored:.0%} of their pixels are 255, which is ignored: if 255 is a '
+            'class, tools/masks_to_indices.py converts them'
         )
         * bool(ignored)
     )

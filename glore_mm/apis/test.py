@@ -76,10 +76,16 @@ def add_test_outputs(
     if submission_dir and task.submission_hook is None:
         title = TASK_TITLES[find_task_name(cfg)]
         raise UserError(f'--submission-dir: there is no submission format for {title}')
-    hooks = {task.submission_hook: submission_dir, task.visualization_hook: show_dir}
-    added = [dict(type=kind, folder=folder) for kind, folder in hooks.items() if folder]
+    # the outputs leave out the pixels that the metrics leave out
+    key = 'ignore_index'
+    ignored = {key: metric[key] for metric in _evaluators(cfg) if key in metric}
+    outputs = [
+        dict(type=task.submission_hook, folder=submission_dir),
+        dict(type=task.visualization_hook, folder=show_dir, **ignored),
+    ]
+    added = [output for output in outputs if output['folder']]
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *added]
-    added = [dict(type=task.dump_metric, path=dump)] if dump else []
+    added = [dict(type=task.dump_metric, path=dump, **ignored)] if dump else []
     cfg.test_evaluator = [*_evaluators(cfg), *added]
 
 

@@ -24,9 +24,9 @@ class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by a signal; the message says what was saved."""
 
 
-def shorten(text: str, shown: int = 100) -> str:
-    """Quote a text for a message; cut off a long text."""
-    return repr(text if len(text) <= shown else f'{text[:shown]}…')
+def shorten(text: str) -> str:
+    """Quote a text for a message; cut it off after 100 characters."""
+    return repr(text if len(text) <= 100 else f'{text[:100]}…')
 
 
 def summarize_list(names: Iterable[object], shown: int = 5) -> str:

@@ -38,21 +38,19 @@ def write_captioned(source: str, target: str, text: str) -> None:
     map_video(source, target, captioned)
 
 
-def draw_frame_strip(
-    frames: Sequence[np.ndarray], text: str, height: int = 96
-) -> Image.Image:
+def draw_frame_strip(frames: Sequence[np.ndarray], text: str) -> Image.Image:
     """Place frames of a clip side by side below a line of text.
 
     Args:
         frames (Sequence[np.ndarray]): uint8 (H, W, 3), RGB, all of one size.
         text (str): Text above the frames.
-        height (int): Height of the frames in the strip, in pixels.
 
     Returns:
         Image.Image: RGB.
     """
+    height, line = 96, 20  # pixels
     width = round(frames[0].shape[1] * height / frames[0].shape[0])
-    step, line = width + 3, 20
+    step = width + 3
     sheet = Image.new('RGB', (step * len(frames), height + line), color='white')
     font = font_for(text, 13)
     ImageDraw.Draw(sheet).text((4, 2), text, fill='black', font=font)

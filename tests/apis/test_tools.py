@@ -150,10 +150,17 @@ def test_mixed_precision(tool, trained, mini, tmp_path, losses):
 
 
 @pytest.mark.slow
-def test_all_outputs_of_test(checkpoint, tool, mini, tmp_path):
+@pytest.mark.parametrize('ignored', [255, 0])
+def test_all_outputs_of_test(checkpoint, tool, mini, tmp_path, ignored):
+    shutil.copytree(mini, tmp_path / 'data')
+    mini = tmp_path / 'data'
+    for path in mini.rglob('*labelTrainIds.png'):
+        truth = np.array(Image.open(path))
+        Image.fromarray(np.where(truth == 255, ignored, truth).astype('u1')).save(path)
+    given = options(mini, **{'test_evaluator.ignore_index': ignored})
     done = tool(
         'test', CONFIG, checkpoint, '--submission-dir', 'submission', '--show-dir',
-        'shown', '--dump', 'dump.npz', *options(mini), cwd=tmp_path,
+        'shown', '--dump', 'dump.npz', *given, cwd=tmp_path,
     )  # fmt: skip
     names = sorted(path.name for path in (mini / 'leftImg8bit' / 'val').rglob('*.png'))
     assert len(names) == 2
@@ -178,7 +185,8 @@ def test_all_outputs_of_test(checkpoint, tool, mini, tmp_path):
         (truth,) = mini.rglob(name.replace('leftImg8bit', 'gtFine_labelTrainIds'))
         errors = shown[-48:, -96:, 0]
         assert set(np.unique(errors)) <= {0, 128, 255}  # 128: ignored
-        np.testing.assert_array_equal(errors == 128, np.array(Image.open(truth)) == 255)
+        truth = np.array(Image.open(truth))
+        np.testing.assert_array_equal(errors == 128, truth == ignored)
 
 
 @pytest.mark.slow
