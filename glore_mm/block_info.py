@@ -14,7 +14,9 @@ LAYOUTS = ('NCL', 'NLC', 'NCHW', 'NHWC', 'NCTHW', 'NTHWC')
 
 _CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_TOKENS = re.compile(r'(class|cls|dist|reg|register|storage)_?tokens?\d*')
+_TOKENS = re.compile(
+    r'(class|cls|dist|distillation|reg|register|storage)_?(tokens?|embedding)_?\d*'
+)
 # networks of timm that count a class token, which their first blocks do not have
 _LATE_CLASS_TOKEN = ('Cait', 'ConVit', 'Xcit')
 

@@ -745,6 +745,14 @@ def test_the_number_of_prefix_tokens_is_required_if_ambiguous():
     assert net(torch.randn(1, 3, 32, 32)).shape == (1, 1000)
 
 
+@pytest.mark.parametrize('name', ['class_embedding', 'cls_token_0', 'dist_tokens'])
+def test_class_tokens_are_found_by_their_name(name):
+    net = nn.Sequential(nn.Linear(8, 8))
+    net.register_parameter(name, nn.Parameter(torch.zeros(1, 1, 8)))
+    with pytest.raises(ValueError, match=f'has {name}: .* Give num_prefix_tokens='):
+        glore_mm.insert_glore(net, ['0'], unit=dict(in_channels=8), layout='NLC')
+
+
 def test_a_second_insertion_adds_units():
     from torchvision.models import get_model
 

@@ -50,6 +50,12 @@ def test_gradients(dim, normalize, pre_act, training):
     assert torch.autograd.gradcheck(run, (x, *unit.parameters()))
 
 
+@pytest.mark.parametrize('normalize', [False, True])
+def test_an_empty_batch(normalize):
+    unit = UNITS[2](16, normalize=normalize).eval()
+    assert unit(torch.empty(0, 16, 4, 4)).shape == (0, 16, 4, 4)
+
+
 @pytest.mark.parametrize(('dim', 'normalize', 'pre_act'), FORMS)
 def test_a_new_unit_is_the_identity(dim, normalize, pre_act):
     x = torch.randn(2, 16, *SIZES[dim])

@@ -39,7 +39,7 @@ from glore_mm.analysis.significance import MIN_PAIRS
 from glore_mm.apis.cost import network_cost
 from glore_mm.apis.train import train_and_test
 from glore_mm.config.build import build_model
-from glore_mm.config.load import load_config
+from glore_mm.config.load import check_keys, load_config, override
 from glore_mm.engine.runner import work_dir_lock
 from glore_mm.synthetic.writer import read_record
 from glore_mm.utils.atomic_write import write_csv, write_json, write_text
@@ -76,7 +76,7 @@ class Ablation:
     def config(self, variant: str, seed: int = 0) -> Config:
         """Return the config of a run."""
         cfg = copy.deepcopy(self.cfg)
-        cfg.merge_from_dict(copy.deepcopy(self.variants[variant]))
+        override(cfg, copy.deepcopy(self.variants[variant]))
         cfg.work_dir = os.path.join(self.cfg.work_dir, variant, f'seed{seed}')
         return cfg
 
@@ -168,8 +168,8 @@ def read_ablation(
 
     Raises:
         UserError: The config has no valid `variants` or `metric`, a limit or threshold
-            is not a number, an option overrides a key of a variant, or there is no
-            variant `baseline`.
+            is not a number, nothing reads a key of a variant, an option overrides it,
+            or there is no variant `baseline`.
     """
     cfg = load_config(path, options, work_dir)
     overridden = [option.partition('=')[0] for option in options or ()]
@@ -187,6 +187,7 @@ def read_ablation(
                 'letters, digits and . _ + -, and its value must be a dict of config '
                 'keys.'
             )
+        check_keys(_override_keys(overrides), cfg, f'variant {name!r}: ')
         for key, own in product(overridden, _override_keys(overrides)):
             if f'{key}.'.startswith(f'{own}.') or own.startswith(f'{key}.'):
                 raise UserError(

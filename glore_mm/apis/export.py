@@ -19,6 +19,7 @@ import glore_mm
 from glore_mm.apis.tasks import get_task
 from glore_mm.block_info import eval_mode
 from glore_mm.config.build import get_data_preprocessor
+from glore_mm.config.datasets import find_band_loader
 from glore_mm.config.load import TASKS
 from glore_mm.engine.weights import load_network
 from glore_mm.insertion import find_units
@@ -277,7 +278,7 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
     if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
         channels = channels[::-1]
     mean, std = given.get('mean') or (0, 0, 0), given.get('std') or (1, 1, 1)
-    if len(mean) > 3:
+    if len(mean) > 3 or find_band_loader(cfg):
         channels = 'bands'
     return channels, list(mean), list(std)
 

@@ -107,7 +107,7 @@ class HubNetwork(
 
     Args:
         config (dict): From `from_checkpoint`: `name`, `default_scope`, `model`,
-            `classes`; optionally `data_preprocessor`, `dataset`, `results`.
+            `classes`; optionally `data_preprocessor`, `channels`, `dataset`, `results`.
 
     Attributes:
         model (nn.Module): The network of mmsegmentation, mmpretrain or mmaction2.
@@ -127,7 +127,8 @@ class HubNetwork(
         self._task = get_task(cfg)
         with DefaultScope.overwrite_default_scope(config['default_scope']):
             self.model = build_model(cfg)
-        self._channels, mean, std = input_normalization(cfg)
+        channels, mean, std = input_normalization(cfg)
+        self._channels = config.get('channels', channels)
         self.register_buffer('_mean', torch.tensor(mean, dtype=torch.float32), False)
         self.register_buffer('_std', torch.tensor(std, dtype=torch.float32), False)
 
@@ -172,6 +173,7 @@ class HubNetwork(
             dict(
                 name=str(config),
                 classes=[],
+                channels=input_normalization(cfg)[0],
                 dataset=get_by_path(cfg, 'test_dataloader.dataset.type'),
                 results=dict(results or {}),
                 **parts,
@@ -186,14 +188,15 @@ class HubNetwork(
 
         Args:
             images (Tensor): (N, 3, H, W), or (N, 3, T, H, W) for a video network. RGB,
-                0 to 255, any dtype, not normalised.
+                0 to 255, any dtype, not normalised. With LoadBands: the bands of the
+                file.
 
         Returns:
             Tensor: (N, classes), or (N, classes, H, W) from a segmentor.
         """
         if self._channels == 'BGR':
             images = images.flip(1)
-        shape = (3, *[1] * (images.dim() - 2))
+        shape = (-1, *[1] * (images.dim() - 2))
         images = (images - self._mean.view(shape)) / self._std.view(shape)
         return self._task.logits(self.model, images)
 

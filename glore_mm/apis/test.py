@@ -7,7 +7,7 @@ from mmengine.config import Config
 from glore_mm.apis.tasks import get_task
 from glore_mm.config.build import build_model, config_key_context
 from glore_mm.config.checks import check_datasets, check_test_config, has_labels
-from glore_mm.config.datasets import first_dataset, leaf_datasets
+from glore_mm.config.datasets import first_dataset, leaf_datasets, type_name
 from glore_mm.config.load import TASK_TITLES, find_task_name
 from glore_mm.engine.explain_errors import explain_errors
 from glore_mm.engine.runner import QuietRunner, build_runner, shutdown_workers
@@ -77,8 +77,8 @@ def add_test_outputs(
         title = TASK_TITLES[find_task_name(cfg)]
         raise UserError(f'--submission-dir: there is no submission format for {title}')
     # the outputs leave out the pixels that the metrics leave out
-    key = 'ignore_index'
-    ignored = {key: metric[key] for metric in _evaluators(cfg) if key in metric}
+    given = {k: v for metric in _evaluators(cfg) for k, v in metric.items()}
+    ignored = {k: v for k, v in given.items() if k == 'ignore_index'}
     outputs = [
         dict(type=task.submission_hook, folder=submission_dir),
         dict(type=task.visualization_hook, folder=show_dir, **ignored),
@@ -121,5 +121,15 @@ def _enable_tta(cfg: Config) -> None:
             'in those of segmentation and classification; for videos use --views'
         )
     for _, dataset in leaf_datasets(cfg, 'test'):
-        dataset['pipeline'] = cfg.tta_pipeline
+        first, *others = cfg.tta_pipeline
+        if 'Load' in type_name(first):  # TTA changes how images vary, not how they load
+            first = dataset['pipeline'][0]
+        dataset['pipeline'] = [first, *others]
     cfg.model = dict(cfg.tta_model, module=cfg.model)
+    # the checkpoint has the averaged weights as its weights; mmpretrain's hook would
+    # replace them by those of its own copy, which it cannot load into a TTA model
+    cfg.custom_hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if type_name(hook) != 'EMAHook' or not hook.get('evaluate_on_ema', True)
+    ]

@@ -92,7 +92,8 @@ def check(
     state = find_resume_state(cfg, resume)
     _apply_options(cfg, state, amp, seed)
     _check_lr_scaling(cfg, auto_scale_lr)
-    datasets = check_datasets(cfg, 'train', 'val')
+    trained = {state.checkpoint: state.classes} if state.checkpoint else {}
+    datasets = check_datasets(cfg, 'train', 'val', expected=trained)
     if cfg.get('class_weights'):
         _set_class_weights(cfg, datasets['train'])
     if state.checkpoint is None:

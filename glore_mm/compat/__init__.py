@@ -5,7 +5,14 @@ comment above it describes. It changes nothing where the fault does not occur: w
 full mmcv, a fixed mmaction2, an older PyTorch or a GPU.
 """
 
-from glore_mm.compat import mmaction, mmcv, mmengine, mmseg, numpy  # noqa: F401
+from glore_mm.compat import (  # noqa: F401
+    mmaction,
+    mmcv,
+    mmengine,
+    mmpretrain,
+    mmseg,
+    numpy,
+)
 from glore_mm.compat.import_hook import after_import, install
 
 __all__ = ['after_import', 'install']

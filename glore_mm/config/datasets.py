@@ -66,6 +66,15 @@ def test_pipeline(cfg: Config) -> list[dict[str, Any]]:
     return list(pipeline)
 
 
+def find_band_loader(cfg: Config) -> Mapping[str, Any] | None:
+    """Return the LoadBands of the test pipeline, if its images are read by one."""
+    for _, dataset in leaf_datasets(cfg, 'test'):
+        for step in dataset.get('pipeline') or ():
+            if type_name(step) == 'LoadBands':
+                return step
+    return None
+
+
 def type_name(part: Mapping[str, Any]) -> str:
     """Return the name of a part's type, which can be a string or a class."""
     kind = part['type']

@@ -4,7 +4,7 @@ import os
 import os.path as osp
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -74,16 +74,13 @@ def load_config(
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
         options = _parse_overrides(options or {}, cfg)
-        cfg.merge_from_dict(options)
+        override(cfg, options)
     except UserError:
         raise
     except Exception as error:  # the code of the config can raise any error
         raise UserError(
             f'{path} cannot be read as a config: {error_message(error)}'
         ) from error
-    for key in options:
-        if '.' not in key:
-            _set_in_datasets(cfg, key, options[key])
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     if not isinstance(cfg.work_dir, str):
         raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
@@ -131,26 +128,49 @@ def _parse_overrides(
     values = dict(walk_config(cfg._cfg_dict))
     values.setdefault('data_root', '')  # parsed as a path even if the config has none
     parsed = parse_options(options, values.get)
-    _check_keys(parsed, cfg)
+    check_keys(parsed, cfg, '--cfg-options ')
     return parsed
 
 
-def _check_keys(options: Mapping[str, Any], cfg: Config) -> None:
-    """Make sure that each option sets a key that something reads."""
-    known = {*cfg, *_READ, *signature(Runner.__init__).parameters}
+def override(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Set keys of a config, in place; see `load_config`."""
+    cfg.merge_from_dict(options)
+    for key in options:
+        if '.' not in key:
+            _set_in_datasets(cfg, key, options[key])
+
+
+def check_keys(keys: Iterable[str], cfg: Config, where: str) -> None:
+    """Make sure that something reads the keys that options set.
+
+    Args:
+        keys (Iterable[str]): Dotted keys.
+        cfg (Config): The config.
+        where (str): Start of the message.
+
+    Raises:
+        UserError: Nothing reads a key: it is unknown, or only a variable of the file.
+    """
+    known = {*_READ, *signature(Runner.__init__).parameters}
     for node in _datasets(cfg):
         known |= {*node}
-    for key in options:
+    for key in keys:
         first = key.partition('.')[0]
-        if first not in known:
-            similar = get_close_matches(first, known, 1)
-            paths = [path for path, _ in walk_config(cfg._cfg_dict)]
-            similar += [p for p in paths if p.endswith(f'.{key}')]
-            hint = f' Did you mean {" or ".join(similar[:3])}?' if similar else ''
-            raise UserError(
-                f'--cfg-options {key}: {cfg.filename} has no key {first!r}, and '
-                f'nothing reads it.{hint}'
+        if first in known:
+            continue
+        paths = [path for path, _ in walk_config(cfg._cfg_dict)]
+        similar = [p for p in paths if p.endswith(f'.{key}')]
+        if first in cfg:
+            problem = (
+                f'{first} is a variable of {cfg.filename}, from which other keys were '
+                'made: to set it changes none of them.'
             )
+            similar = [p for p in similar if p.partition('.')[0] in known]
+        else:
+            problem = f'{cfg.filename} has no key {first!r}, and nothing reads it.'
+            similar = get_close_matches(first, known, 1) + similar
+        hint = f' Did you mean {" or ".join(similar[:3])}?' if similar else ''
+        raise UserError(f'{where}{key}: {problem}{hint}')
 
 
 def _set_in_datasets(cfg: Config, key: str, value: object) -> None:

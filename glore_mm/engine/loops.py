@@ -89,7 +89,9 @@ class _ResumableLoop(BaseLoop):
         if done >= last:
             self.runner.logger.warning(
                 f'nothing is left to train: the checkpoint has {done} of {last} '
-                'iterations or epochs. To continue, raise the number in train_cfg.'
+                'iterations or epochs. To continue, raise the number in train_cfg; the '
+                'learning rate then stays at its last value. For another schedule, '
+                'start a new training with the checkpoint as load_from.'
             )
 
     def _restore_random_states(self) -> None:
@@ -133,12 +135,14 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
     """EpochBasedTrainLoop of mmengine that resumes exactly, also within an epoch."""
 
     _first: int  # index of the batch of the epoch to continue with
+    _begin: int  # number of iterations before the epoch
 
     def run_epoch(self) -> None:
         """Train for an epoch, or for the rest of it after resuming."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         first, self._first = self._first, 0
+        self._begin = self._iter - first
         for index, batch in enumerate(iter_preserving_rng(self.dataloader), first):
             self.run_iter(index, batch)
             if index + 1 != len(self.dataloader):
@@ -152,6 +156,11 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
             self._stop_if_signalled()
             self._validate_if_due()
 
+    def epoch_state(self, iterations: int) -> dict[str, int]:
+        """Return the position in the epoch after a number of iterations."""
+        batches = len(self.dataloader)
+        return dict(batch=iterations - self._begin, batches=batches)
+
     def _progress(self) -> tuple[int, int]:
         return self._epoch, self._max_epochs
 
@@ -159,9 +168,11 @@ class ResumableEpochBasedTrainLoop(_ResumableLoop, EpochBasedTrainLoop):
         return super()._validation_is_pending() and not self._first
 
     def _seek(self, loader: DataLoader[Any], start: ResumeState) -> None:
-        batches = start.iterations - start.epochs * len(loader)
-        # if the number of batches has changed, the epoch starts again
-        self._first = batches if 0 < batches < len(loader) else 0
+        if start.batches is None:  # not saved by this package
+            batch = start.iterations - start.epochs * len(loader)
+        else:  # if the number of batches has changed, the epoch starts again
+            batch = start.batch if start.batches == len(loader) else 0
+        self._first = batch if 0 < batch < len(loader) else 0
         _skip(loader, self._first)
 
 

@@ -12,7 +12,11 @@ from mmengine.config import Config
 
 from glore_mm.checkpoints.files import read_checkpoint
 from glore_mm.config.build import build_model
-from glore_mm.engine.weights import check_state_dict, read_any_checkpoint
+from glore_mm.engine.weights import (
+    check_state_dict,
+    checkpoint_classes,
+    read_any_checkpoint,
+)
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.paths import list_names
@@ -30,7 +34,11 @@ class ResumeState:
         seed (int, optional): The seed of the interrupted run.
         epochs (int): Number of completed epochs.
         iterations (int): Number of completed iterations, in all epochs.
+        batch (int): Number of completed batches of the epoch.
+        batches (int, optional): Number of batches of the epoch; None if it was not
+            saved, as by Runners of mmengine.
         validated (bool): Whether the weights of the checkpoint have been validated.
+        classes (Sequence[str], optional): The class names that were trained.
         random_states (Sequence[dict]): The random states of each process, by rank.
     """
 
@@ -38,7 +46,10 @@ class ResumeState:
     seed: int | None = None
     epochs: int = 0
     iterations: int = 0
+    batch: int = 0
+    batches: int | None = None
     validated: bool = True
+    classes: Sequence[str] | None = None
     random_states: Sequence[dict[str, Any]] = ()
 
 
@@ -94,7 +105,10 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
         meta.get('seed'),
         meta['epoch'],
         meta['iter'],
+        meta.get('batch', 0),
+        meta.get('batches'),
         meta.get('validated', True),  # Runners of mmengine do not save it
+        checkpoint_classes(content),
         content.get('random_states', ()),
     )
 

@@ -146,6 +146,7 @@ class ResumableRunner(QuietRunner):
             UserError: The checkpoint was saved with another type of optimizer, or with
                 other parameter groups.
         """
+        given = self._schedules()
         try:
             super().load_or_resume()
         except (KeyError, ValueError) as error:
@@ -169,6 +170,22 @@ class ResumableRunner(QuietRunner):
                     f'{type(optimizer).__name__}: it has no {", ".join(missing)}. '
                     f'{_RESUME_ADVICE}'
                 )
+        if self._schedules() != given:
+            self.logger.warning(
+                'the checkpoint has another param_scheduler or learning rate than the '
+                'config, and training follows the checkpoint. To follow the config, '
+                'start a new training with the checkpoint as load_from.'
+            )
+
+    def _schedules(self) -> list[dict[str, Any]]:
+        """Return the settings of the schedulers, without how far they are."""
+        progress = ('last_step', '_global_step', '_last_value')
+        schedulers = self.param_schedulers
+        return [
+            {k: v for k, v in each.state_dict().items() if k not in progress}
+            for each in (schedulers if isinstance(schedulers, list) else [])
+            if hasattr(each, 'state_dict')
+        ]
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint.

@@ -1,7 +1,7 @@
 """Interface of the tasks (segmentation, classification, video) for the tools."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from glore_mm.config.build import get_data_preprocessor
-from glore_mm.config.datasets import first_dataset, test_pipeline, type_name
+from glore_mm.config.datasets import (
+    find_band_loader,
+    first_dataset,
+    test_pipeline,
+    type_name,
+)
 from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
 from glore_mm.utils.errors import UserError
 
@@ -173,10 +178,9 @@ def image_predictor(
         tuple: The function, which takes a path, or an image, uint8 (H, W, 3), RGB, and
         returns the prediction; and the transform that loads the image.
     """
-    first, *others = test_pipeline(cfg)
-    # LoadImage reads more formats, and its errors name the file
-    load = dict(type='LoadImage') if type_name(first) == 'LoadImageFromFile' else first
-    load_image = Compose([load])
+    others = test_pipeline(cfg)[1:]
+    load_image = Compose([image_loader(cfg)])
+    loader = find_loader(load_image.transforms)
     preprocess = Compose([s for s in others if type_name(s) not in LABEL_LOADERS])
 
     def predict(image: str | np.ndarray) -> BaseDataElement:
@@ -184,15 +188,30 @@ def image_predictor(
             sample = load_image(dict(img_path=image))
         else:
             size = image.shape[:2]
-            image = np.ascontiguousarray(image[..., ::-1])
+            if isinstance(loader, LoadImage):  # of bands, the order is that of the file
+                image = np.ascontiguousarray(image[..., ::-1])
             sample = dict(img=image, img_shape=size, ori_shape=size)
         return predict_sample(model, preprocess(sample))
 
-    return predict, find_loader(load_image.transforms)
+    return predict, loader
+
+
+def image_loader(cfg: Config) -> Mapping[str, Any]:
+    """Return the transform that loads an image for the test, the first one.
+
+    A LoadImageFromFile that loads the same values is replaced by LoadImage, which reads
+    more formats and names the file in its errors.
+    """
+    first = test_pipeline(cfg)[0]
+    same = type_name(first) == 'LoadImageFromFile'
+    same = same and first.get('color_type', 'color') == 'color'
+    return dict(type='LoadImage') if same else first
 
 
 def num_input_channels(cfg: Config) -> int:
-    """Return the number of bands of an image: 3, unless the preprocessor has others."""
+    """Return the number of channels of an image: 3, unless the config has others."""
+    if loader := find_band_loader(cfg):
+        return int(loader['bands'])
     mean = get_data_preprocessor(cfg).get('mean') or ()
     return max(3, len(mean))
 

@@ -88,6 +88,8 @@ class LoadBands(BaseTransform):
             blue. Default: (0, 1, 2).
         window (Sequence[int], optional): Height and width of a random window to read
             instead of the whole image, for training on large images.
+        fill (float, optional): Value in place of NaN and infinity, such as missing
+            values. Default: a file that has them is an error.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class LoadBands(BaseTransform):
         bands: int,
         rgb: Sequence[int] = (0, 1, 2),
         window: Sequence[int] | None = None,
+        fill: float | None = None,
     ) -> None:
         if len(rgb) != 3 or not 0 <= min(rgb) <= max(rgb) < bands:
             raise UserError(
@@ -102,6 +105,7 @@ class LoadBands(BaseTransform):
                 f'{rgb!r}'
             )
         self.bands, self.rgb, self.window = bands, tuple(rgb), window
+        self.fill = fill
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to `results`.
@@ -109,7 +113,7 @@ class LoadBands(BaseTransform):
         Raises:
             UnreadableSampleError: See `open_bands`.
         """
-        with open_bands(results['img_path'], self.bands) as file:
+        with self.open(results['img_path']) as file:
             window, shape = draw_window(file.shape, self.window), file.shape
             image = file.read(window)
         results['img'] = np.ascontiguousarray(image, np.float32)
@@ -120,18 +124,18 @@ class LoadBands(BaseTransform):
 
     def open(self, path: str) -> AbstractContextManager[BandImage]:
         """Open an image to read windows of it."""
-        return open_bands(path, self.bands)
+        return open_bands(path, self.bands, self.fill)
 
     def picture(self, path: str, max_side: int | None = None) -> Image.Image:
         """Return three bands of an image file as RGB: see `LoadImage.picture`."""
-        with open_bands(path, self.bands) as image:
+        with self.open(path) as image:
             values = image.read(step=image.step(max_side))
         return Image.fromarray(picture_of_bands(values, self.rgb))
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(bands={self.bands}, rgb={self.rgb}, '
-            f'window={self.window})'
+            f'window={self.window}, fill={self.fill})'
         )
 
 

@@ -11,6 +11,7 @@ from mmseg.registry import METRICS
 from glore_mm.engine.evaluation import LongRangeAccuracy
 from glore_mm.synthetic.long_range_strips import ERASED
 from glore_mm.utils.atomic_write import write_npz
+from glore_mm.utils.errors import UserError
 
 
 @METRICS.register_module()
@@ -40,6 +41,12 @@ class PerImageConfusionMatrix(BaseMetric):
             predicted = sample['pred_sem_seg']['data'].flatten().cpu().numpy()
             truth = sample['gt_sem_seg']['data'].flatten().cpu().numpy()
             scored = truth != self.ignore_index
+            if (largest := truth[scored].max(initial=0)) >= count:
+                raise UserError(
+                    f'--dump: the label map of {sample["img_path"]} has the value '
+                    f'{largest}, which is neither one of the {count} classes nor '
+                    f'ignore_index ({self.ignore_index}). Leave out only one value.'
+                )
             pairs = truth[scored].astype(np.int64) * count + predicted[scored]
             matrix = np.bincount(pairs, minlength=count**2).reshape(count, count)
             self.results.append((sample['img_path'], matrix))

@@ -83,8 +83,11 @@ class ImageMaskFolders(ImageMaskDataset):
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
         self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
         mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])
+        # the value of each class in the masks, where they are fewer than these
+        first = int(bool(kwargs.get('reduce_zero_label')))
+        value_of = [*range(first, 256)] if values is None else values
         names, palette = _find_classes(
-            classes, palette, binary, data_root, mask_dir, suffixes
+            classes, palette, binary, data_root, mask_dir, suffixes, value_of
         )
         self._share: float | None = None
         if osp.isdir(osp.join(data_root, images, 'train')):
@@ -141,8 +144,10 @@ def _find_classes(
     data_root: str,
     masks: str,
     suffixes: tuple[str, ...],
+    value_of: Sequence[int],
 ) -> tuple[tuple[str, ...], Sequence[Sequence[int]] | None]:
     """Return the class names, and the given palette or that of the masks, if any."""
+    suffixes = tuple(map(str.lower, suffixes))
     if classes is None and binary:
         classes = ('background', 'foreground')
     for folder in (data_root, masks) if classes is None else ():
@@ -154,7 +159,10 @@ def _find_classes(
     files = sorted(f for f in list_files(masks) if f.lower().endswith(suffixes))
     if classes is not None:
         names = read_class_names(classes, data_root)
-        found = _read_mask(files[0])[0][: len(names)] if files else []
+        colors = _read_mask(files[0])[0] if files else []
+        found = [
+            colors[value] for value in value_of[: len(names)] if value < len(colors)
+        ]
         distinct = len(set(map(tuple, found))) == len(names)
         return names, found if distinct else None
     if not files:
@@ -171,8 +179,9 @@ def _find_classes(
                 f'classes=a,b,c, or write one name per line in {masks}/classes.txt.'
             )
         used = max(used, largest + 1)
-    names = [f'{index} #{bytes(c).hex()}' for index, c in enumerate(found[:used])]
-    return tuple(names), palette or found[:used]
+    shown = {value: found[value] for value in value_of if value < used}
+    names = [f'{value} #{bytes(color).hex()}' for value, color in shown.items()]
+    return tuple(names), palette or [*shown.values()]
 
 
 def _read_mask(path: str) -> tuple[list[list[int]], int]:

@@ -9,7 +9,7 @@ from mmseg.models import EncoderDecoder
 
 from glore_mm.config.build import get_by_path, get_data_preprocessor
 from glore_mm.config.datasets import test_pipeline, type_name
-from glore_mm.engine.task import LABEL_LOADERS
+from glore_mm.engine.task import LABEL_LOADERS, image_loader
 from glore_mm.models.global_slide import segment_windows
 from glore_mm.utils.bands import BandImage
 from glore_mm.windows import WindowGrid
@@ -18,7 +18,8 @@ from glore_mm.windows import WindowGrid
 def can_segment_windows(cfg: Config) -> bool:
     """Whether a config tests in windows, and preprocesses each like the whole image.
 
-    It does if the test pipeline only loads and packs: a Resize needs the whole image.
+    It does if the test pipeline only loads and packs: a Resize needs the whole image,
+    and a loader of another library cannot read windows.
     """
     mode = get_by_path(cfg, 'model.test_cfg.mode')
     pads = get_data_preprocessor(cfg).get('test_cfg')
@@ -27,6 +28,7 @@ def can_segment_windows(cfg: Config) -> bool:
     return (
         mode in ('slide', 'global_slide')
         and not pads
+        and type_name(image_loader(cfg)) in ('LoadImage', 'LoadBands')
         and all(name in allowed for name in others)
     )
 

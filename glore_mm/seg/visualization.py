@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
-from mmseg.datasets import CityscapesDataset
+from mmseg.datasets import ADE20KDataset, CityscapesDataset
 from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw
 
@@ -19,6 +19,11 @@ from glore_mm.visualization.drawing import (
 
 _LEGEND_LINE = 28  # pixels
 _LEGEND_ROWS = 20  # maximum
+#: How the servers of benchmarks number the classes, where it is not by index.
+_SERVER_VALUES = {
+    CityscapesDataset.METAINFO['classes']: LABEL_ID_OF_TRAIN_ID,
+    ADE20KDataset.METAINFO['classes']: np.arange(1, 151, dtype=np.uint8),
+}
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -134,10 +139,10 @@ class SegPredictionHook(PredictionHook):
 
 @HOOKS.register_module()
 class SegSubmissionHook(PredictionHook):
-    """Write test predictions in the format of the Cityscapes server.
+    """Write test predictions in the format of the benchmark's server.
 
-    Writes one PNG of label ids per image, with the name of the image. If the classes
-    are not those of Cityscapes, it writes class indices.
+    Writes one PNG per image, with the name of the image: label ids for the classes of
+    Cityscapes, 1 to 150 for those of ADE20K, class indices for others.
 
     Args:
         folder (str): Where to write, with the subfolders of the data set.
@@ -146,8 +151,7 @@ class SegSubmissionHook(PredictionHook):
     def draw(
         self, sample: Any, dataset: BaseDataset, data_batch: Any, index: int
     ) -> Image.Image:
-        """Return the label ids of an image."""
+        """Return the labels of an image as the server numbers them."""
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
-        if tuple(dataset.metainfo['classes']) == CityscapesDataset.METAINFO['classes']:
-            labels = LABEL_ID_OF_TRAIN_ID[labels]
-        return Image.fromarray(labels)
+        values = _SERVER_VALUES.get(tuple(dataset.metainfo['classes']))
+        return Image.fromarray(labels if values is None else values[labels])

@@ -26,11 +26,16 @@ class BandImage:
     Attributes:
         path (str): The file.
         shape (tuple[int, int]): Height and width.
+        fill (float, optional): Value in place of NaN and infinity. Default: these are
+            an error.
     """
 
-    def __init__(self, path: str, shape: Sequence[int], read: Any) -> None:
+    def __init__(
+        self, path: str, shape: Sequence[int], read: Any, fill: float | None = None
+    ) -> None:
         self.path = path
         self.shape = (int(shape[0]), int(shape[1]))
+        self.fill = fill
         self._read = read
 
     def read(self, window: Window | None = None, step: int = 1) -> np.ndarray:
@@ -45,11 +50,20 @@ class BandImage:
             np.ndarray: (h, w, bands).
 
         Raises:
-            UnreadableSampleError: The file is damaged.
+            UnreadableSampleError: The file is damaged, or has values that are not
+                finite.
         """
         with _errors_of(self.path):
             values: np.ndarray = self._read(*(window or (0, 0, *self.shape)), step)
-        return values
+        if values.dtype.kind != 'f' or (finite := np.isfinite(values)).all():
+            return values
+        if self.fill is None:
+            raise UnreadableSampleError.of(
+                self.path,
+                f'has {(~finite).sum()} values that are NaN or infinite',
+                'Replace them, or give fill=0 to LoadBands in the config',
+            )
+        return np.where(finite, values, values.dtype.type(self.fill))
 
     def step(self, max_side: int | None) -> int:
         """Return the step at which no side of the image is larger than `max_side`."""
@@ -58,12 +72,15 @@ class BandImage:
     def with_order(self, order: Sequence[int]) -> 'BandImage':
         """Return the image with its bands in another order."""
         return BandImage(
-            self.path, self.shape, lambda *window: self._read(*window)[..., list(order)]
+            self.path,
+            self.shape,
+            lambda *window: self._read(*window)[..., list(order)],
+            self.fill,
         )
 
 
 @contextmanager
-def open_bands(path: str, count: int) -> Iterator[BandImage]:
+def open_bands(path: str, count: int, fill: float | None = None) -> Iterator[BandImage]:
     """Open an image with bands.
 
     rasterio reads TIFFs where it is installed, otherwise tifffile. Of a NumPy file, and
@@ -72,6 +89,7 @@ def open_bands(path: str, count: int) -> Iterator[BandImage]:
     Args:
         path (str): A TIFF, or a NumPy file: an array (H, W, bands) or (bands, H, W).
         count (int): Number of bands.
+        fill (float, optional): As for `BandImage`.
 
     Raises:
         UnreadableSampleError: The file is missing or damaged, or has another number of
@@ -82,6 +100,7 @@ def open_bands(path: str, count: int) -> Iterator[BandImage]:
     with ExitStack() as stack:
         with _errors_of(path):
             image = stack.enter_context(open_file(path, count))
+        image.fill = fill
         yield image
 
 

@@ -12,11 +12,11 @@ def find_sample(dataset: Any, index: int) -> tuple[Any, int]:
         index (int): The index of the sample.
     """
     while hasattr(dataset, 'datasets') or hasattr(dataset, 'dataset'):
-        inner: Any = index
-        if hasattr(dataset, '_get_ori_dataset_idx'):  # else the wrapper keeps the order
-            inner = dataset._get_ori_dataset_idx(index)
         if hasattr(dataset, 'datasets'):
-            dataset, index = dataset.datasets[inner[0]], inner[1]
+            part, index = dataset._get_ori_dataset_idx(index)
+            dataset = dataset.datasets[part]
         else:
-            dataset, index = dataset.dataset, inner
+            if len(dataset) != len(dataset.dataset):  # else the order is the same
+                index = dataset._get_ori_dataset_idx(index)
+            dataset = dataset.dataset
     return dataset, index

@@ -172,6 +172,8 @@ def output_files(
 def relative_name(path: str, dataset: object) -> str:
     """Return the path of a sample's file relative to its data set.
 
+    A file outside the data set keeps its whole path, as names must not be the same.
+
     Args:
         path (str): The file.
         dataset (Dataset): A data set of mmengine. For concatenated data sets the result
@@ -184,7 +186,7 @@ def relative_name(path: str, dataset: object) -> str:
         name = osp.relpath(path, root)
         if not name.startswith('..'):
             return name
-    return osp.basename(path)
+    return osp.abspath(path).lstrip(os.sep)
 
 
 def _data_roots(dataset: object) -> list[str]:

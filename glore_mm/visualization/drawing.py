@@ -50,7 +50,7 @@ def prediction_text(sample: Any, classes: Sequence[str]) -> str:
     """
 
     def names(labels: Any) -> str:
-        indices = np.atleast_1d(np.asarray(labels))
+        indices = np.unique(np.asarray(labels))  # of several labels no order is wrong
         return ', '.join(classes[i] for i in indices) or 'nothing'
 
     found = names(sample.pred_label)

@@ -162,3 +162,21 @@ def test_names_that_are_likely_mistakes(root):
             'label?',
         )
     ]
+
+
+def test_parts_of_a_cross_validation(tmp_path):
+    for name in ('a/0.png', 'a/1.png', 'b/2.png', 'b/3.png'):
+        path = tmp_path / 'train' / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        Image.effect_noise((32, 32), 50).save(path)
+    init_default_scope('mmpretrain')
+    pipeline = [dict(type='LoadImage')]
+    part = dict(
+        type='ClassFolders', data_root=str(tmp_path), split='train', pipeline=pipeline
+    )
+    folds = dict(type='KFoldDataset', dataset=part, num_splits=2, seed=0)
+    parts = {
+        loop: CLS_DATASETS.build(dict(folds, test_mode=loop == 'val'))
+        for loop in ('train', 'val')
+    }
+    assert check_data(parts) == []

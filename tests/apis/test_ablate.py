@@ -298,6 +298,8 @@ def test_an_invalid_ablation_is_an_error_before_training(tool, config, tmp_path)
 
     with pytest.raises(UserError, match='variants must be a dict with'):
         read_ablation(str(ROOT / 'configs/seg/fcn_mini.py'))
+    with pytest.raises(UserError, match="variant 'a': modle.* has no key 'modle'"):
+        read_ablation(str(config('a=dict(modle=dict(decode_head=dict(channels=8)))')))
     for variants, shown in (("**{'a/b': {}}", r"'a/b': \{\}"), ('a=3', "'a': 3")):
         with pytest.raises(UserError, match=f'variants has {shown}. A name must '):
             read_ablation(str(config(variants)))

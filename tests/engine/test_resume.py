@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 import soak
 import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmseg.datasets import CityscapesDataset
 from processes import of_rank
 
 from glore_mm.apis.train import train
 from glore_mm.checkpoints.files import read_checkpoint
 from glore_mm.config.load import load_config
-from glore_mm.utils.errors import UserError
+from glore_mm.utils.errors import TrainingInterrupted, UserError
 
 ITERATIONS = soak.Scenario('by iterations', 'iterations', 30)
 EPOCHS = soak.Scenario('by epochs', 'epochs', 5)
@@ -229,6 +233,88 @@ def test_workers_and_validation_do_not_change_training(run):
     other = read_checkpoint('run/iter_8.pth')
     assert soak.same(one['state_dict'], other['state_dict'])
     assert soak.same(one['random_states'], other['random_states'])
+
+
+@HOOKS.register_module()
+class StopInValidation(Hook):
+    """Send this process a signal at the first batch of a validation."""
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_validation_with_averaged_weights_is_interrupted(run):
+    """It is repeated, and trained and averaged weights are not exchanged."""
+    average = [dict(type='EMAHook', momentum=0.5)]
+    options = dict(
+        train_cfg__val_interval=5, default_hooks__checkpoint__interval=8,
+        custom_hooks=average,
+    )  # fmt: skip
+    run(**options)
+    Path('run').rename('whole')
+    stop = [*average, dict(type='StopInValidation')]
+    with pytest.raises(TrainingInterrupted):
+        run(**options | dict(custom_hooks=stop))
+    run(resume='latest', **options)
+    names = {path.name for path in Path('whole').glob('*.pth')}
+    assert files() == names | {'iter_5.pth'}
+    for name in names:
+        one = read_checkpoint(f'whole/{name}')
+        other = read_checkpoint(f'run/{name}')
+        for key in ('state_dict', 'ema_state_dict'):
+            assert soak.same(one[key], other[key]), (name, key)
+
+
+def test_resumed_epochs_with_another_batch_size_begin_at_their_first_batch(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = soak.prepare(tmp_path, EPOCHS)
+
+    def train_here(epochs, batch_size, resume=None):
+        options = {
+            'train_cfg.max_epochs': epochs,
+            'train_cfg.val_interval': 9,
+            'train_dataloader.batch_size': batch_size,
+            'default_hooks.checkpoint.interval': 1,
+            'default_hooks.logger.interval': 1,
+        }
+        train(load_config(str(config), options, work_dir='run'), resume=resume, seed=0)
+        log = max(Path('run').glob('*/*.log'), key=lambda path: path.stat().st_mtime_ns)
+        return re.findall(
+            r'Epoch\(train\) +\[(\d+)\]\[ *(\d+)/(\d+)\]', log.read_text()
+        )
+
+    assert len(train_here(1, 4)) == 15
+    again = train_here(2, 6, 'latest')
+    assert again == [('2', str(i), '10') for i in range(1, 11)]
+
+
+def test_a_resumed_training_follows_the_schedule_of_its_checkpoint(run, capsys):
+    schedule = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=False)]
+    run(train_cfg__max_iters=4, param_scheduler=schedule)
+    assert 'follows the checkpoint' not in capsys.readouterr().err
+    schedule[0]['T_max'] = 8
+    run(resume='latest', param_scheduler=schedule)
+    said = capsys.readouterr()
+    assert (
+        'another param_scheduler or learning rate than the config'
+        in said.out + said.err
+    )
+
+
+def test_other_classes_than_the_trained_ones_are_an_error(run):
+    run(train_cfg__max_iters=4)
+    names = list(CityscapesDataset.METAINFO['classes'])
+    names[:2] = names[1::-1]
+    with pytest.raises(UserError, match='iter_4.pth') as error:
+        metainfo = dict(classes=names)
+        run(
+            resume='latest',
+            train_dataloader__dataset__metainfo=metainfo,
+            val_dataloader__dataset__metainfo=metainfo,
+        )
+    assert 'sidewalk' in str(error.value)
 
 
 def test_another_seed_is_an_error(run):

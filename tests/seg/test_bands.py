@@ -82,6 +82,19 @@ def test_all_bands_are_read(name, reader, tmp_path, monkeypatch):
     assert load(tmp_path / name, window=(100, 5))['img'].shape == (20, 5, 6)
 
 
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+@pytest.mark.parametrize('name', ['a.npy', 'a.tif'])
+def test_missing_values(name, tmp_path):
+    values = VALUES.astype(np.float32)
+    values[3, 4, 1], values[5, 6] = np.inf, np.nan
+    path = tmp_path / name
+    (np.save if name == 'a.npy' else write_geotiff)(path, values)
+    with pytest.raises(UnreadableSampleError, match='7 values that are NaN or infin'):
+        load(path)
+    expected = np.where(np.isfinite(values), values, -1)
+    np.testing.assert_array_equal(load(path, fill=-1)['img'], expected)
+
+
 def test_labels_of_a_window(tmp_path):
     np.save(tmp_path / 'a.npy', VALUES)
     labels = (VALUES[..., 0] // 6 % 250).astype(np.uint8)

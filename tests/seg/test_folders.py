@@ -114,6 +114,20 @@ def test_classes_from_the_palette_of_the_masks(flat):
     )
 
 
+@pytest.mark.parametrize(
+    'options', [dict(reduce_zero_label=True), dict(values=[1, 2])], ids=str
+)
+def test_palette_of_masks_whose_classes_begin_at_1(flat, options):
+    for path in (flat / 'masks').iterdir():
+        mask = Image.fromarray(np.array(Image.open(path)) + np.uint8(1), 'P')
+        mask.putpalette([0, 0, 0, 10, 20, 30, 255, 0, 128])
+        mask.save(path)
+    colors = [[10, 20, 30], [255, 0, 128]]
+    for classes, names in ((CLASSES, CLASSES), (None, ['1 #0a141e', '2 #ff0080'])):
+        found = folders(flat, classes=classes, **options).metainfo
+        assert [*found['classes']] == names and found['palette'] == colors
+
+
 @pytest.mark.parametrize('value', [1, 7, 255])
 def test_binary_masks(flat, value):
     repaint(flat, lambda mask: mask * np.uint8(value))

@@ -1,5 +1,6 @@
 """Segmentation in windows that share their nodes, by all tools."""
 
+import copy
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from squares import write_project
 
+from glore_mm.apis.export import input_normalization
 from glore_mm.apis.infer import infer, load_predictor
 from glore_mm.apis.test import test as run_test
 from glore_mm.checkpoints.files import write_checkpoint
@@ -141,6 +143,30 @@ def test_a_tiled_image_is_not_read_as_a_whole(project, monkeypatch):
     path = write_tiff('c.tif', rgb)
     (found,) = infer(load(GLOBAL), 'w.pth', [path])
     assert 'c.tif' in found['error'] and 'tiled TIFF' in found['error']
+
+
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+def test_three_bands_keep_the_order_of_the_file(project):
+    """In files, arrays and exports, and with TTA; other loaders read BGR."""
+    cfg = load(GLOBAL)
+    cfg.test_dataloader.dataset.pipeline[0] = dict(type='LoadBands', bands=3)
+    rgb = image(90, 90)
+    predictor = load_predictor(cfg, 'w.pth')
+    path = write_tiff('b.tif', rgb)
+    expected = predictor.predict(path)
+    np.testing.assert_array_equal(predictor.predict(rgb), expected)
+    of_bgr = load_predictor(load(GLOBAL), 'w.pth').predict(rgb[..., ::-1].copy())
+    np.testing.assert_array_equal(of_bgr, expected)
+    assert input_normalization(cfg)[0] == 'bands'
+    for path in Path('data/img/val').iterdir():
+        write_tiff(path.with_suffix('.tif'), np.asarray(Image.open(path)))
+        path.unlink()
+    views = [[dict(type='LoadSegLabels')], [dict(type='PackSegInputs')]]
+    cfg.tta_pipeline = [
+        dict(type='LoadImage'),
+        dict(type='TestTimeAug', transforms=views),
+    ]
+    assert run_test(copy.deepcopy(cfg), 'w.pth', tta=True) == run_test(cfg, 'w.pth')
 
 
 @pytest.mark.parametrize('tta', [False, True])

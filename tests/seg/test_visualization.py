@@ -1,8 +1,15 @@
 """Images of label maps."""
 
-import numpy as np
+from types import SimpleNamespace
 
-from glore_mm.seg.visualization import colorize, overlay, panels
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.datasets import ADE20KDataset, CityscapesDataset
+from mmseg.structures import SegDataSample
+
+from glore_mm.seg.visualization import SegSubmissionHook, colorize, overlay, panels
 
 
 def test_images():
@@ -16,3 +23,20 @@ def test_images():
     assert sheet.shape[1:] == (4, 3)
     np.testing.assert_array_equal(sheet[-2:, :2], colours)
     np.testing.assert_array_equal(sheet[-2:, 2:], image)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'values'),
+    [
+        (CityscapesDataset.METAINFO['classes'], [7, 8, 33]),
+        (ADE20KDataset.METAINFO['classes'], [1, 2, 19]),
+        (('a', 'b'), [0, 1, 18]),
+    ],
+    ids=['Cityscapes', 'ADE20K', 'others'],
+)
+def test_submissions_have_the_values_of_the_server(classes, values, tmp_path):
+    labels = torch.tensor([[[0, 1, 18]]])
+    sample = SegDataSample(pred_sem_seg=PixelData(data=labels))
+    dataset = SimpleNamespace(metainfo=dict(classes=classes))
+    image = SegSubmissionHook(str(tmp_path)).draw(sample, dataset, {}, 0)
+    assert np.asarray(image).tolist() == [values]

@@ -83,7 +83,7 @@ def test_names_keep_the_subfolders_of_a_data_set():
     assert relative_name('/data/videos/left/1.mp4', dataset) == 'left/1.mp4'
     assert relative_name('/data/y/1.mp4', dataset) == '1.mp4'
     for other in (dataset, object()):  # a list may have files elsewhere
-        assert relative_name('/elsewhere/left/1.mp4', other) == '1.mp4'
+        assert relative_name('/elsewhere/left/1.mp4', other) == 'elsewhere/left/1.mp4'
     repeated = SimpleNamespace(dataset=dataset)
     assert relative_name('/data/videos/left/1.mp4', repeated) == 'left/1.mp4'
     second = SimpleNamespace(data_prefix=dict(img='/data/more'))

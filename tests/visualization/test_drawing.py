@@ -75,6 +75,7 @@ def test_prediction_text():
         (1, 1, 'dog – right'),
         (1, 2, 'dog – wrong: it is owl'),
         ([0, 1], [0, 1], 'cat, dog – right'),
+        ([0, 1], [1, 0], 'cat, dog – right'),
         ([0], [0, 2], 'cat – wrong: it is cat, owl'),
         ([], [2], 'nothing – wrong: it is owl'),
         (0, None, 'cat'),

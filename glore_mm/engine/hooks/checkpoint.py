@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from mmengine.dist import barrier, is_main_process, master_only
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -64,6 +64,10 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def stop_validation(self, runner: Runner) -> NoReturn:
         """Save the trained weights and end training, without the other processes."""
+        for hook in runner.hooks:
+            # validation is with the averaged weights, unless mmpretrain's hook says no
+            if isinstance(hook, EMAHook) and getattr(hook, 'evaluate_on_ema', True):
+                hook._swap_ema_parameters()
         raise_interrupted(runner.iter, self._save_trained(runner))
 
     def after_val(self, runner: Runner) -> None:
@@ -92,7 +96,7 @@ class AtomicCheckpointHook(CheckpointHook):
             name = f'iter_{runner.iter}.pth'
             if self.by_epoch:
                 name = f'epoch_{runner.epoch}_{name}'
-            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            meta = dict(epoch=runner.epoch, iter=runner.iter, validated=False)
             self._write(runner, name, meta, save_optimizer=True)
         return self.last_ckpt
 
@@ -107,13 +111,19 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         path = osp.join(self.out_dir, name)
         self._random_states = self._before_val or gather_rng_states()
+        # loops by iterations have none
+        in_epoch = getattr(runner.train_loop, 'epoch_state', None)
         runner.message_hub.update_info('last_ckpt', path)
         runner.save_checkpoint(
             self.out_dir,
             name,
             save_optimizer=save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
-            meta=dict(meta, validated=self._before_val is not None),
+            meta={
+                'validated': self._before_val is not None,
+                **(in_epoch(meta['iter']) if in_epoch else {}),
+                **meta,
+            },
             by_epoch=self.by_epoch,
             **self.args,
         )
