@@ -10,6 +10,8 @@ from mmpretrain.models import (
 )
 from mmpretrain.structures import DataSample
 
+import glore_mm.compat  # noqa: F401, applies the patches
+
 
 @pytest.mark.parametrize(
     ('head', 'labels'),
