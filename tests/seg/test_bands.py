@@ -219,6 +219,7 @@ def test_tools(tmp_path, monkeypatch):
     cfg = load_config('fields_bands.py')
     add_test_outputs(cfg, show_dir='shown')
     run_test(cfg, checkpoint)
+    assert run_test(load_config('fields_bands.py'), checkpoint, tta=True)['aAcc'] > 0
     assert len(list((tmp_path / 'shown').rglob('*.png'))) == 4
     cfg, image = load_config('fields_bands.py'), 'fields/images/val/p0.tif'
     (found,) = infer(cfg, checkpoint, [image], 'out')
