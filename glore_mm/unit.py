@@ -170,7 +170,7 @@ class GloRe(nn.Module):
             return self._fused(x)
         b = self.conv_proj(x)
         v = self._node_states(x, b)
-        return self._distribute(x, b, v / b.shape[2:].numel() if self.normalize else v)
+        return self._distribute(x, b, v / math.prod(b.shape[2:]) if self.normalize else v)
 
     def gather(self, x: Tensor, weight: Tensor | None = None) -> 'NodeSums':
         """Return what the nodes gather from a window of a larger input.
@@ -194,7 +194,7 @@ class GloRe(nn.Module):
         self._check_input(x)
         self._check_norms()
         b = self.conv_proj(x)
-        positions = float(b.shape[2:].numel())
+        positions = float(math.prod(b.shape[2:]))
         if weight is not None:
             weight = weight.to(b).expand(b.shape[2:])
             b, positions = b * weight, float(weight.double().sum())

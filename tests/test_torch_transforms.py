@@ -56,6 +56,12 @@ def image():
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+def test_a_trace_takes_inputs_of_other_sizes(unit):
+    traced = torch.jit.trace(unit, torch.randn(2, 16, 9, 7), check_trace=False)
+    x = torch.randn(1, 16, 12, 20)
+    assert error(traced(x), unit(x)) < 1e-5
+
+
 @pytest.mark.parametrize('strict', [False, True])
 def test_an_exported_unit_runs_with_gradients_on(unit, x, strict):
     exported = torch.export.export(unit, (x,), strict=strict).module()

@@ -83,7 +83,7 @@ class ImageMaskFolders(ImageMaskDataset):
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
         self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
         mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])
-        # the value of each class in the masks, where they are fewer than these
+        # the value of each class in the masks; there can be fewer classes
         first = int(bool(kwargs.get('reduce_zero_label')))
         value_of = [*range(first, 256)] if values is None else values
         names, palette = _find_classes(
@@ -179,6 +179,7 @@ def _find_classes(
                 f'classes=a,b,c, or write one name per line in {masks}/classes.txt.'
             )
         used = max(used, largest + 1)
+    used = min(used, len(found))
     shown = {value: found[value] for value in value_of if value < used}
     names = [f'{value} #{bytes(color).hex()}' for value, color in shown.items()]
     return tuple(names), palette or [*shown.values()]
