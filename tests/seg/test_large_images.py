@@ -169,6 +169,20 @@ def test_three_bands_keep_the_order_of_the_file(project):
     assert run_test(copy.deepcopy(cfg), 'w.pth', tta=True) == run_test(cfg, 'w.pth')
 
 
+@pytest.mark.parametrize(
+    ('options', 'shape'),
+    [({}, (60, 90)), (dict(color_type='color_ignore_orientation'), (90, 60))],
+)
+def test_inference_loads_images_as_the_test_does(options, shape, project):
+    cfg = load(SLIDE)
+    loader = dict(type='LoadImageFromFile', **options)
+    cfg.test_dataloader.dataset.pipeline[0] = loader
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be displayed rotated by 90 degrees
+    Image.fromarray(image(90, 60)).save('a.jpg', exif=turned)
+    assert load_predictor(cfg, 'w.pth').predict('a.jpg').shape == shape
+
+
 @pytest.mark.parametrize('tta', [False, True])
 def test_test(tta, project):
     cfg = load(GLOBAL)
