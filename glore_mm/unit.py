@@ -170,9 +170,9 @@ class GloRe(nn.Module):
             return self._fused(x)
         b = self.conv_proj(x)
         v = self._node_states(x, b)
-        return self._distribute(
-            x, b, v / math.prod(b.shape[2:]) if self.normalize else v
-        )
+        if self.normalize:
+            v = v / math.prod(b.shape[2:])
+        return self._distribute(x, b, v)
 
     def gather(self, x: Tensor, weight: Tensor | None = None) -> 'NodeSums':
         """Return what the nodes gather from a window of a larger input.
