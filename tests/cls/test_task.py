@@ -17,6 +17,7 @@ from glore_mm.analysis.dumps import check_same_data, read_dump
 from glore_mm.apis.test import add_test_outputs
 from glore_mm.apis.test import test as run_test
 from glore_mm.apis.train import train
+from glore_mm.checkpoints.files import read_checkpoint, write_checkpoint
 from glore_mm.config.load import load_config
 from glore_mm.synthetic.mini_imagenet import CLASSES, write_mini_imagenet
 from glore_mm.utils.errors import UserError
@@ -202,7 +203,12 @@ def test_tta_averages_flips(tool, photographs, checkpoint, tmp_path):
 
     with open(config, 'a') as file:
         file.write("custom_hooks = [dict(type='EMAHook')]\n")
-    tool('test', config, checkpoint, '--tta', '--dump', dump, *options(mirrored),
+    content = read_checkpoint(str(checkpoint))
+    average = {f'module.{key}': value for key, value in content['state_dict'].items()}
+    average['steps'] = torch.tensor(1)
+    averaged = str(tmp_path / 'averaged.pth')
+    write_checkpoint(dict(content, ema_state_dict=average), averaged)
+    tool('test', config, averaged, '--tta', '--dump', dump, *options(mirrored),
          cwd=tmp_path)  # fmt: skip
     with np.load(dump) as arrays:  # the weights are those of the checkpoint, too
         np.testing.assert_allclose(arrays['scores'], scores['mirrored'], atol=1e-6)
