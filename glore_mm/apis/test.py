@@ -77,8 +77,12 @@ def add_test_outputs(
         title = TASK_TITLES[find_task_name(cfg)]
         raise UserError(f'--submission-dir: there is no submission format for {title}')
     # the outputs leave out the pixels that the metrics leave out
-    given = {k: v for metric in _evaluators(cfg) for k, v in metric.items()}
-    ignored = {k: v for k, v in given.items() if k == 'ignore_index'}
+    ignored = {
+        key: value
+        for metric in _evaluators(cfg)
+        for key, value in metric.items()
+        if key == 'ignore_index'
+    }
     outputs = [
         dict(type=task.submission_hook, folder=submission_dir),
         dict(type=task.visualization_hook, folder=show_dir, **ignored),

@@ -203,9 +203,10 @@ def image_loader(cfg: Config) -> Mapping[str, Any]:
     more formats and names the file in its errors.
     """
     first = test_pipeline(cfg)[0]
-    same = type_name(first) == 'LoadImageFromFile'
-    same = same and first.get('color_type', 'color') == 'color'
-    return dict(type='LoadImage') if same else first
+    in_color = first.get('color_type', 'color') == 'color'
+    if type_name(first) == 'LoadImageFromFile' and in_color:
+        return dict(type='LoadImage')
+    return first
 
 
 def num_input_channels(cfg: Config) -> int:

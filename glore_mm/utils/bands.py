@@ -1,5 +1,6 @@
 """Images with any number of bands: TIFF and NumPy files."""
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,12 +31,11 @@ class BandImage:
             an error.
     """
 
-    def __init__(
-        self, path: str, shape: Sequence[int], read: Any, fill: float | None = None
-    ) -> None:
+    fill: float | None = None
+
+    def __init__(self, path: str, shape: Sequence[int], read: Any) -> None:
         self.path = path
         self.shape = (int(shape[0]), int(shape[1]))
-        self.fill = fill
         self._read = read
 
     def read(self, window: Window | None = None, step: int = 1) -> np.ndarray:
@@ -71,12 +71,9 @@ class BandImage:
 
     def with_order(self, order: Sequence[int]) -> 'BandImage':
         """Return the image with its bands in another order."""
-        return BandImage(
-            self.path,
-            self.shape,
-            lambda *window: self._read(*window)[..., list(order)],
-            self.fill,
-        )
+        image = copy.copy(self)
+        image._read = lambda *window: self._read(*window)[..., list(order)]
+        return image
 
 
 @contextmanager
