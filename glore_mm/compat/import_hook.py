@@ -1,4 +1,4 @@
-"""Patches modules of other packages when they are imported.
+"""Patch modules of other packages when they are imported.
 
 A module of this package registers each patch for the modules that it changes. It runs
 when such a module is first imported, so that importing glore_mm stays fast.
@@ -6,6 +6,7 @@ when such a module is first imported, so that importing glore_mm stays fast.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -22,7 +23,7 @@ _contexts: dict[str, list[Callable[[], AbstractContextManager[None]]]] = {}
 
 
 def install() -> None:
-    """Patches the modules imported so far, and each later one when it is imported."""
+    """Patch the modules imported so far, and each later one when it is imported."""
     if _PatchFinder not in sys.meta_path:
         sys.meta_path.insert(0, _PatchFinder)
         for name in _patches:
@@ -31,7 +32,7 @@ def install() -> None:
 
 
 def after_import(*names: str) -> Callable[[_Patch], _Patch]:
-    """Registers a function that `install` calls with each of the modules named.
+    """Register a function that `install` calls with each of the modules named.
 
     Args:
         *names: Full names of the modules. Those that are never imported cost nothing.
@@ -46,7 +47,7 @@ def after_import(*names: str) -> Callable[[_Patch], _Patch]:
 
 
 def during_import(name: str) -> Callable[[_Context], _Context]:
-    """Registers a context in which the module named is executed, as after_import does.
+    """Register a context in which the module named is executed, as after_import does.
 
     Args:
         name: Full name of the module.
@@ -57,6 +58,28 @@ def during_import(name: str) -> Callable[[_Context], _Context]:
         return context
 
     return register
+
+
+def patch_function(
+    owner: Any, name: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Replace a function by the decorated one, which gets the original first.
+
+    Args:
+        owner: The module or the class that has the function.
+        name: Its name there.
+    """
+    original = getattr(owner, name)
+
+    def decorate(replacement: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return replacement(original, *args, **kwargs)
+
+        setattr(owner, name, wrapper)
+        return wrapper
+
+    return decorate
 
 
 def _apply(name: str) -> None:
@@ -102,6 +125,6 @@ class _PatchLoader:
 
 
 def add_module(name: str, **attributes: Any) -> None:
-    """Makes `import name` yield a module that has nothing but these attributes."""
+    """Make `import name` yield a module that has nothing but these attributes."""
     module = sys.modules[name] = module_from_spec(ModuleSpec(name, loader=None))
     vars(module).update(attributes)

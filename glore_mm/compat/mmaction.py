@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
 from typing import Any
 
-from glore_mm.compat.import_hook import add_module, after_import, during_import
+from glore_mm.compat.import_hook import (
+    add_module,
+    after_import,
+    during_import,
+    patch_function,
+)
 from glore_mm.compat.mmengine import is_distributed
 
 
@@ -15,7 +19,7 @@ from glore_mm.compat.mmengine import is_distributed
 # wheel lacks (mmaction2 #2714). Needed until a release contains the package.
 @after_import('mmaction')
 def fix_missing_drn_localizer(mmaction: Any) -> None:
-    """Lets mmaction.models be imported; its DRN raises an error that says why."""
+    """Let mmaction.models be imported; its DRN raises an error that says why."""
     localizers = os.path.join(os.path.dirname(mmaction.__file__), 'models/localizers')
     if os.path.exists(os.path.join(localizers, 'drn')):
         return
@@ -35,7 +39,7 @@ def fix_missing_drn_localizer(mmaction: Any) -> None:
 # that mmaction2 uses, but OneDL has no mmaction2. Needed until a release accepts it.
 @during_import('mmaction')
 def fix_mmcv_version_check() -> Iterator[None]:
-    """Shows mmaction2 a version of mmcv that it accepts, in place of OneDL's."""
+    """Show mmaction2 a version of mmcv that it accepts, in place of OneDL's."""
     import mmcv
 
     version = mmcv.__version__
@@ -52,7 +56,7 @@ def fix_mmcv_version_check() -> Iterator[None]:
 # end of the hue scale. Needed until mmaction2 computes it in a wider integer type.
 @after_import('mmaction.datasets.transforms.processing')
 def fix_color_jitter_overflow(processing: Any) -> None:
-    """Lets ColorJitter shift the hue around the circle, in either direction."""
+    """Let ColorJitter shift the hue around the circle, in either direction."""
     cv2, np = processing.cv2, processing.np
 
     def adjust_hue(img: Any, factor: float) -> Any:
@@ -74,25 +78,21 @@ def fix_color_jitter_overflow(processing: Any) -> None:
 # which has no bfloat16. Needed until mmaction2 converts them to float32 first.
 @after_import('mmaction.models.heads.base')
 def fix_bfloat16_accuracy(base: Any) -> None:
-    """Lets heads train under bfloat16 autocast; computes their loss in float32."""
+    """Let heads train under bfloat16 autocast; compute their loss in float32."""
     import torch
 
-    loss_by_feat = base.BaseHead.loss_by_feat
-
-    @functools.wraps(loss_by_feat)
-    def wrapper(self: Any, cls_scores: Any, data_samples: Any) -> Any:
+    @patch_function(base.BaseHead, 'loss_by_feat')
+    def wrapper(original: Any, self: Any, cls_scores: Any, data_samples: Any) -> Any:
         if getattr(cls_scores, 'dtype', None) is torch.bfloat16:
             cls_scores = cls_scores.float()
-        return loss_by_feat(self, cls_scores, data_samples)
-
-    base.BaseHead.loss_by_feat = wrapper
+        return original(self, cls_scores, data_samples)
 
 
 # mmaction/evaluation/functional/multisports_utils.py:67 calls int() on an array of one
 # element, which numpy 2.4 refuses. Needed until mmaction2 extracts the element.
 @after_import('mmaction.evaluation.functional.multisports_utils')
 def fix_int_of_array(multisports_utils: Any) -> None:
-    """Lets MultiSportsMetric find the frames that two tubes share."""
+    """Let MultiSportsMetric find the frames that two tubes share."""
     import numpy as np
 
     multisports_utils.int = lambda value: int(np.reshape(value, ()))
@@ -103,18 +103,15 @@ def fix_int_of_array(multisports_utils: Any) -> None:
 # does so for older versions only.
 @after_import('mmaction.datasets.transforms.wrappers')
 def fix_replaced_numpy_bool(wrappers: Any) -> None:
-    """Restores numpy.bool after ImgAug has replaced it."""
+    """Restore numpy.bool after ImgAug has replaced it."""
     np = wrappers.np
     if not hasattr(np, 'bool'):
         return
-    init = wrappers.ImgAug.__init__
 
-    @functools.wraps(init)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+    @patch_function(wrappers.ImgAug, '__init__')
+    def wrapper(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         numpy_bool = np.bool
         try:
-            init(self, *args, **kwargs)
+            original(self, *args, **kwargs)
         finally:
             np.bool = numpy_bool
-
-    wrappers.ImgAug.__init__ = wrapper

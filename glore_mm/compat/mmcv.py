@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from glore_mm.compat.import_hook import after_import
+from glore_mm.compat.import_hook import after_import, patch_function
 
 
 # mmcv-lite contains mmcv.ops, which imports the compiled mmcv._ext
@@ -16,7 +15,7 @@ from glore_mm.compat.import_hook import after_import
 # (mmseg/utils/mask_classification.py:5). Needed until mmseg guards its imports.
 @after_import('mmcv.utils.ext_loader')
 def fix_missing_mmcv_ops(ext_loader: Any) -> None:
-    """Lets mmcv.ops be imported; calling a compiled operator raises an error."""
+    """Let mmcv.ops be imported; calling a compiled operator raises an error."""
     if find_spec('mmcv._ext'):
         return
 
@@ -44,12 +43,11 @@ def fix_missing_mmcv_ops(ext_loader: Any) -> None:
 # the shift is negative. Needed until mmcv computes it modulo 256.
 @after_import('mmcv.image.photometric', 'mmcv.image', 'mmcv')
 def fix_adjust_hue_overflow(module: Any) -> None:
-    """Lets adjust_hue take a negative factor, in each module that has it."""
+    """Let adjust_hue take a negative factor, in each module that has it."""
     import numpy as np
 
-    adjust_hue = module.adjust_hue
     try:
-        adjust_hue(np.zeros((1, 1, 3), np.uint8), -0.5, backend='cv2')
+        module.adjust_hue(np.zeros((1, 1, 3), np.uint8), -0.5, backend='cv2')
     except OverflowError:
         pass
     else:
@@ -59,10 +57,8 @@ def fix_adjust_hue_overflow(module: Any) -> None:
         def __mul__(self, steps: Any) -> int:
             return int(float(self) * steps) % (steps + 1)
 
-    @functools.wraps(adjust_hue)
+    @patch_function(module, 'adjust_hue')
     def wrapper(
-        img: np.ndarray, hue_factor: float, backend: str | None = None
+        original: Any, img: np.ndarray, hue_factor: float, backend: str | None = None
     ) -> np.ndarray:
-        return adjust_hue(img, Factor(hue_factor), backend)
-
-    module.adjust_hue = wrapper
+        return original(img, Factor(hue_factor), backend)

@@ -7,7 +7,6 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pickle import UnpicklingError
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
-from glore_mm.compat.import_hook import add_module, after_import
+from glore_mm.compat.import_hook import add_module, after_import, patch_function
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 # until mmengine does not use distutils.
 @after_import('mmengine.utils.dl_utils.collect_env')
 def fix_missing_distutils(collect_env: Any) -> None:
-    """Lets the Runner log the environment without distutils."""
+    """Let the Runner log the environment without distutils."""
     if PathFinder.find_spec('distutils') or '_distutils_hack' in sys.modules:
         return
     error = type('DistutilsPlatformError', (Exception,), {})
@@ -44,7 +43,7 @@ def fix_missing_distutils(collect_env: Any) -> None:
     'mmengine.hub.hub',
 )
 def fix_missing_pkg_resources(module: Any) -> None:
-    """Replaces is_installed and get_installed_path in each module that has them."""
+    """Replace is_installed and get_installed_path in each module that has them."""
     if find_spec('pkg_resources'):
         return
     for function in (is_installed, get_installed_path):
@@ -53,7 +52,7 @@ def fix_missing_pkg_resources(module: Any) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Returns whether a package is installed, or can at least be imported.
+    """Return whether a package is installed, or can at least be imported.
 
     Args:
         package: The name of the package for pip or for `import`.
@@ -65,7 +64,7 @@ def is_installed(package: str) -> bool:
 
 
 def is_distributed(package: str) -> bool:
-    """Returns whether a package is installed under this name, as pip lists it."""
+    """Return whether a package is installed under this name, as pip lists it."""
     from importlib import metadata  # slow to import, and rarely needed
 
     try:
@@ -76,7 +75,7 @@ def is_distributed(package: str) -> bool:
 
 
 def get_installed_path(package: str) -> str:
-    """Finds the folder that a package is imported from, without importing it.
+    """Find the folder that a package is imported from, without importing it.
 
     Args:
         package: The name of the package for pip or for `import`.
@@ -114,7 +113,7 @@ def get_installed_path(package: str) -> str:
 # scope: its configs have the scope of their task.
 @after_import('mmengine.config')
 def register_config_package(config: Any) -> None:
-    """Lets `_base_ = 'glore_mm::seg/...'` load the configs of this package."""
+    """Let `_base_ = 'glore_mm::seg/...'` load the configs of this package."""
     config.utils.MODULE2PACKAGE.setdefault('glore_mm', 'glore_mm')
     get_cfg_path = config.Config._get_cfg_path
 
@@ -131,22 +130,19 @@ def register_config_package(config: Any) -> None:
 # cannot call their functions. Needed until mmengine uses sys.stdlib_module_names.
 @after_import('mmengine.config.utils', 'mmengine.config.config')
 def fix_frozen_modules_in_lazy_configs(utils: Any) -> None:
-    """Lets lazy configs call functions of frozen modules, such as os.path.join."""
-    is_builtin = utils._is_builtin_module
+    """Let lazy configs call functions of frozen modules, such as os.path.join."""
 
-    @functools.wraps(is_builtin)
-    def wrapper(module_name: str) -> bool:
+    @patch_function(utils, '_is_builtin_module')
+    def wrapper(original: Any, module_name: str) -> bool:
         top = module_name.partition('.')[0]
-        return top in sys.stdlib_module_names or is_builtin(module_name)
-
-    utils._is_builtin_module = wrapper
+        return top in sys.stdlib_module_names or original(module_name)
 
 
 # mmengine/config/lazy.py:103,205 raises a RuntimeError without a message. Needed until
 # mmengine adds one.
 @after_import('mmengine.config.lazy')
 def fix_unexplained_calls_in_lazy_configs(lazy: Any) -> None:
-    """Names the call that a lazy config cannot make, and where it is."""
+    """Name the call that a lazy config cannot make, and where it is."""
 
     def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
         raise RuntimeError(
@@ -163,7 +159,7 @@ def fix_unexplained_calls_in_lazy_configs(lazy: Any) -> None:
 # until mmengine saves plain numbers.
 @after_import('mmengine.runner.checkpoint')
 def fix_weights_only_resume(checkpoint: Any) -> None:
-    """Allows the globals that resuming needs, and no others."""
+    """Allow the globals that resuming needs, and no others."""
     import _codecs
 
     import numpy as np
@@ -229,7 +225,7 @@ def fix_weights_only_resume(checkpoint: Any) -> None:
 
 
 def _allow(name: str, value: Any) -> None:
-    """Lets torch.load(weights_only=True) use a value for a global of this name."""
+    """Let torch.load(weights_only=True) use a value for a global of this name."""
     import torch
 
     if name in torch._weights_only_unpickler._get_allowed_globals():
@@ -248,7 +244,7 @@ def _allow(name: str, value: Any) -> None:
 # numpy.ndarray for each load. Needed until it allows only what its checkpoints contain.
 @after_import('mmengine.runner.checkpoint')
 def fix_onedl_safe_globals(checkpoint: Any) -> None:
-    """Lets onedl-mmengine allow no globals beyond those above."""
+    """Let onedl-mmengine allow no globals beyond those above."""
     if hasattr(checkpoint, 'get_torch_safe_globals'):
         checkpoint.get_torch_safe_globals = list
 
@@ -263,7 +259,7 @@ _ddp_models: WeakSet[Any] = WeakSet()  # models that reference the process group
 # with the last reference to the group. Needed until torch ends them.
 @after_import('mmengine.dist.utils')
 def fix_process_group_on_cpu(utils: Any) -> None:
-    """Uses gloo for the process group on a CPU; ends its threads at exit."""
+    """Use gloo for the process group on a CPU; end its threads at exit."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
@@ -278,22 +274,18 @@ def fix_process_group_on_cpu(utils: Any) -> None:
             del model.reducer, model.logger, model.process_group
         del group  # the last reference: waits for the threads, which may need the GIL
 
-    def on_cpu(init: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(init)
-        def wrapper(backend: str, *args: Any, **kwargs: Any) -> None:
+    for name in ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm'):
+
+        @patch_function(utils, name)
+        def init_on_cpu(original: Any, backend: str, *args: Any, **kwargs: Any) -> None:
             set_device = utils.torch.cuda.set_device
             utils.torch.cuda.set_device = lambda device: None
             try:
                 backend = 'gloo' if backend == 'nccl' else backend
-                init(backend, *args, **kwargs)
+                original(backend, *args, **kwargs)
             finally:
                 utils.torch.cuda.set_device = set_device
             atexit.register(end_group)
-
-        return wrapper
-
-    for name in ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm'):
-        setattr(utils, name, on_cpu(getattr(utils, name)))
 
 
 # mmengine/runner/runner.py:900,911 passes the local rank as device_ids, which torch's
@@ -301,19 +293,20 @@ def fix_process_group_on_cpu(utils: Any) -> None:
 # train on a CPU. Needed until mmengine checks the device, and torch supports SyncBN.
 @after_import('mmengine.model.wrappers.distributed')
 def fix_ddp_on_cpu(distributed: Any) -> None:
-    """Wraps a model on a CPU without device_ids, and with BN instead of SyncBN."""
+    """Wrap a model on a CPU without device_ids, and with BN instead of SyncBN."""
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
         return
-    init = distributed.MMDistributedDataParallel.__init__
 
-    @functools.wraps(init)
-    def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
-        init(self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None})
+    @patch_function(distributed.MMDistributedDataParallel, '__init__')
+    def init_on_cpu(
+        original: Any, self: Any, module: Module, *args: Any, **kwargs: Any
+    ) -> None:
+        original(
+            self, _without_sync_bn(module), *args, **{**kwargs, 'device_ids': None}
+        )
         _ddp_models.add(self)
-
-    distributed.MMDistributedDataParallel.__init__ = init_on_cpu
 
 
 # mmengine/_strategy/fsdp.py:156 passes the local rank as device_id, which torch's
@@ -321,27 +314,26 @@ def fix_ddp_on_cpu(distributed: Any) -> None:
 # device.
 @after_import('mmengine.model.wrappers.fully_sharded_distributed')
 def fix_fsdp_on_cpu(distributed: Any) -> None:
-    """Shards a model on a CPU, with BN instead of SyncBN."""
+    """Shard a model on a CPU, with BN instead of SyncBN."""
     import torch
     from mmengine.device import get_device
 
     if get_device() != 'cpu':
         return
-    init = distributed.MMFullyShardedDataParallel.__init__
 
-    @functools.wraps(init)
-    def init_on_cpu(self: Any, module: Module, *args: Any, **kwargs: Any) -> None:
+    @patch_function(distributed.MMFullyShardedDataParallel, '__init__')
+    def init_on_cpu(
+        original: Any, self: Any, module: Module, *args: Any, **kwargs: Any
+    ) -> None:
         kwargs['device_id'] = torch.device('cpu')
-        init(self, _without_sync_bn(module), *args, **kwargs)
-
-    distributed.MMFullyShardedDataParallel.__init__ = init_on_cpu
+        original(self, _without_sync_bn(module), *args, **kwargs)
 
 
 # mmengine/_strategy/fsdp.py:410 calls optim_state_dict_to_load with the order of the
 # arguments of torch 2.0; torch 2.1 changed it. Needed until mmengine names them.
 @after_import('mmengine._strategy.fsdp')
 def fix_fsdp_optimizer_resume(fsdp: Any) -> None:
-    """Lets FSDPStrategy resume the state of the optimizer."""
+    """Let FSDPStrategy resume the state of the optimizer."""
 
     def load_optim_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
         state = fsdp.FSDP.optim_state_dict_to_load(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import functools
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from glore_mm.compat.import_hook import after_import
+from glore_mm.compat.import_hook import after_import, patch_function
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,17 +18,16 @@ if TYPE_CHECKING:
 # argmax. Needed until mmseg converts them.
 @after_import('mmseg.models.segmentors.base')
 def fix_float_predictions(base: Any) -> None:
-    """Converts the predictions of one-channel networks to integers."""
-    postprocess_result = base.BaseSegmentor.postprocess_result
+    """Convert the predictions of one-channel networks to integers."""
 
-    @functools.wraps(postprocess_result)
-    def wrapper(self: Any, seg_logits: Tensor, data_samples: Any = None) -> Any:
-        samples = postprocess_result(self, seg_logits, data_samples)
+    @patch_function(base.BaseSegmentor, 'postprocess_result')
+    def wrapper(
+        original: Any, self: Any, seg_logits: Tensor, data_samples: Any = None
+    ) -> Any:
+        samples = original(self, seg_logits, data_samples)
         for sample in samples:
             sample.pred_sem_seg.data = sample.pred_sem_seg.data.long()
         return samples
-
-    base.BaseSegmentor.postprocess_result = wrapper
 
 
 # mmseg/models/decode_heads/decode_head.py:336 takes the argmax over the channels, which
@@ -37,16 +35,14 @@ def fix_float_predictions(base: Any) -> None:
 # mmseg applies the threshold.
 @after_import('mmseg.models.decode_heads.decode_head')
 def fix_accuracy_of_one_channel(decode_head: Any) -> None:
-    """Computes the training accuracy of one-channel heads with their threshold."""
+    """Compute the training accuracy of one-channel heads with their threshold."""
     import torch
 
-    loss_by_feat = decode_head.BaseDecodeHead.loss_by_feat
-
-    @functools.wraps(loss_by_feat)
+    @patch_function(decode_head.BaseDecodeHead, 'loss_by_feat')
     def wrapper(
-        self: Any, seg_logits: Tensor, batch_data_samples: Any
+        original: Any, self: Any, seg_logits: Tensor, batch_data_samples: Any
     ) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = loss_by_feat(self, seg_logits, batch_data_samples)
+        losses: dict[str, Tensor] = original(self, seg_logits, batch_data_samples)
         if self.out_channels == 1:
             labels = self._stack_batch_gt(batch_data_samples)
             logits = decode_head.resize(
@@ -63,22 +59,18 @@ def fix_accuracy_of_one_channel(decode_head: Any) -> None:
             )
         return losses
 
-    decode_head.BaseDecodeHead.loss_by_feat = wrapper
-
 
 # mmseg/models/segmentors/seg_tta.py:34 applies sigmoid to the scores of a one-channel
 # network a second time, after base.py:190, so all are above 0.5. Line 38 makes the
 # predictions floats. Needed until mmseg averages the scores unchanged.
 @after_import('mmseg.models.segmentors.seg_tta')
 def fix_second_sigmoid(seg_tta: Any) -> None:
-    """Lets test-time augmentation of one-channel networks average their scores."""
+    """Let test-time augmentation of one-channel networks average their scores."""
     import torch
 
-    merge_preds = seg_tta.SegTTAModel.merge_preds
-
-    @functools.wraps(merge_preds)
-    def wrapper(self: Any, data_samples_list: Any) -> Any:
-        merged = merge_preds(self, data_samples_list)
+    @patch_function(seg_tta.SegTTAModel, 'merge_preds')
+    def wrapper(original: Any, self: Any, data_samples_list: Any) -> Any:
+        merged = original(self, data_samples_list)
         if self.module.out_channels == 1:
             for sample, views in zip(merged, data_samples_list, strict=True):
                 scores = torch.stack([view.seg_logits.data for view in views]).mean(0)
@@ -86,23 +78,17 @@ def fix_second_sigmoid(seg_tta: Any) -> None:
                 sample.pred_sem_seg.data = above.long()
         return merged
 
-    seg_tta.SegTTAModel.merge_preds = wrapper
-
 
 # mmseg/models/segmentors/base.py:192 reads the threshold of the decode head, which is a
 # list of heads in a CascadeEncoderDecoder. Needed until mmseg reads that of the last.
 @after_import('mmseg.models.segmentors.cascade_encoder_decoder')
 def fix_threshold_of_cascades(cascade_encoder_decoder: Any) -> None:
-    """Sets the threshold of the last head on the list of heads of a cascade."""
-    segmentor = cascade_encoder_decoder.CascadeEncoderDecoder
-    init_decode_head = segmentor._init_decode_head
+    """Set the threshold of the last head on the list of heads of a cascade."""
 
-    @functools.wraps(init_decode_head)
-    def wrapper(self: Any, decode_head: Any) -> None:
-        init_decode_head(self, decode_head)
+    @patch_function(cascade_encoder_decoder.CascadeEncoderDecoder, '_init_decode_head')
+    def wrapper(original: Any, self: Any, decode_head: Any) -> None:
+        original(self, decode_head)
         self.decode_head.threshold = self.decode_head[-1].threshold
-
-    segmentor._init_decode_head = wrapper
 
 
 # mmseg/models/losses/cross_entropy_loss.py:66 looks up a class weight for each pixel,
@@ -110,11 +96,11 @@ def fix_threshold_of_cascades(cascade_encoder_decoder: Any) -> None:
 # 1.4.2 does so if avg_non_ignore is not set.)
 @after_import('mmseg.models.losses.cross_entropy_loss')
 def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
-    """Averages weighted losses over the pixels not ignored, as PyTorch does."""
-    cross_entropy = cross_entropy_loss.cross_entropy
+    """Average weighted losses over the pixels not ignored, as PyTorch does."""
 
-    @functools.wraps(cross_entropy)
+    @patch_function(cross_entropy_loss, 'cross_entropy')
     def wrapper(
+        original: Any,
         pred: Tensor,
         label: Tensor,
         weight: Tensor | None = None,
@@ -130,7 +116,7 @@ def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
             and (reduction, avg_factor) == ('mean', None)
         ):
             avg_factor = class_weight[label[label != ignore_index]].sum()
-        return cross_entropy(
+        return original(
             pred,
             label,
             weight,
@@ -141,22 +127,20 @@ def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
             **kwargs,
         )
 
-    cross_entropy_loss.cross_entropy = wrapper
-
 
 # mmseg/models/losses/cross_entropy_loss.py:139 takes the maximum of the labels, which
 # fails if all pixels are ignored. Line 164 passes class weights to PyTorch in a shape
 # that broadcasts over columns of pixels. Needed until mmseg fixes both.
 @after_import('mmseg.models.losses.cross_entropy_loss')
 def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
-    """Lets binary cross-entropy take class weights, and labels that are all ignored.
+    """Let binary cross-entropy take class weights, and labels that are all ignored.
 
     Networks with one output channel may have two weights, of background and foreground.
     """
-    binary_cross_entropy = cross_entropy_loss.binary_cross_entropy
 
-    @functools.wraps(binary_cross_entropy)
+    @patch_function(cross_entropy_loss, 'binary_cross_entropy')
     def wrapper(
+        original: Any,
         pred: Tensor,
         label: Tensor,
         weight: Tensor | None = None,
@@ -176,7 +160,7 @@ def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
                 class_weight = None
             else:
                 class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))
-        return binary_cross_entropy(
+        return original(
             pred,
             label,
             weight,
@@ -187,20 +171,18 @@ def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
             **kwargs,
         )
 
-    cross_entropy_loss.binary_cross_entropy = wrapper
-
 
 # mmseg/models/losses/focal_loss.py:293 uses one column of the one-hot labels, which is
 # empty, instead of all columns up to it. Needed until mmseg uses the columns. On a GPU
 # it calls an operator that mmcv-lite lacks.
 @after_import('mmseg.models.losses.focal_loss')
 def fix_focal_loss_without_operator(focal_loss: Any) -> None:
-    """Lets FocalLoss train on a CPU, and on a GPU without compiled operators."""
+    """Let FocalLoss train on a CPU, and on a GPU without compiled operators."""
     compiled = find_spec('mmcv._ext') is not None
-    forward = focal_loss.FocalLoss.forward
 
-    @functools.wraps(forward)
+    @patch_function(focal_loss.FocalLoss, 'forward')
     def wrapper(
+        original: Any,
         self: Any,
         pred: Tensor,
         target: Tensor,
@@ -213,7 +195,7 @@ def fix_focal_loss_without_operator(focal_loss: Any) -> None:
         if pred.shape != target.shape and not (compiled and pred.is_cuda):
             target, scored = _one_hot(pred, target, ignore_index)
             weight = (scored if weight is None else scored * weight).reshape(-1, 1)
-        return forward(
+        return original(
             self,
             pred,
             target,
@@ -224,7 +206,6 @@ def fix_focal_loss_without_operator(focal_loss: Any) -> None:
             **kwargs,
         )
 
-    focal_loss.FocalLoss.forward = wrapper
     if not compiled:
         by_python = focal_loss.py_sigmoid_focal_loss
         focal_loss.sigmoid_focal_loss = lambda pred, label, one_hot, *args, **kwargs: (
@@ -237,11 +218,11 @@ def fix_focal_loss_without_operator(focal_loss: Any) -> None:
 # the second of the two one-hot columns, and leaves ignored pixels out.
 @after_import('mmseg.models.losses.dice_loss')
 def fix_labels_of_dice_loss(dice_loss: Any) -> None:
-    """Trains one-channel networks on the foreground, and leaves out ignored pixels."""
-    forward = dice_loss.DiceLoss.forward
+    """Train one-channel networks on the foreground, and leave out ignored pixels."""
 
-    @functools.wraps(forward)
+    @patch_function(dice_loss.DiceLoss, 'forward')
     def wrapper(
+        original: Any,
         self: Any,
         pred: Tensor,
         target: Tensor,
@@ -258,9 +239,7 @@ def fix_labels_of_dice_loss(dice_loss: Any) -> None:
             pred = pred * scored.unsqueeze(1)
             self = copy.copy(self)
             self.activate = False
-        return forward(self, pred, target, *args, **kwargs)
-
-    dice_loss.DiceLoss.forward = wrapper
+        return original(self, pred, target, *args, **kwargs)
 
 
 # mmseg/models/losses/lovasz_loss.py:147 returns an empty tensor, whose mean is nan, if
@@ -268,25 +247,19 @@ def fix_labels_of_dice_loss(dice_loss: Any) -> None:
 # mmseg returns the sum of the empty tensor, and keeps the dimension.
 @after_import('mmseg.models.losses.lovasz_loss')
 def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
-    """Lets LovaszLoss take labels with one pixel, or none, that is not ignored."""
+    """Let LovaszLoss take labels with one pixel, or none, that is not ignored."""
     import torch
 
-    flatten_probs = lovasz_loss.flatten_probs
-    lovasz_softmax_flat = lovasz_loss.lovasz_softmax_flat
-
-    @functools.wraps(flatten_probs)
-    def flatten(probs: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
-        scored, labels = flatten_probs(probs, *args)
+    @patch_function(lovasz_loss, 'flatten_probs')
+    def flatten(original: Any, probs: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        scored, labels = original(probs, *args)
         return torch.atleast_2d(scored), labels
 
-    @functools.wraps(lovasz_softmax_flat)
-    def by_class(probs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    @patch_function(lovasz_loss, 'lovasz_softmax_flat')
+    def by_class(original: Any, probs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not probs.numel():
             return probs.sum()
-        return lovasz_softmax_flat(probs, *args, **kwargs)
-
-    lovasz_loss.flatten_probs = flatten
-    lovasz_loss.lovasz_softmax_flat = by_class
+        return original(probs, *args, **kwargs)
 
 
 # mmseg/models/losses/ohem_cross_entropy_loss.py:85 returns a constant, which has no
@@ -295,14 +268,14 @@ def fix_lovasz_loss_of_few_pixels(lovasz_loss: Any) -> None:
 # loss. Needed until mmseg returns 0 in both cases, and takes these arguments.
 @after_import('mmseg.models.losses.ohem_cross_entropy_loss')
 def fix_ohem_cross_entropy(ohem: Any) -> None:
-    """Makes the loss 0 if no pixels are left, and lets any head use it.
+    """Make the loss 0 if no pixels are left, and let any head use it.
 
     The loss of scores that are nan stays nan.
     """
-    forward = ohem.OhemCrossEntropy.forward
 
-    @functools.wraps(forward)
+    @patch_function(ohem.OhemCrossEntropy, 'forward')
     def wrapper(
+        original: Any,
         self: Any,
         score: Tensor,
         target: Tensor,
@@ -315,10 +288,8 @@ def fix_ohem_cross_entropy(ohem: Any) -> None:
             )
         if ignore_index is not None:
             target = target.masked_fill(target == ignore_index, self.ignore_label)
-        loss = forward(self, score, target)
+        loss = original(self, score, target)
         return (0 * score).sum() + loss.nan_to_num(posinf=float('inf'))
-
-    ohem.OhemCrossEntropy.forward = wrapper
 
 
 # mmseg/structures/sampler/ohem_pixel_sampler.py:51 applies softmax to one channel. Line
@@ -326,13 +297,13 @@ def fix_ohem_cross_entropy(ohem: Any) -> None:
 # until mmseg applies sigmoid to one channel, and sums over the classes.
 @after_import('mmseg.structures.sampler.ohem_pixel_sampler')
 def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
-    """Lets OHEMPixelSampler select pixels by sigmoid losses."""
+    """Let OHEMPixelSampler select pixels by sigmoid losses."""
     import torch
 
-    sample = ohem_pixel_sampler.OHEMPixelSampler.sample
-
-    @functools.wraps(sample)
-    def wrapper(self: Any, seg_logit: Tensor, seg_label: Tensor) -> Tensor:
+    @patch_function(ohem_pixel_sampler.OHEMPixelSampler, 'sample')
+    def wrapper(
+        original: Any, self: Any, seg_logit: Tensor, seg_label: Tensor
+    ) -> Tensor:
         if self.thresh is None:
             losses = self.context.loss_decode
             losses = losses if isinstance(losses, torch.nn.ModuleList) else [losses]
@@ -347,9 +318,7 @@ def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
             )
         elif seg_logit.size(1) == 1:  # to logits of background and foreground
             seg_logit = torch.cat([torch.zeros_like(seg_logit), seg_logit], 1)
-        return sample(self, seg_logit, seg_label)
-
-    ohem_pixel_sampler.OHEMPixelSampler.sample = wrapper
+        return original(self, seg_logit, seg_label)
 
 
 # mmseg/models/losses/huasdorff_distance_loss.py:61 compares the number of dimensions of
@@ -357,12 +326,11 @@ def fix_ohem_with_sigmoid(ohem_pixel_sampler: Any) -> None:
 # ignored pixels as background. Needed until mmseg fixes both.
 @after_import('mmseg.models.losses.huasdorff_distance_loss')
 def fix_hausdorff_loss(hausdorff: Any) -> None:
-    """Lets HuasdorffDisstanceLoss take class weights, and leave out ignored pixels."""
-    hd_loss = hausdorff.hd_loss
-    forward = hausdorff.HuasdorffDisstanceLoss.forward
+    """Let HuasdorffDisstanceLoss take class weights, and leave out ignored pixels."""
 
-    @functools.wraps(hd_loss)
+    @patch_function(hausdorff, 'hd_loss')
     def weighted(
+        original: Any,
         *args: Any,
         seg_dtm: Tensor,
         gt_dtm: Tensor,
@@ -373,50 +341,48 @@ def fix_hausdorff_loss(hausdorff: Any) -> None:
             assert len(class_weight) == seg_dtm.size(1), 'not one weight for each class'
             scale = class_weight.sqrt().view(-1, 1, 1)
             seg_dtm, gt_dtm = scale * seg_dtm, scale * gt_dtm
-        return hd_loss(*args, seg_dtm=seg_dtm, gt_dtm=gt_dtm, **kwargs)
+        return original(*args, seg_dtm=seg_dtm, gt_dtm=gt_dtm, **kwargs)
 
-    @functools.wraps(forward)
+    @patch_function(hausdorff.HuasdorffDisstanceLoss, 'forward')
     def wrapper(
-        self: Any, pred: Tensor, target: Tensor, *args: Any, **kwargs: Any
+        original: Any,
+        self: Any,
+        pred: Tensor,
+        target: Tensor,
+        *args: Any,
+        **kwargs: Any,
     ) -> Tensor:
         scored = (target != self.ignore_index).unsqueeze(1)
-        return forward(self, pred.where(scored, pred.detach()), target, *args, **kwargs)
-
-    hausdorff.hd_loss = weighted
-    hausdorff.HuasdorffDisstanceLoss.forward = wrapper
+        return original(
+            self, pred.where(scored, pred.detach()), target, *args, **kwargs
+        )
 
 
 # mmseg/utils/io.py:30 prints that nibabel is missing, and then uses it all the same.
 # Needed until mmseg raises the error.
 @after_import('mmseg.utils.io')
 def fix_missing_nibabel(io: Any) -> None:
-    """Raises an error that names the package that reads NIfTI files."""
-    datafrombytes = io.datafrombytes
+    """Raise an error that names the package that reads NIfTI files."""
 
-    @functools.wraps(datafrombytes)
-    def wrapper(content: bytes, backend: str = 'numpy') -> Any:
+    @patch_function(io, 'datafrombytes')
+    def wrapper(original: Any, content: bytes, backend: str = 'numpy') -> Any:
         if backend == 'nifti' and not find_spec('nibabel'):
             raise ImportError('NIfTI files need nibabel: pip install nibabel')
-        return datafrombytes(content, backend)
-
-    io.datafrombytes = wrapper
+        return original(content, backend)
 
 
 # mmseg/apis/mmseg_inferencer.py:369 replaces LoadImageFromFile by its own loader, and
 # no other transform. Needed until mmseg replaces others.
 @after_import('mmseg.apis.mmseg_inferencer')
 def fix_inferencer_with_other_loaders(inferencer: Any) -> None:
-    """Lets MMSegInferencer take pipelines that start with LoadImage."""
-    find = inferencer.MMSegInferencer._get_transform_idx
+    """Let MMSegInferencer take pipelines that start with LoadImage."""
 
-    @functools.wraps(find)
-    def wrapper(self: Any, pipeline_cfg: Any, name: str) -> int:
-        index: int = find(self, pipeline_cfg, name)
+    @patch_function(inferencer.MMSegInferencer, '_get_transform_idx')
+    def wrapper(original: Any, self: Any, pipeline_cfg: Any, name: str) -> int:
+        index: int = original(self, pipeline_cfg, name)
         if index == -1 and name == 'LoadImageFromFile':
-            return find(self, pipeline_cfg, 'LoadImage')
+            return original(self, pipeline_cfg, 'LoadImage')
         return index
-
-    inferencer.MMSegInferencer._get_transform_idx = wrapper
 
 
 # mmseg/models/decode_heads/mask2former_head.py:13 and maskformer_head.py:12 ignore that
@@ -426,7 +392,7 @@ def fix_inferencer_with_other_loaders(inferencer: Any) -> None:
     'mmseg.models.decode_heads.maskformer_head',
 )
 def fix_missing_mmdet(module: Any) -> None:
-    """Raises an error that names the package that these heads need."""
+    """Raise an error that names the package that these heads need."""
     if find_spec('mmdet'):
         return
 
@@ -439,7 +405,7 @@ def fix_missing_mmdet(module: Any) -> None:
 
 
 def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """Converts labels to one-hot labels of the shape of the prediction.
+    """Convert labels to one-hot labels of the shape of the prediction.
 
     Args:
         pred: Scores, of shape (N, C, ...).
@@ -463,35 +429,31 @@ def _one_hot(pred: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]
 # Needed until mmseg multiplies the sizes without int().
 @after_import('mmseg.models.utils.wrappers')
 def fix_constant_sizes_of_upsampling(wrappers: Any) -> None:
-    """Lets networks with mmseg's Upsample, such as U-Net, be exported."""
-    forward = wrappers.Upsample.forward
+    """Let networks with mmseg's Upsample, such as U-Net, be exported."""
 
-    @functools.wraps(forward)
-    def wrapper(self: Any, x: Tensor) -> Tensor:
+    @patch_function(wrappers.Upsample, 'forward')
+    def wrapper(original: Any, self: Any, x: Tensor) -> Tensor:
         factor = self.scale_factor
         if self.size or not isinstance(factor, float) or not factor.is_integer():
-            upsampled: Tensor = forward(self, x)
+            upsampled: Tensor = original(self, x)
             return upsampled
         sizes = [size * int(factor) for size in x.shape[-2:]]
         resized: Tensor = wrappers.resize(x, sizes, None, self.mode, self.align_corners)
         return resized
 
-    wrappers.Upsample.forward = wrapper
-
 
 # mmseg/models/segmentors/encoder_decoder.py:331 knows the modes 'slide' and 'whole'.
 @after_import('mmseg.models.segmentors.encoder_decoder')
 def add_global_slide(encoder_decoder: Any) -> None:
-    """Adds the mode of glore_mm.models.global_slide to `test_cfg`."""
-    inference = encoder_decoder.EncoderDecoder.inference
+    """Add the mode of glore_mm.models.global_slide to `test_cfg`."""
 
-    @functools.wraps(inference)
-    def wrapper(self: Any, inputs: Tensor, batch_img_metas: Any) -> Tensor:
+    @patch_function(encoder_decoder.EncoderDecoder, 'inference')
+    def wrapper(
+        original: Any, self: Any, inputs: Tensor, batch_img_metas: Any
+    ) -> Tensor:
         if self.test_cfg.get('mode') != 'global_slide':
-            logits: Tensor = inference(self, inputs, batch_img_metas)
+            logits: Tensor = original(self, inputs, batch_img_metas)
             return logits
         from glore_mm.models.global_slide import global_slide_inference
 
         return global_slide_inference(self, inputs, batch_img_metas)
-
-    encoder_decoder.EncoderDecoder.inference = wrapper

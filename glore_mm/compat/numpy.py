@@ -22,7 +22,7 @@ from glore_mm.compat.import_hook import after_import
     'mmpretrain.evaluation.metrics.retrieval',
 )
 def fix_missing_numpy_names(module: Any) -> None:
-    """Restores the names in numpy that these modules use."""
+    """Restore the names in numpy that these modules use."""
     import numpy as np
 
     if not hasattr(np, 'in1d'):
