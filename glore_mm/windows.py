@@ -7,10 +7,10 @@ for each unit, up to that unit, and a last time to its end.
 """
 
 import functools
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias, TypeVar
@@ -53,27 +53,21 @@ class WindowGrid:
                 f'each of {len(size)} dimensions, got stride={tuple(stride)} and '
                 f'window={tuple(window)}'
             )
-        self.size = tuple(size)
-        along = zip(size, window, stride, strict=True)
-        self._spans = [_spans(*each) for each in along]
-        self._weights = [
-            _weights(length, spans)
-            for length, spans in zip(size, self._spans, strict=True)
-        ]
+        spans = list(map(_spans, size, window, stride))
+        self._windows = list(product(*spans))
+        self._weights = list(product(*map(_weights, size, spans)))
 
     def __len__(self) -> int:
         """Return the number of windows."""
-        return math.prod(map(len, self._spans))
+        return len(self._windows)
 
     def __getitem__(self, index: int) -> tuple[slice, ...]:
         """Return the slices of a window; those of the last dimension change first."""
-        return tuple(
-            spans[i] for spans, i in zip(self._spans, self._place(index), strict=True)
-        )
+        return self._windows[index]
 
     def __iter__(self) -> Iterator[tuple[slice, ...]]:
         """Return the windows in their order."""
-        return map(self.__getitem__, range(len(self)))
+        return iter(self._windows)
 
     def weight(self, index: int, size: Sequence[int]) -> Tensor:
         """Return with which weight each position of a window counts.
@@ -90,22 +84,10 @@ class WindowGrid:
             Tensor: Of this size, float32.
         """
         out = torch.ones(())
-        for weights, i, length in zip(
-            self._weights, self._place(index), size, strict=True
-        ):
-            pooled = F.adaptive_avg_pool1d(weights[i][None], length)[0]
+        for weights, length in zip(self._weights[index], size, strict=True):
+            pooled = F.adaptive_avg_pool1d(weights[None], length)[0]
             out = out[..., None] * pooled
         return out
-
-    def _place(self, index: int) -> tuple[int, ...]:
-        """Return the index of a window along each dimension."""
-        if not 0 <= index < len(self):
-            raise IndexError(f'window {index} of {len(self)}')
-        place = []
-        for spans in reversed(self._spans):
-            index, i = divmod(index, len(spans))
-            place.append(i)
-        return tuple(reversed(place))
 
 
 def forward_windows(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from glore_mm.utils.datasets import find_sample
+from glore_mm.utils.datasets import LABEL_LOADERS, find_sample
 
 
 def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[float]:
@@ -50,7 +50,7 @@ def read_labels(dataset: Any, index: int) -> np.ndarray | None:
     dataset, index = find_sample(dataset, index)
     results: Any = dataset.get_data_info(index)
     for transform in dataset.pipeline.transforms:
-        if type(transform).__name__ in ('LoadSegLabels', 'LoadAnnotations'):
+        if type(transform).__name__ in LABEL_LOADERS:
             results = transform(results)
     found = (results.get(key) for key in ('gt_seg_map', 'gt_label', 'label'))
     labels = next((value for value in found if value is not None), None)

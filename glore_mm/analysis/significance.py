@@ -245,7 +245,9 @@ def compare_miou(
         Difference: Difference in mean IoU, from −1 to 1.
     """
     rng = np.random.default_rng(seed)
-    parts = np.stack([_iou_parts(baseline), _iou_parts(other)])  # (2, n, 2 C)
+    confusion = np.stack([baseline, other]).astype(float)  # exact up to 2⁵³ pixels
+    # intersections and unions, which can be summed over images: (2, n, 2 C)
+    parts = np.concatenate(iou_parts(confusion), axis=-1)
     count = parts.shape[1]
     totals = parts.sum(axis=1)
     value = _mean_iou(totals[1]) - _mean_iou(totals[0])
@@ -302,12 +304,6 @@ def _paired(baseline: ArrayLike, other: ArrayLike) -> np.ndarray:
     sizes = np.abs([*baseline, *other])
     scale = sizes[np.isfinite(sizes)].max(initial=0) or 1
     return np.round(other - baseline, 5 - int(np.floor(np.log10(scale))))
-
-
-def _iou_parts(confusion: np.ndarray) -> np.ndarray:
-    """Return intersections and unions, (n, 2 C); both can be summed over images."""
-    # as float, exact up to 2⁵³ pixels
-    return np.concatenate(iou_parts(np.asarray(confusion, float)), axis=-1)
 
 
 def _mean_iou(parts: np.ndarray) -> np.ndarray:

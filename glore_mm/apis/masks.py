@@ -3,8 +3,10 @@
 import contextlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +178,7 @@ def colors_to_indices(
     found, places = np.unique(codes, return_inverse=True)
     unknown = [code for code in found.tolist() if code not in table]
     if unknown and others is None:
-        colors = list(map(_color, unknown))
+        colors = [(code >> 16, code >> 8 & 255, code & 255) for code in unknown]
         raise UserError(
             f'{path} has {len(colors)} colour(s) that are not in the palette: '
             f'{summarize_list(colors)}. Add them to the palette, or give '
@@ -195,25 +197,16 @@ def count_colors(folder: str) -> dict[tuple[int, int, int], int]:
     Raises:
         UserError: A mask cannot be read, or there are more than 256 colours.
     """
-    counts: dict[int, int] = {}
+    counts: Counter[tuple[int, int, int]] = Counter()
     for path in expand_inputs([folder], IMAGE_SUFFIXES):
-        found, pixels = np.unique(
-            _codes(np.asarray(read_image(path))), return_counts=True
-        )
-        for code, count in zip(found.tolist(), pixels.tolist(), strict=True):
-            counts[code] = counts.get(code, 0) + count
-        if len(counts) > 256:
+        found: Any = read_image(path).getcolors(256)  # None if there are more
+        counts.update({color: count for count, color in found or ()})
+        if found is None or len(counts) > 256:
             raise UserError(
                 f'{folder} has more than 256 colours up to {path}: the files are not '
                 'masks, or were saved as JPEG, which changes colours'
             )
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return {_color(code): count for code, count in ordered}
-
-
-def _color(code: int) -> tuple[int, int, int]:
-    """Convert a number from `_codes` to RGB."""
-    return code >> 16, code >> 8 & 255, code & 255
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:

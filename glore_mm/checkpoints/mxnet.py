@@ -170,8 +170,10 @@ def _parse_arrays(content: memoryview) -> Iterator[tuple[str, Tensor]]:
     reader = _Reader(content)
     if reader.integer(8) != _LIST or reader.integer(8) != 0:
         raise ValueError('the .params file does not begin like one')
-    arrays = [_parse_array(reader) for _ in reader.count(8)]
-    names = [bytes(reader.take(reader.integer(8))).decode() for _ in reader.count(8)]
+    arrays = [_parse_array(reader) for _ in range(reader.integer(8))]
+    names = [
+        bytes(reader.take(reader.integer(8))).decode() for _ in range(reader.integer(8))
+    ]
     if len(names) != len(arrays) or len(set(names)) < len(names):
         raise ValueError(f'{len(arrays)} arrays have {len(set(names))} names')
     for name, array in zip(names, arrays, strict=True):
@@ -223,10 +225,3 @@ class _Reader:
     def integer(self, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
         return int.from_bytes(self.take(size), 'little')
-
-    def count(self, size: int) -> range:
-        """Read an integer, the number of items of at least one byte, as a range."""
-        number = self.integer(size)
-        if number > len(self._content) - self._position:
-            raise ValueError(f'the .params file is too short for {number} arrays')
-        return range(number)

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from glore_mm.utils.errors import AllRanksError, UserError, summarize_list
 
@@ -80,7 +81,9 @@ class NonFiniteLossGuard:
         hub = self._runner.message_hub
         count = hub.runtime_info.get(_COUNT, 0) + 1
         if count > self.limit:
-            before = f' {self.limit} batches were left out before.' * bool(self.limit)
+            before = (
+                f' {self.limit} batches were left out before.' if self.limit else ''
+            )
             raise AllRanksError(
                 f'{message}Training stopped before this changed the weights.{before} '
                 'Look at the samples, lower the learning rate, or allow some such '
@@ -134,17 +137,12 @@ def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
     wrong = [name for name, value in losses.items() if not _is_finite(value)]
     if wrong:
         return f'{wrong[0]} is not finite, from finite scores'
-    return 'a second pass over the batch gave none'
+    return 'a second forward pass gave only finite values'
 
 
 def _is_finite(value: object) -> bool:
-    if isinstance(value, Tensor):
-        return not value.is_floating_point() or bool(value.isfinite().all())
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return True
+    tensors = (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def _files_of(batch: dict[str, Any]) -> list[str]:

@@ -24,10 +24,8 @@ from glore_mm.config.datasets import (
     type_name,
 )
 from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
+from glore_mm.utils.datasets import LABEL_LOADERS
 from glore_mm.utils.errors import UserError
-
-#: Transforms that read labels; removed for prediction.
-LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
 
 
 @dataclass(frozen=True)

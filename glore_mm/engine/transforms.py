@@ -50,7 +50,11 @@ class LoadImage(BaseTransform):
                 rgb = stack.enter_context(open_bands(path, 3))
             else:
                 rgb = image_of_array(np.asarray(read_image(path)), path, 3)
-            yield rgb.with_order((2, 1, 0))
+
+            def read(top: int, left: int, height: int, width: int, step: int) -> Any:
+                return rgb.read((top, left, height, width), step)[..., ::-1]
+
+            yield BandImage(path, rgb.shape, read)
 
     def picture(self, path: str, max_side: int | None = None) -> Image.Image:
         """Return an image file as RGB, to draw into it.

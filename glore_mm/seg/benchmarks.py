@@ -91,14 +91,12 @@ class CamVid(ImageMaskDataset):
     def __init__(self, data_root: str, split: str, **kwargs: Any) -> None:
         if osp.isdir(osp.join(data_root, 'leftImg8bit')):
             classes = {train_id: c for c, train_id in enumerate(self._TRAIN_IDS)}
-            from_train_ids = {i: classes.get(i, 255) for i in range(256)}
+            same = {value: value for value in range(256)}
             self.image_endings = CityscapesFolders.image_endings
             self.label_endings = {
                 ending: {
-                    value: from_train_ids[train_id]
-                    for value, train_id in (
-                        label_map or {i: i for i in range(256)}
-                    ).items()
+                    value: classes.get(train_id, 255)
+                    for value, train_id in (label_map or same).items()
                 }
                 for ending, label_map in CityscapesFolders.label_endings.items()
             }

@@ -9,9 +9,10 @@ from mmseg.models import EncoderDecoder
 
 from glore_mm.config.build import get_by_path, get_data_preprocessor
 from glore_mm.config.datasets import test_pipeline, type_name
-from glore_mm.engine.task import LABEL_LOADERS, image_loader
+from glore_mm.engine.task import image_loader
 from glore_mm.models.global_slide import segment_windows
 from glore_mm.utils.bands import BandImage
+from glore_mm.utils.datasets import LABEL_LOADERS
 from glore_mm.windows import WindowGrid
 
 

@@ -11,11 +11,7 @@ from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
-from glore_mm.visualization.drawing import (
-    add_title,
-    font_for,
-    hstack,
-)
+from glore_mm.visualization.drawing import add_title, font_for, hstack
 
 _LEGEND_LINE = 28  # pixels
 _LEGEND_ROWS = 20  # maximum

@@ -1,6 +1,5 @@
 """Images with any number of bands: TIFF and NumPy files."""
 
-import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -44,7 +43,7 @@ class BandImage:
         Args:
             window (tuple[int, int, int, int], optional): Top, left, height, width.
                 Default: the whole image.
-            step (int): Of each `step` rows and columns, read one. Default: 1.
+            step (int): Read every `step`-th row and column. Default: 1.
 
         Returns:
             np.ndarray: (h, w, bands).
@@ -68,12 +67,6 @@ class BandImage:
     def step(self, max_side: int | None) -> int:
         """Return the step at which no side of the image is larger than `max_side`."""
         return -(-max(self.shape) // max_side) if max_side else 1
-
-    def with_order(self, order: Sequence[int]) -> 'BandImage':
-        """Return the image with its bands in another order."""
-        image = copy.copy(self)
-        image._read = lambda *window: self._read(*window)[..., list(order)]
-        return image
 
 
 @contextmanager

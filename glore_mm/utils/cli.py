@@ -85,6 +85,7 @@ class _Parser(argparse.ArgumentParser):
             a terminal shows so.
     """
 
+    intro = ''
     loads_torch = False
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,11 +95,7 @@ class _Parser(argparse.ArgumentParser):
         return parsed
 
     def format_help(self) -> str:
-        text, self.description = self.description, None
-        try:
-            return (f'{text}\n' if text else '') + super().format_help()
-        finally:
-            self.description = text
+        return self.intro + super().format_help()
 
 
 def make_parser(doc: str | None) -> _Parser:
@@ -108,7 +105,9 @@ def make_parser(doc: str | None) -> _Parser:
         doc (str | None): The tool's docstring, which `python -OO` drops: a line, and
             below it an example. The help begins with it.
     """
-    return _Parser(description=doc or '')
+    parser = _Parser()
+    parser.intro = f'{doc}\n' if doc else ''
+    return parser
 
 
 def make_config_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -149,7 +148,7 @@ def make_runner_parser(doc: str | None) -> argparse.ArgumentParser:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what starts the processes (default: none, there is one)',
+        help='how the processes are started (default: none, a single process)',
     )
     parser.add_argument(
         '--compile', action='store_true', help='run the network by torch.compile'

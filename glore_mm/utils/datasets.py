@@ -1,6 +1,9 @@
-"""Samples of data sets that wrap others."""
+"""Data sets that wrap others, and their samples."""
 
 from typing import Any
+
+#: Transforms that read labels.
+LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
 
 
 def find_sample(dataset: Any, index: int) -> tuple[Any, int]:

@@ -8,8 +8,7 @@ from contextlib import suppress
 import numpy as np
 from mmengine import fileio
 from mmengine.logging import print_log
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from glore_mm.utils.errors import UnreadableSampleError
 
@@ -18,8 +17,6 @@ IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
 )  # fmt: skip
 _AGAIN = 'Fetch it again'
-_TIFF = (b'II*\0', b'MM\0*')  # how a file begins
-_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 277, 338  # tags of TIFF
 _PLAIN = (
     'Save it with 8 or 16 unsigned bits, and 1 or 3 bands, or read it with LoadBands '
     '(docs/own_data.md)'
@@ -51,7 +48,7 @@ def read_image(path: str) -> Image.Image:
             # Pillow reads the high bytes only; the raw mode is lost by load()
             has_high_bytes = image.mode != 'P' and ';16' in str(image.tile)
             image.load()
-            if isinstance(image, TiffImageFile):
+            if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _check_bands(image)
             # Pillow gives 16-bit PGM, and in older versions PNG, a 32-bit mode
             is_16_bit = image.format in ('PPM', 'PNG') and image.mode == 'I'
@@ -72,7 +69,10 @@ def read_image(path: str) -> Image.Image:
         advice = _AGAIN
         if isinstance(error, _PixelError):
             advice = _PLAIN
-        elif isinstance(error, UnidentifiedImageError) and content[:4] in _TIFF:
+        elif (
+            isinstance(error, UnidentifiedImageError)
+            and content[:4] in TiffImagePlugin.PREFIXES
+        ):
             advice = f'{_PLAIN}, or fetch it again'
         raise unreadable_image(path, error, advice) from error
 
@@ -81,10 +81,10 @@ class _PixelError(ValueError):
     """Pixels that cannot become 8-bit RGB without a loss."""
 
 
-def _check_bands(image: TiffImageFile) -> None:
+def _check_bands(image: TiffImagePlugin.TiffImageFile) -> None:
     """Refuse bands that Pillow drops, or takes for transparency without being told."""
-    bands = image.tag_v2.get(_SAMPLES_PER_PIXEL, 1)
-    has_alpha = {1, 2} & {*image.tag_v2.get(_EXTRA_SAMPLES, ())}
+    bands = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    has_alpha = {1, 2} & {*image.tag_v2.get(TiffImagePlugin.EXTRASAMPLES, ())}
     known = has_alpha or image.mode == 'CMYK' or bands in (1, 3)
     if bands > len(image.getbands()) or not known:
         raise _PixelError(f'it has {bands} bands, which are not all colours')

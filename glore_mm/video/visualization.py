@@ -11,11 +11,7 @@ from PIL import Image, ImageDraw
 from glore_mm.engine.hooks.prediction import PredictionHook
 from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.videos import map_video
-from glore_mm.visualization.drawing import (
-    draw_caption,
-    font_for,
-    prediction_text,
-)
+from glore_mm.visualization.drawing import draw_caption, font_for, prediction_text
 
 
 def write_captioned(source: str, target: str, text: str) -> None:

@@ -123,7 +123,7 @@ def huge(shape):
         (huge((1 << 62, 3)), 'ends after'),
         (huge((1,) * 33), 'has 33 dimensions'),
         (huge(()), 'has 0 dimensions'),
-        (struct.pack('<QQQ', 0x112, 0, 1 << 60), 'too short for'),
+        (struct.pack('<QQQ', 0x112, 0, 1 << 60), 'ends after'),
         (linear()[0].replace(struct.pack('<qiii', 3, 1, 0, 0),
                              struct.pack('<qiii', 3, 1, 0, 99)), 'of type 99'),
         (linear()[0].replace(struct.pack('<Ii', V2, 0), struct.pack('<Ii', V2, 1)),
