@@ -50,7 +50,7 @@ class NodeSums:
         return NodeSums(self.states + other.states, self.positions + other.positions)
 
     def __radd__(self, zero: int) -> 'NodeSums':
-        """Start `sum`."""
+        """Return the sums unchanged: `sum` starts with 0."""
         return self
 
 

@@ -135,7 +135,7 @@ def forward_windows(
             total: Any = 0
             first: tuple[_Call, GloRe] | None = None
             for index in range(num_windows):
-                once = _Run(
+                attempt = _Run(
                     shared,
                     functools.partial(weight, index) if weight else None,
                     store.get(index, {}),
@@ -146,7 +146,7 @@ def forward_windows(
                     with (
                         torch.inference_mode(False),
                         torch.no_grad(),
-                        once.patched(model),
+                        attempt.patched(model),
                     ):
                         output = run(index)
                 except _Gathered as stop:
@@ -161,7 +161,7 @@ def forward_windows(
                 if reached is None:
                     yield output
                 elif cache != 'none':
-                    store[index] = once.finished
+                    store[index] = attempt.finished
             if first is None:
                 return
             shared[first[0]] = total
@@ -228,7 +228,7 @@ class _Run:
         versions = _versions(args, kwargs)
         self._path.append(0)
         if isinstance(module, GloRe):
-            output = self._reason(module, call, *args)
+            output = self._run_unit(module, call, *args)
         else:
             output = forward(*args, **kwargs)
         self._path.pop()
@@ -239,7 +239,7 @@ class _Run:
             self.finished[call] = tree_map(_copy, output)
         return output
 
-    def _reason(self, unit: GloRe, call: _Call, x: Tensor) -> Tensor:
+    def _run_unit(self, unit: GloRe, call: _Call, x: Tensor) -> Tensor:
         if call in self._shared:
             return unit.distribute(x, self._shared[call])
         weight = self._weight(x.shape[2:]) if self._weight else None

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         '--test',
         choices=['t', 'wilcoxon'],
         default='t',
-        help='what gives p values: the paired t test (default), or the signed-rank '
+        help='test for the p values: the paired t test (default), or the signed-rank '
         'test, which needs 6 seeds',
     )
     where = parser.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""Show what the nodes of a network's units look at, on images or videos.
+"""Show the projection maps of a network's nodes on images or videos.
 
 python tools/visualize_nodes.py CONFIG CHECKPOINT street.jpg --out-dir nodes
 

@@ -24,15 +24,15 @@ class Run:
 
     Attributes:
         variant (str): Its name in the ablation.
-        seed (int): Of the training.
-        metrics (dict[str, float]): What the test measured.
-        parameters (int): Of the network.
+        seed (int): Seed of the training.
+        metrics (dict[str, float]): Results of the test by metric.
+        parameters (int): Number of parameters of the network.
         macs (int): Multiply-accumulate operations for one input.
-        seconds (float): What the training took.
+        seconds (float): Duration of the training.
         config (str): Digest of the config that was trained.
-        data (dict): What its data were generated with; empty of other data.
-        hardware (str): What it was trained on.
-        software (str): Versions.
+        data (dict): Arguments that generated the data; empty for other data.
+        hardware (str): Hardware of the training.
+        software (str): Versions of the packages.
     """
 
     variant: str
@@ -55,7 +55,8 @@ class Solved:
         count (int): Runs whose metric reached the threshold.
         low (float): Lower end of the share's exact (Clopper-Pearson) 95 % interval.
         high (float): Upper end.
-        p (float): Of Fisher's exact test against the baseline; NaN of the baseline.
+        p (float): p value of Fisher's exact test against the baseline; NaN for the
+            baseline.
     """
 
     count: int
@@ -81,7 +82,7 @@ class Row:
         solved (Solved | None): In the place of `difference`, where the ablation has a
             threshold.
         p_holm (float): The p value, corrected for the number of variants.
-        parameters (int): Of the network.
+        parameters (int): Number of parameters of the network.
         macs (int): For one input.
         seconds (float): Mean duration of a training.
     """

@@ -159,15 +159,16 @@ def _missing_in_maps(
     if not missing:
         return
     ignored = seen.pixels[255] / seen.pixels.total()
-    yield (
+    found = (
         f'{loop}: none of the {seen.count} label maps that were read, of {samples}, '
         f'has {summarize_list(missing)}'
-        + (
+    )
+    if ignored:
+        found += (
             f'; {ignored:.0%} of their pixels are 255, which is ignored: if 255 is a '
             'class, tools/masks_to_indices.py converts them'
         )
-        * bool(ignored)
-    )
+    yield found
 
 
 def _missing_in_list(

@@ -71,10 +71,10 @@ def format_difference(difference: Difference, scale: float = 1) -> str:
     value, low, high = (
         scale * number for number in (difference.value, difference.low, difference.high)
     )
-    least = 0 < difference.p <= difference.smallest_p < 1
+    is_smallest = 0 < difference.p <= difference.smallest_p < 1
     return (
         f'{value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}, p = {difference.p:.2g}'
-        f'{", the smallest possible" if least else ""} ({difference.test})'
+        f'{", the smallest possible" if is_smallest else ""} ({difference.test})'
     )
 
 

@@ -39,7 +39,7 @@ _FRAME = (
 
 
 class BrowserDemo:
-    """A network that answers what a page asks.
+    """The network behind the page.
 
     Attributes:
         predictor (Predictor): The network.
@@ -131,8 +131,8 @@ def serve(
     Args:
         demo (BrowserDemo): The network.
         host (str): The address to listen on. Default: this machine only.
-        port (int, optional): Default: the first free one from 7860 on.
-        max_size (int): Of an uploaded file, MB. Default: 100.
+        port (int, optional): Port. Default: the first free one from 7860 on.
+        max_size (int): Largest size of an uploaded file, MB. Default: 100.
         open_browser (bool): Open the page in the user's browser. Default: False.
 
     Yields:

@@ -1,7 +1,6 @@
 """Pictures and pages of the nodes of a network over images and videos."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +119,8 @@ def view_nodes(
         UnreadableSampleError: A part cannot be read.
         UserError: The network has no units.
     """
-    predict_all: partial[list[Any]] = partial(list, map(predictor.predict, parts))
     rgb = getattr(predictor.loader, 'rgb', None)
-    seen = capture(predictor.model, predict_all, rgb)
+    seen = capture(predictor.model, lambda: [*map(predictor.predict, parts)], rgb)
     views = {
         unit: NodeView(seen.maps_of(unit), seen.units[unit].graph) for unit in units
     }

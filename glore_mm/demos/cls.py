@@ -11,11 +11,11 @@ from glore_mm.synthetic.mini_imagenet import write_mini_imagenet
 from glore_mm.utils.images import read_image
 from glore_mm.visualization.drawing import hstack, vstack
 
-_SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, photographs
+_SIDE, _LINE, _COLUMNS = 180, 15, 5  # of the picture: pixels, pixels, images
 
 
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
-    """A photograph of each class above its truth and the predictions."""
+    """An image of each class below its truth and the predictions."""
     dumps = read_dumps(results)
     (*_, dump) = dumps.values()
     tiles = []
@@ -23,9 +23,9 @@ def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
         index = pick_sample(dumps, label)
         lines = describe(dumps, index)
         tile = Image.new('RGB', (_SIDE, _SIDE + _LINE * len(lines) + 8), 'white')
-        photograph = read_image(str(dump.names[index]))
-        photograph.thumbnail((_SIDE - 6, _SIDE - 6))
-        tile.paste(photograph, (3, _SIDE - 3 - photograph.height))
+        image = read_image(str(dump.names[index]))
+        image.thumbnail((_SIDE - 6, _SIDE - 6))
+        tile.paste(image, (3, _SIDE - 3 - image.height))
         draw = ImageDraw.Draw(tile)
         for row, line in enumerate(lines):
             font = ImageFont.load_default(_LINE * 0.8)

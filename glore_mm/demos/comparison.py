@@ -29,10 +29,10 @@ class Demo:
         write (Callable): Generates the data set unless it exists; returns its folder.
         configs (dict[str, str]): Configs by the names of the networks, relative to the
             folder of this project's configs; the last one has units.
-        scores (Callable): Columns of the table: from what a network reached to scores
-            in %, by name.
-        draw (Callable): From what the networks reached, by name, to a picture and a
-            file of the test set to show the nodes on.
+        scores (Callable): Returns the columns of the table, scores in % by name, for
+            the result of a network.
+        draw (Callable): Returns a picture, and the test file whose nodes are shown, for
+            the results by network name.
         conclusion (str): What the result shows.
     """
 
@@ -56,13 +56,13 @@ def run_demo(
 
     Args:
         demo (Demo): What to run.
-        name (str): Names the files: work_dirs/demo_<name>.png and so on.
+        name (str): Name for the files: work_dirs/demo_<name>.png and so on.
         configs (Path): The folder of this project's configs.
         options (Sequence[str], optional): Keys of all configs to override, KEY=VALUE.
-        seed (int): Of the trainings. Default: 0.
+        seed (int): Seed of the trainings. Default: 0.
 
     Raises:
-        UserError: The place of the data set is taken by something else.
+        UserError: The folder of the data set exists and has other contents.
     """
     try:
         print(f'data: {demo.write()}', flush=True)

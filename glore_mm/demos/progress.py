@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-_LINES = 10  # of a training
+_LINES = 10  # per training
 
 
 @HOOKS.register_module()
@@ -15,7 +15,7 @@ class DemoProgressHook(Hook):
     """Prints iterations, loss and the time left, ten times in a training.
 
     Args:
-        name (str): Of the network.
+        name (str): Name of the network.
         networks_left (int): Networks that are trained after this one, for as long.
     """
 

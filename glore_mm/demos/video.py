@@ -1,4 +1,4 @@
-"""The demo of video: clips of two moving things, and how the two move."""
+"""The demo of video: clips of two moving objects; the class is how they move."""
 
 from functools import partial
 

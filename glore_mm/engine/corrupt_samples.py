@@ -55,7 +55,7 @@ class SkipCorruptMixin(BaseDataset):
             data = self.pipeline(info)
         except UnreadableSampleError as error:
             # a UserError, because cli_entry_point recognises it from a worker
-            message = error.or_out_of(self.place)
+            message = error.with_removal_advice(self.place)
             if self.test_mode:
                 raise UserError(message) from None
             self._skipped[idx] = path, message

@@ -169,25 +169,23 @@ class PreActBackbone(BaseModule):
         self.norm_eval = norm_eval
         self.with_cp = with_cp
 
-        channels, still = stem_channels, (1,) * (len(stem_kernel) - 2)
+        channels, time = stem_channels, (1,) * (len(stem_kernel) - 2)
         # not a ConvModule: that would replace init_cfg by its own initialisation
-        conv: Any = nn.Conv3d if still else nn.Conv2d
-        pool = nn.MaxPool3d if still else nn.MaxPool2d
+        conv: Any = nn.Conv3d if time else nn.Conv2d
+        pool = nn.MaxPool3d if time else nn.MaxPool2d
         self.conv1 = nn.Sequential(
             OrderedDict(
                 conv=conv(
                     in_channels,
                     channels,
                     stem_kernel,
-                    stride=(*still, 2, 2),
+                    stride=(*time, 2, 2),
                     padding=tuple(size // 2 for size in stem_kernel),
                     bias=False,
                 ),
                 bn=build_norm_layer(norm_cfg, channels)[1],
                 relu=nn.ReLU(inplace=True),
-                max_pool=pool(
-                    (*still, 3, 3), (*still, 2, 2), (*(0 for _ in still), 1, 1)
-                ),
+                max_pool=pool((*time, 3, 3), (*time, 2, 2), (*(0 for _ in time), 1, 1)),
             )
         )
         for stage, number in enumerate(stage_blocks):

@@ -97,7 +97,7 @@ class ImageMaskDataset(BaseSegDataset):
                 find_loader(self.pipeline.transforms).picture(path)
                 raise
         except UnreadableSampleError as error:
-            raise UserError(error.or_out_of('the data set')) from error
+            raise UserError(error.with_removal_advice('the data set')) from error
 
     def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
         """Return the path and value mapping of each label map by key.

@@ -1,4 +1,4 @@
-"""Images and masks of the user's own, without a data set class."""
+"""The user's own images and masks, without a data set class."""
 
 import os.path as osp
 from collections.abc import Sequence

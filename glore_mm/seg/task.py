@@ -141,7 +141,7 @@ def _segment_video(
     masks: Path | None = None,
     overlaid: Path | None = None,
 ) -> np.ndarray:
-    """Do the same for a video; the outputs are written atomically."""
+    """Segment a video and write the outputs atomically; return the pixels per class."""
     classes, palette = predictor.classes, predictor.palette
     pixels = np.zeros(len(classes), int)
     if not (masks and overlaid):

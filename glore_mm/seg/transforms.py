@@ -48,7 +48,7 @@ class LoadSegLabels(BaseTransform):
             )
         except Exception as error:  # each format raises its own type
             problem = unreadable_image(path, error, what='a label map')
-            raise UserError(problem.or_out_of('the data set')) from error
+            raise UserError(problem.with_removal_advice('the data set')) from error
         if labels.ndim != 2:
             raise UserError(
                 f'{path} is a colour image {labels.shape}; a label map has one class '

@@ -90,7 +90,8 @@ def draw_split(
         where (str): The place of the samples, for messages.
         labels (Sequence[Hashable], optional): The class of each sample. Each class then
             has the same share in the splits, as far as whole samples allow, and at
-            least one sample in training. Default: all samples are drawn alike.
+            least one sample in training. Default: all samples
+            are drawn with equal probability.
 
     Returns:
         list: The samples of the split, in their order.
@@ -118,7 +119,7 @@ def draw_split(
 
 
 def _spread_classes(order: np.ndarray, labels: Sequence[Hashable]) -> np.ndarray:
-    """Reorder samples so that each class is spread evenly, with its last one behind."""
+    """Reorder samples: each class spread evenly, with one sample of each at the end."""
     sizes, seen = Counter(labels), Counter[Hashable]()
     places = []
     for index in order:

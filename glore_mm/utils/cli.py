@@ -51,7 +51,7 @@ def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             if os.environ.get('GLORE_TRACEBACK') == '1':
                 raise
-            # before they are connected, all processes meet the same errors
+            # until they are connected, all processes raise the same errors
             alike = isinstance(error, AllRanksError) or not is_initialized()
             if is_main_process() or not alike:
                 print(f'error: {error_message(error)}', file=sys.stderr, flush=True)
@@ -67,7 +67,7 @@ def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if os.environ.get('GLORE_TRACEBACK') == '1' or not is_peer_failure(error):
                 raise
-            # the launcher ends this process when it has seen the other's end
+            # the launcher ends this process once it notices that the other has ended
             time.sleep(_PATIENCE)
             print('error: another process of this run has ended', file=sys.stderr)
             sys.exit(1)
@@ -81,8 +81,9 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose help begins with what the tool does, and an example.
 
     Attributes:
-        loads_torch (bool): The tool goes on to import torch, which takes some seconds:
-            a terminal shows so.
+        intro (str): The beginning of the help.
+        loads_torch (bool): Tell the user of a terminal that the tool imports torch,
+            which takes seconds.
     """
 
     intro = ''

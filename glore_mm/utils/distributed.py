@@ -5,7 +5,7 @@ import sys
 
 
 def is_main_process() -> bool:
-    """Whether this is the one of a launcher's processes that prints and writes."""
+    """Whether this is the process of rank 0, which prints and writes."""
     return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 

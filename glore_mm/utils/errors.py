@@ -67,6 +67,6 @@ class UnreadableSampleError(UserError):
         """Build the error from a file, its problem and an advice."""
         return cls(f'{path}: {problem}. {advice}.')
 
-    def or_out_of(self, place: str) -> str:
+    def with_removal_advice(self, place: str) -> str:
         """Return the message plus the advice to remove the sample from `place`."""
         return f'{str(self).removesuffix(".")}, or take it out of {place}.'
