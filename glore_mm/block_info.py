@@ -1,7 +1,7 @@
 """Find out about a block what a unit needs: channels, dimensions, layout, tokens."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,13 +71,46 @@ def find_channels_last(block: nn.Module, layout: str | None) -> tuple[int, ...]:
     if layout is not None:
         return (len(layout),) if layout.endswith('C') else ()
     layers = list(_layers(block))
-    if not any(isinstance(layer, nn.Linear | nn.LayerNorm) for layer in layers):
+    if not any(
+        isinstance(layer, nn.Linear | nn.LayerNorm) and not _is_map_norm(layer)
+        for layer in layers
+    ):
         return ()
     return tuple(
         dim + 2
         for dim in (1, 2, 3)
-        if not any(isinstance(layer, (_CONVS[dim], _NORMS[dim])) for layer in layers)
+        if not any(
+            isinstance(layer, (_CONVS[dim], _NORMS[dim])) or _is_map_norm(layer, [dim])
+            for layer in layers
+        )
     )
+
+
+def _is_map_norm(layer: nn.Module, dims: Sequence[int] = (1, 2, 3)) -> bool:
+    """Whether a layer norm is over the channels of a map, as timm's LayerNorm2d."""
+    endings = tuple(f'{dim}d' for dim in dims)
+    return isinstance(layer, nn.LayerNorm) and type(layer).__name__.endswith(endings)
+
+
+def check_batch_first(path: str, block: nn.Module, layout: str | None) -> None:
+    """Refuse a block with attention whose first dimension is not the batch.
+
+    With a layout from the user, a block may convert its input itself.
+
+    Raises:
+        ValueError: The block takes (L, N, C).
+    """
+    if layout and not type(block).__module__.startswith('torch.nn'):
+        return
+    for module in (block, *block.children()):
+        if isinstance(module, nn.MultiheadAttention) and not getattr(
+            block, 'batch_first', module.batch_first
+        ):
+            raise ValueError(
+                f'{path} ({type(block).__name__}) takes (L, N, C): build it with '
+                'batch_first=True. If the block itself converts (N, L, C), give '
+                "layout='NLC'"
+            )
 
 
 def find_prefix_tokens(model: nn.Module, path: str) -> int:
@@ -87,6 +120,8 @@ def find_prefix_tokens(model: nn.Module, path: str) -> int:
         ValueError: The network has such tokens, but not how many.
     """
     names = path.split('.')
+    if 'patch_embed' in names:
+        return 0  # the tokens are added after it
     for i in range(len(names), -1, -1):  # the block's own network first
         module = model.get_submodule('.'.join(names[:i]))
         if type(module).__name__ in _LATE_CLASS_TOKEN:
@@ -163,10 +198,10 @@ def _measure_channels(block: nn.Module, layout: str | None) -> int | None:
     # blocks that shift along time (TSM) expect the frames of a clip as the batch
     frames = [getattr(module, 'num_segments', None) for module in block.modules()]
     batch = next((number for number in frames if type(number) is int), 1)
-    x: Tensor = conv.weight.new_zeros(
-        batch, conv.in_channels, *(8 for _ in conv.kernel_size)
-    )
     try:
+        x: Tensor = conv.weight.new_zeros(
+            batch, conv.in_channels, *(8 for _ in conv.kernel_size)
+        )
         with eval_mode(block):
             out = block(x)
         last = out.dim() in find_channels_last(block, layout)

@@ -6,6 +6,7 @@ blocks do not change, so neither do the keys of a checkpoint.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +18,7 @@ from torch.fx import Proxy, wrap
 
 from glore_mm.block_info import (
     LAYOUTS,
+    check_batch_first,
     find_channels,
     find_channels_last,
     find_dim,
@@ -72,7 +74,8 @@ def insert_glore(
         nn.Module: `model`.
 
     Raises:
-        TypeError: `placement` has another form, or a module is scripted or traced.
+        TypeError: `placement` has another form, or a module is scripted or traced, or
+            wrapped for training in several processes.
         ValueError: A module or a block does not exist or already has a unit, or its
             number of channels is unknown.
     """
@@ -93,6 +96,7 @@ def insert_glore(
     inserted = []  # an error leaves the network unchanged
     for path, before in find_places(model, placement):
         block = model.get_submodule(path)
+        check_batch_first(path, block, layout)
         settings = dict(unit or {})
         if 'in_channels' not in settings:
             settings['in_channels'] = find_channels(model, path, before, layout)
@@ -122,6 +126,8 @@ def insert_glore(
             block.register_forward_pre_hook(hook, prepend=True)
         else:
             block.register_forward_hook(hook, prepend=True)
+    if 'torch._dynamo' in sys.modules:  # compiled code does not look for new hooks
+        torch.compiler.reset()
     return model
 
 
@@ -148,6 +154,21 @@ def find_inserted(model: nn.Module) -> list[nn.Module]:
     return [
         getattr(module, hooks[key].name) for module, hooks, key in _find_hooks(model)
     ]
+
+
+def find_token_units(model: nn.Module) -> set[nn.Module]:
+    """Return the inserted units whose input can be tokens, (N, L, C)."""
+    return {
+        getattr(module, hooks[key].name)
+        for module, hooks, key in _find_hooks(model)
+        if 3 in hooks[key].form.channels_last
+    }
+
+
+def has_other_hooks(module: nn.Module) -> bool:
+    """Whether a module has forward hooks besides those that apply units."""
+    hooks = chain(module._forward_hooks.values(), module._forward_pre_hooks.values())
+    return not all(isinstance(hook, _ApplyUnit) for hook in hooks)
 
 
 class _Form(NamedTuple):
@@ -192,6 +213,11 @@ class _ApplyUnit:
                 'a unit takes a tensor, or the first of a tuple of a tensor and its '
                 f'shape. Name a module with such an {side}'
             )
+        if isinstance(x, Tensor) and x.is_nested:
+            raise TypeError(
+                f'{self.form.path} gives a nested tensor, which a unit cannot take: '
+                'build nn.TransformerEncoder with enable_nested_tensor=False'
+            )
         grid = _find_grid((*args[1:], *others), self.form.dim)
         view = _view(x, self.form, grid)
         y = _undo_view(getattr(block, self.name)(view), x, self.form)
@@ -234,6 +260,8 @@ def _view(x: Any, form: _Form, grid: tuple[int, ...]) -> Any:
 
 def _find_grid(values: Any, dim: int) -> tuple[int, ...]:
     """Find the spatial shape of tokens among the other values of a block, if given."""
+    if [type(size) for size in values[:dim]] == [int] * dim:  # block(x, H, W)
+        return tuple(values[:dim])
     for value in values:
         if (
             isinstance(value, (tuple, list))

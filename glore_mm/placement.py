@@ -12,6 +12,7 @@ from torch import nn
 
 Place: TypeAlias = tuple[str, bool]  # path of a module, whether at its input
 
+_PARALLEL = {'DistributedDataParallel', 'FullyShardedDataParallel', 'FSDPModule'}
 INPUT = 'input'  # in a placement: at the input of the first block
 UNIT_NAMES = ('glore', 'glore_input')  # children of a block: at its output, its input
 
@@ -44,16 +45,24 @@ def find_places(model: nn.Module, placement: Any) -> list[Place]:
             f'got {placement!r}'
         )
     places = [_resolve_host(model, *place) for place in found]
-    for place in places:
-        if places.count(place) > 1:
-            raise ValueError(f'placement asks for two units {describe_place(*place)}')
-        _check_host(model, *place)
+    hosts: dict[tuple[nn.Module, bool], str] = {}
+    for path, before in places:
+        _check_host(model, path, before)
+        host = model.get_submodule(path), before
+        if host in hosts:
+            same = f', which is also {hosts[host]}' if hosts[host] != path else ''
+            raise ValueError(
+                f'placement asks for two units {describe_place(path, before)}{same}'
+            )
+        hosts[host] = path
     return places
 
 
 def child_names(module: nn.Module) -> list[str]:
     """Return the names of a module's children, without inserted units."""
-    return [name for name, _ in module.named_children() if name not in UNIT_NAMES]
+    # not named_children(), which leaves out a module with a second name
+    children = module._modules.items()
+    return [name for name, child in children if child and name not in UNIT_NAMES]
 
 
 def describe_place(path: str, before: bool) -> str:
@@ -122,13 +131,19 @@ def _find_blocks(model: nn.Module, path: str) -> list[str]:
 def _get_module(model: nn.Module, path: str) -> nn.Module:
     module, known = model, ''
     for name in filter(None, path.split('.')):
-        children = dict(module.named_children())
-        if name not in children:
+        child = module._modules.get(name)
+        if child is None:
             raise ValueError(
                 f'placement names {path!r}, which is not a module of '
                 f'{type(model).__name__}; {known or "it"} has: {_list_children(module)}'
             )
-        module, known = children[name], f'{known}.{name}'.lstrip('.')
+        if _PARALLEL & {base.__name__ for base in type(module).__mro__}:
+            raise TypeError(
+                f'{type(module).__name__} is wrapped for training in several '
+                'processes, which would not share the weights of units: insert them '
+                'before wrapping'
+            )
+        module, known = child, f'{known}.{name}'.lstrip('.')
     return module
 
 
@@ -169,12 +184,6 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
     if isinstance(owner, nn.MultiheadAttention):
         raise ValueError(
             f'{path} is never called: {type(owner).__name__} only reads its weights'
-        )
-    sequence_first = not getattr(getattr(block, 'self_attn', None), 'batch_first', True)
-    if sequence_first and type(block).__module__.startswith('torch.nn'):
-        raise ValueError(
-            f'{path} ({type(block).__name__}) takes (L, N, C): build it with '
-            'batch_first=True'
         )
     if hasattr(block, UNIT_NAMES[before]):
         raise ValueError(

@@ -124,8 +124,10 @@ class _WithUnits(nn.Module):
         The libraries set the weights of all norms to 1: units would no longer be the
         identity. Units with weights from a pretrained checkpoint are left alone.
         """
+        # a backbone of your own need not have the method
+        init: Callable[..., None] = getattr(super(), 'init_weights', lambda *_: None)
         if getattr(self, 'is_init', False):
-            return super().init_weights(*args, **kwargs)  # type: ignore[misc]
+            return init(*args, **kwargs)
         loaded = set()  # units with weights from a pretrained checkpoint
 
         def note_loaded(
@@ -140,7 +142,7 @@ class _WithUnits(nn.Module):
             for unit in units
         ]
         try:
-            super().init_weights(*args, **kwargs)  # type: ignore[misc]
+            init(*args, **kwargs)
         finally:
             for hook in hooks:
                 hook.remove()

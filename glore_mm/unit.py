@@ -257,6 +257,9 @@ class GloRe(nn.Module):
         """Initialise as the release does, and make the unit the identity.
 
         Weights are Xavier-uniform, weights of norms 1, biases 0. `closing_weight` is 0.
+
+        Raises:
+            ValueError: `closing_weight` is not a parameter, as with weight_norm.
         """
         for layer in self.modules():
             weight = getattr(layer, 'weight', None)
@@ -268,7 +271,14 @@ class GloRe(nn.Module):
             bias = getattr(layer, 'bias', None)
             if isinstance(bias, Tensor):
                 nn.init.zeros_(bias)
-        nn.init.zeros_(self.closing_weight)
+        weight = self.closing_weight
+        if not isinstance(weight, nn.Parameter):
+            raise ValueError(
+                f'{type(self).__name__} cannot start as the identity: the weight of '
+                'its last layer is computed from others, as by weight_norm. Give it a '
+                'norm with a trainable weight, such as norm_layer=nn.BatchNorm2d'
+            )
+        nn.init.zeros_(weight)
 
     @property
     def closing_weight(self) -> nn.Parameter:

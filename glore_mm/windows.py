@@ -7,6 +7,7 @@ for each unit, up to that unit, and a last time to its end.
 """
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from glore_mm.insertion import find_units
+from glore_mm.insertion import find_token_units, find_units, has_other_hooks
 from glore_mm.unit import GloRe, NodeSums
 
 Output = TypeVar('Output')
@@ -78,11 +79,20 @@ class WindowGrid:
         Args:
             index (int): The index of the window.
             size (Sequence[int]): The size of a map of the window; a position of a map
-                has the mean weight of its elements.
+                has the mean weight of its elements. In two dimensions also the number
+                of tokens, which have the proportions of the window.
 
         Returns:
             Tensor: Of this size, float32.
+
+        Raises:
+            ValueError: A number of tokens does not fit the window.
         """
+        if all((weights == 1).all() for weights in self._weights[index]):
+            return torch.ones(tuple(size))
+        if len(size) == 1 < len(self._weights[index]):
+            extent = [span.stop - span.start for span in self._windows[index]]
+            return self.weight(index, _token_grid(size[0], extent)).flatten()
         out = torch.ones(())
         for weights, length in zip(self._weights[index], size, strict=True):
             pooled = F.adaptive_avg_pool1d(weights[None], length)[0]
@@ -109,7 +119,8 @@ def forward_windows(
         num_windows (int): The number of windows.
         weight (Callable[[int, Sequence[int]], Tensor], optional): Returns the weights
             of the positions of a map, given the index of the window and the size of the
-            map: see `GloRe.gather` and `WindowGrid.weight`. Default: all 1.
+            map, or the number of tokens: see `GloRe.gather` and `WindowGrid.weight`.
+            Default: all 1.
         cache (str): Where the maps of each window are kept between its runs: 'memory',
             'disk' (a temporary folder), or 'none': they are computed again. Default:
             'none'.
@@ -205,6 +216,9 @@ class _Run:
     def patched(self, model: nn.Module) -> Iterator[None]:
         """Route the calls of all modules through `_call`, without those in units."""
         modules = list(dict.fromkeys(_modules_around_units(model)))  # each once
+        hooked = {module for module in modules if has_other_hooks(module)}
+        self._must_run = {m for m in modules if hooked & {*m.modules()} - {m}}
+        self._token_units = find_token_units(model)
         originals = [vars(module).get('forward') for module in modules]
         for module in modules:
             module.forward = functools.partial(self._call, module, module.forward)
@@ -232,8 +246,13 @@ class _Run:
         else:
             output = forward(*args, **kwargs)
         self._path.pop()
-        # a module that changes its input in place must run again; those in it need not
-        if self._keeps_outputs and _versions(args, kwargs) == versions:
+        # a module that changes its input in place must run again; those in it need not.
+        # So must one around others with hooks, which may collect features
+        if (
+            self._keeps_outputs
+            and module not in self._must_run
+            and _versions(args, kwargs) == versions
+        ):
             for inner in [c for c in self.finished if c[: len(call)] == call]:
                 del self.finished[inner]
             self.finished[call] = tree_map(_copy, output)
@@ -242,7 +261,14 @@ class _Run:
     def _run_unit(self, unit: GloRe, call: _Call, x: Tensor) -> Tensor:
         if call in self._shared:
             return unit.distribute(x, self._shared[call])
-        weight = self._weight(x.shape[2:]) if self._weight else None
+        size = tuple(x.shape[2:])
+        # a unit gets tokens of unknown shape as a column or a square
+        is_column, is_square = math.prod(size[1:]) == 1, len(set(size)) == 1
+        if unit in self._token_units and (is_column or is_square):
+            size = (math.prod(size),)
+        weight = self._weight(size) if self._weight else None
+        if weight is not None and size != tuple(x.shape[2:]):
+            weight = weight.reshape(x.shape[2:])
         raise _Gathered(call, unit, unit.gather(x, weight))
 
 
@@ -290,6 +316,20 @@ def _spans(size: int, window: int, stride: int) -> list[slice]:
     window = min(window, size)
     starts = range(0, max(size - window + stride - 1, 0) // stride * stride + 1, stride)
     return [slice(s, s + window) for s in (min(s, size - window) for s in starts)]
+
+
+def _token_grid(count: int, extent: Sequence[int]) -> tuple[int, int]:
+    """Return rows and columns of tokens that are nearest to a window's proportions."""
+    height, width = extent
+    grids = [(n, count // n) for n in range(1, count + 1) if count % n == 0]
+    stretch = {grid: grid[0] * width / (grid[1] * height) for grid in grids}
+    best = min(grids, key=lambda grid: abs(math.log(stretch[grid])))
+    if not 2 / 3 < stretch[best] < 3 / 2:
+        raise ValueError(
+            f'{count} tokens have no grid with the proportions of a window of {height}×'
+            f'{width}; choose windows with sides that are multiples of the patches'
+        )
+    return best
 
 
 def _weights(size: int, spans: Sequence[slice]) -> list[Tensor]:

@@ -399,6 +399,25 @@ def test_pretrained_units_are_not_reset(tmp_path):
         assert torch.equal(net.state_dict()[key], value)
 
 
+def test_a_backbone_without_init_weights():
+    """A plain nn.Module, as in docs/extending.md."""
+
+    @MODELS.register_module(force=True)
+    class PlainBackbone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+
+        def forward(self, x):
+            return (self.body(x),)
+
+    backbone = dict(type='PlainBackbone')
+    net = MODELS.build(dict(type='WithGloRe', backbone=backbone, placement=['body.0']))
+    nn.init.ones_(net.body[0].glore.closing_weight)
+    net.init_weights()
+    assert not net.body[0].glore.closing_weight.any()
+
+
 def test_pretrained_of_mmseg_reaches_the_backbone(tmp_path):
     """mmseg writes its `pretrained` into the config of the backbone."""
     import glore_mm.seg  # noqa: F401
@@ -650,6 +669,105 @@ def test_torch_blocks_that_cannot_have_a_unit():
     glore_mm.insert_glore(net, {'[0]': ('input',)})
     with pytest.raises(TypeError, match='the input of 0 is not a single tensor'):
         net[0](tgt=torch.randn(2, 9, 16), memory=torch.randn(2, 4, 16))
+
+
+class SequenceFirst(nn.Module):
+    """A block with the attention of PyTorch in its default layout, (L, N, C)."""
+
+    def __init__(self, converts=False):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(16, 2)
+        self.mlp = nn.Linear(16, 16)
+        self.converts = converts
+
+    def forward(self, x):
+        x = x.transpose(0, 1) if self.converts else x
+        x = self.mlp(self.attn(x, x, x)[0])
+        return x.transpose(0, 1) if self.converts else x
+
+
+def test_samples_of_a_batch_are_not_mixed():
+    net = nn.Sequential(SequenceFirst(), nn.ReLU())
+    with pytest.raises(
+        ValueError, match=r'0 \(SequenceFirst\) takes \(L, N, C\): build'
+    ):
+        glore_mm.insert_glore(net, ['0'])
+    net = nn.Sequential(SequenceFirst(converts=True), nn.ReLU())
+    glore_mm.insert_glore(net, ['0'], layout='NLC')
+    assert net(torch.randn(2, 9, 16)).shape == (2, 9, 16)
+
+
+def test_nested_tensors():
+    """PyTorch leaves out the padding of an encoder by nested tensors."""
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    net = glore_mm.insert_glore(nn.TransformerEncoder(layer, 2), dict(layers=(0,)))
+    padding = torch.zeros(2, 9, dtype=torch.bool)
+    padding[0, 5:] = True
+    with torch.no_grad(), pytest.raises(TypeError, match='enable_nested_tensor=False'):
+        net.eval()(torch.randn(2, 9, 16), src_key_padding_mask=padding)
+
+
+def test_one_block_with_two_names():
+    block = nn.Conv2d(8, 8, 1)
+    net = nn.ModuleDict(dict(a=nn.Sequential(block), b=nn.Sequential(block)))
+    with pytest.raises(ValueError, match='two units after b.0, which is also a.0'):
+        glore_mm.insert_glore(net, dict(a=1, b=1))
+    net = nn.ModuleDict(dict(a=block, b=block))
+    glore_mm.insert_glore(net, ['b'])
+    assert isinstance(net['a'].glore, glore_mm.GloRe2d)
+    glore_mm.remove_glore(net)
+    assert not hasattr(block, 'glore')
+
+
+def test_norms_of_maps_are_not_channels_last():
+    """The width of the map is also the number of its channels."""
+    import timm
+
+    net = timm.create_model('convnext_atto', depths=(1, 1, 1, 1), dims=(40, 8, 8, 8))
+    glore_mm.insert_glore(net, ['stem'])
+    seen = []
+    unit = net.stem[1].glore
+    unit.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0]))
+    x = torch.randn(1, 3, 160, 160)
+    net(x)
+    assert torch.equal(seen[0], net.stem[1](net.stem[0](x)))
+
+
+def test_the_patch_embedding_has_no_class_token():
+    import timm
+
+    net = timm.create_model('vit_tiny_patch16_224', depth=1, img_size=64)
+    glore_mm.insert_glore(net, ['patch_embed'], layout='NLC')
+    seen = []
+    net.patch_embed.glore.register_forward_hook(lambda _, x, y: seen.append(y.shape))
+    net(torch.randn(1, 3, 64, 64))
+    assert seen == [(1, 192, 4, 4)]
+
+
+def test_a_network_that_was_compiled_before():
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU()).eval()
+    compiled = torch.compile(net, backend='eager')
+    x = torch.randn(1, 3, 9, 9)
+    with torch.no_grad():
+        plain = compiled(x)
+        glore_mm.insert_glore(net, ['0'])
+        nn.init.ones_(net[0].glore.closing_weight)
+        assert not torch.equal(net(x), plain)
+        torch.testing.assert_close(compiled(x), net(x))
+        glore_mm.remove_glore(net)
+        torch.testing.assert_close(compiled(x), plain)
+
+
+def test_a_network_wrapped_for_several_processes(tmp_path):
+    dist = torch.distributed
+    dist.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        net = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Conv2d(3, 8, 1)))
+        with pytest.raises(TypeError, match='DistributedDataP.* before wrapping'):
+            glore_mm.insert_glore(net, ['module.0'])
+    finally:
+        del net
+        dist.destroy_process_group()
 
 
 class Named(NamedTuple):

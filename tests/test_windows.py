@@ -151,6 +151,56 @@ def test_one_window_of_a_transformer_is_the_whole_input(cache):
         assert_equal(found, net(x), 1e-5)
 
 
+class Tokens(nn.Module):
+    """Patches as tokens, with a unit that does not know their height and width."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 4, 4)
+        self.blocks = nn.Sequential(nn.Linear(12, 12), nn.Linear(12, 5))
+        glore_mm.insert_glore(self, ['blocks.0'], dict(num_nodes=4))
+        randomize(self)
+        self.eval()
+
+    def forward(self, x):
+        x = self.patches(x)
+        tokens = self.blocks(x.flatten(2).transpose(1, 2))
+        y = tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        return y.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+@pytest.mark.parametrize('window', [(16, 32), (32, 8), (8, 32), (16, 16)])
+def test_tokens_in_overlapping_windows(window):
+    """8 × 32 pixels are 2 × 8 tokens, which a unit sees as 4 × 4."""
+    network, x = Tokens(), torch.randn(2, 3, 32, 64)
+    grid = WindowGrid((32, 64), window, [max(4, side - 4) for side in window])
+    with torch.no_grad():
+        found, _ = in_windows(network, x, grid)
+        assert_equal(found, network(x), 2e-6)
+
+
+@pytest.mark.parametrize('cache', CACHES)
+def test_features_that_hooks_collect(cache):
+    torch.manual_seed(2)
+    network, x = Network(2), torch.randn(1, 3, 9, 14)
+    seen = []
+    network.stem[1].register_forward_hook(lambda _, inputs, y: seen.append(y.clone()))
+    collected = []
+
+    def run(index):
+        seen.clear()
+        output = network(x[(..., *grid[index])])
+        collected.extend(seen)
+        return output
+
+    grid = WindowGrid((9, 14), (9, 7), (9, 7))
+    list(forward_windows(network, run, 2, grid.weight, cache))
+    with torch.no_grad():
+        for index, found in enumerate(collected[-2:]):
+            part = x[(..., *grid[index])]
+            assert_equal(found, network.stem[1](network.stem[0](part)))
+
+
 def test_the_network_is_left_unchanged():
     network, x = Network(2), torch.randn(1, 3, 9, 14)
     before = {name: set(vars(m)) for name, m in network.named_modules()}
@@ -202,6 +252,8 @@ def test_grid_as_in_mmsegmentation():
     [
         (lambda: WindowGrid((9, 9), (4, 4), (5, 4)), r'stride=\(5, 4\) and window=\(4'),
         (lambda: WindowGrid((9, 9), (4,), (4,)), 'each of 2 dimensions'),
+        (lambda: WindowGrid((9, 9), (4, 8), (3, 8)).weight(0, (7,)), '7 tokens have no '
+         'grid with the proportions of a window of 4×8'),
         (lambda: next(forward_windows(nn.ReLU(), print, 1)), 'ReLU has no GloRe unit'),
         (lambda: next(forward_windows(Network(1), print, 1, cache='ram')), "got 'ram'"),
         (lambda: make_unit(2).train().gather(torch.ones(1, 12, 3, 3)),

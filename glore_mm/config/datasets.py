@@ -76,8 +76,8 @@ def find_band_loader(cfg: Config) -> Mapping[str, Any] | None:
 
 
 def type_name(part: Mapping[str, Any]) -> str:
-    """Return the name of a part's type, which can be a string or a class."""
-    kind = part['type']
+    """Return the name of a part's type, a string or a class; '' without a type."""
+    kind = part.get('type') or ''
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
@@ -101,13 +101,18 @@ def check_metainfo(where: str, metainfo: Mapping[str, Any]) -> None:
         metainfo (Mapping): The metainfo of the data set.
 
     Raises:
-        UserError: The classes are a single string, or the palette has another length.
+        UserError: The classes are not a list of strings, or the palette has another
+            length.
     """
     classes, palette = metainfo.get('classes'), metainfo.get('palette')
     if isinstance(classes, str):
         raise UserError(
             f'{where}: classes is the single string {classes!r}; expected a list of '
             f'names, such as [{classes!r}]'
+        )
+    if wrong := [name for name in classes or () if not isinstance(name, str)]:
+        raise UserError(
+            f'{where}: the class {wrong[0]!r} is not a string; write {str(wrong[0])!r}'
         )
     if classes and palette and len(palette) != len(classes):
         raise UserError(

@@ -12,7 +12,8 @@ def parse_options(
 ) -> dict[str, Any]:
     """Parse overrides: Python literals, lists such as `a,b`, and plain text.
 
-    If the current value is a string, the new value stays one: `data_root=2024`.
+    If the current value is a string, the new value stays one: `data_root=2024`. The
+    names in `classes` are always strings.
 
     Args:
         options (Sequence[str]): Strings `KEY=VALUE`.
@@ -21,16 +22,27 @@ def parse_options(
     Raises:
         UserError: A string has no `=`.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for option in options:
         key, equals, text = option.partition('=')
         if not equals:
             raise UserError(f'--cfg-options {option}: expected KEY=VALUE')
         if isinstance(current(key), str) and text != 'None':
             values[key] = _unquote(text)
+        elif key.rpartition('.')[2] == 'classes':
+            values[key] = _parse_names(text)
         else:
             values[key] = _parse(text)
     return values
+
+
+def _parse_names(text: str) -> list[str] | str | None:
+    """Parse names, which stay text: `0,1` are '0' and '1'."""
+    if text == 'None':
+        return None
+    inner = text[1:-1] if text[:1] + text[-1:] in ('[]', '()') else text
+    names = [_unquote(name.strip()) for name in _split(inner)]
+    return names if len(names) > 1 or inner != text else _unquote(text)
 
 
 def _parse(text: str) -> Any:

@@ -93,6 +93,10 @@ def checkpoint(project):
         (["train_dataloader.dataset.metainfo=dict(classes='forgery')"],
          r"classes is the single string 'forgery'; expected a list of names, such as "
          r"\['forgery'\]"),
+        (['train_dataloader.dataset.metainfo=dict(classes=(0,1))'],
+         "the class 0 is not a string; write '0'"),
+        (['train_dataloader.sampler=dict(_delete_=True,shuffle=True)'],
+         'train_dataloader.sampler'),
         (['train_dataloader.dataset.data_root=2024'], 'no data set at 2024/img/train'),
         (['train_dataloader.dataset.data_root=my data'], 'no data set at my data/img'),
         (['clases=a,b'], '--cfg-options clases: .* has no key .clases.*mean classes'),

@@ -39,6 +39,21 @@ def test_a_value_that_replaces_a_string_stays_a_string(text):
     assert parse_options(['root=None'], dict(root='data').get) == dict(root=None)
 
 
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('0,1', ['0', '1']),
+        ("[01, 'road sign']", ['01', 'road sign']),
+        ('true,None', ['true', 'None']),
+        ('(a,)', ['a']),
+        ('classes.txt', 'classes.txt'),
+        ('None', None),
+    ],
+)
+def test_names_of_classes_are_text(text, value):
+    assert parse_options([f'data.classes={text}'], {}.get) == {'data.classes': value}
+
+
 def test_no_value():
     with pytest.raises(UserError, match='--cfg-options lr: expected KEY=VALUE'):
         parse_options(['lr'], {}.get)
