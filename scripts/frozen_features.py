@@ -211,13 +211,20 @@ def run_level(args: argparse.Namespace, level: str) -> None:
     """Train the runs of a level that are not in its file."""
     file = args.out / 'runs' / f'{level}.json'
     runs = read_runs(file)
+    bfloat16 = args.bfloat16 or LEVELS[level].bfloat16
+    recipe = (
+        f'{args.iters} iterations, learning rate {args.lr:g}' + ', bfloat16' * bfloat16
+    )
+    if others := {run.config for run in runs} - {recipe}:
+        raise SystemExit(
+            f'{file} has runs of {min(others)}, not of {recipe}: remove it'
+        )
     done = {(run.variant, run.seed) for run in runs}
     jobs = [job for job in product(args.modules, range(args.seeds)) if job not in done]
     jobs.sort(key=lambda job: job[1])  # an unfinished table has all modules
     if not jobs:
         return
     parts = compute_features(args.data_root, LEVELS[level].index)
-    bfloat16 = args.bfloat16 or LEVELS[level].bfloat16
     for module, seed in jobs:
         torch.manual_seed(seed)
         head = make_head(parts[0][0], LEVELS[level], module)
@@ -233,8 +240,7 @@ def run_level(args: argparse.Namespace, level: str) -> None:
             cost.parameters,
             cost.macs,
             seconds,
-            f'{args.iters} iterations, learning rate {args.lr:g}'
-            + ', bfloat16' * bfloat16,
+            recipe,
             {},
             device_name(),
             f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',

@@ -28,3 +28,5 @@ def test_runs_are_written_and_kept(mini, tmp_path):
     assert (tmp_path / 'plot.png').stat().st_size
     assert 'mIoU' not in python(*script, *options, '--seeds', 1)
     assert json.loads((tmp_path / 'runs/stride8.json').read_text()) == runs
+    with pytest.raises(AssertionError, match='has runs of 2 iterations, .*, not of 3'):
+        python(*script, *options[:-1], 3, '--seeds', 2)

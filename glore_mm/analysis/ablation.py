@@ -256,7 +256,7 @@ def markdown(summary: Summary) -> str:
 
 
 def _mean_table(summary: Summary) -> list[str]:
-    metric, base = summary.metric, summary.baseline
+    metric, base, n = summary.metric, summary.baseline, decimals(summary.limit)
     lines = [
         f'| variant | runs | {metric} | 95 % interval | least to most | minus {base} '
         '| 95 % interval | p | p, Holm | parameters | GMACs | training |',
@@ -267,14 +267,14 @@ def _mean_table(summary: Summary) -> list[str]:
         compared = '| | | | '
         if gain:
             compared = (
-                f'| {gain.value:+.2f} | {_interval(gain.low, gain.high, "+.2f")} '
+                f'| {gain.value:+.{n}f} | {_interval(gain.low, gain.high, f"+.{n}f")} '
                 f'| {_p(gain)} | {row.p_holm:.3g} '
             )
-        spread = f' ± {row.std:.2f}' if len(row.seeds) > 1 else ''
+        spread = f' ± {row.std:.{n}f}' if len(row.seeds) > 1 else ''
         lines.append(
-            f'| {row.variant} | {len(row.seeds)} | {row.mean:.2f}{spread} '
-            f'| {_interval(row.low, row.high, ".2f")} '
-            f'| {_interval(min(row.values), max(row.values), ".2f")} {compared}'
+            f'| {row.variant} | {len(row.seeds)} | {row.mean:.{n}f}{spread} '
+            f'| {_interval(row.low, row.high, f".{n}f")} '
+            f'| {_interval(min(row.values), max(row.values), f".{n}f")} {compared}'
             f'{_cost(row)}'
         )
     tests = dict.fromkeys(r.difference.test for r in summary.rows if r.difference)
@@ -288,7 +288,13 @@ def _mean_table(summary: Summary) -> list[str]:
     return lines
 
 
+def decimals(limit: float) -> int:
+    """Return the decimals to show of a metric: 2 up to a limit of 100, 4 up to 1."""
+    return max(0, 4 - round(math.log10(limit)))
+
+
 def _solved_table(summary: Summary) -> list[str]:
+    n = decimals(summary.limit)
     lines = [
         f'| variant | solved | 95 % interval | {summary.metric} of each run | p '
         '| p, Holm | parameters | GMACs | training |',
@@ -296,7 +302,7 @@ def _solved_table(summary: Summary) -> list[str]:
     ]
     for row in summary.rows:
         assert row.solved
-        values = ', '.join(f'{value:.1f}' for value in sorted(row.values))
+        values = ', '.join(f'{value:.{n - 1}f}' for value in sorted(row.values))
         p = [f'{p:.3g}' if math.isfinite(p) else '' for p in (row.solved.p, row.p_holm)]
         lines.append(
             f'| {row.variant} | {row.solved.count} of {len(row.seeds)} '

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from glore_mm.utils.datasets import find_sample
+from glore_mm.utils.datasets import find_sample, leaf_datasets
 from glore_mm.utils.errors import UnreadableSampleError, summarize_list
 
 _SAMPLES = 100  # samples to read
@@ -48,9 +48,10 @@ def check_data(
             divides by.
 
     Returns:
-        list[str]: A line for each likely mistake: classes that no label map has or that
-        have no samples, images that are all the same or far from mean and std, label
-        maps of another size than their image, files in both data sets.
+        list[str]: A line for each likely mistake: files that were left out, classes
+        that no label map has or that have no samples, images that are all the same or
+        far from mean and std, label maps of another size than their image, files in
+        both data sets.
 
     Raises:
         UserError: A file cannot be read, and its data set does not skip it.
@@ -62,6 +63,8 @@ def check_data(
         if len(classes) == 1:
             found.append(f'{loop}: a single class, {classes[0]}: nothing to learn')
         found += [f'{loop}: {line}' for line in _check_classes(classes)]
+        for leaf in leaf_datasets(dataset):
+            found += [f'{loop}: left out {x}' for x in getattr(leaf, 'left_out', ())]
         seen = _read_samples(dataset)
         found += [f'{loop}: {line}' for line in _check_files(seen)]
         if seen.pixels:

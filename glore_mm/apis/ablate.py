@@ -10,9 +10,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -31,6 +32,7 @@ from glore_mm.analysis.ablation import (
     Summary,
     as_record,
     as_rows,
+    decimals,
     markdown,
     summarize,
 )
@@ -38,17 +40,21 @@ from glore_mm.analysis.cost import Cost
 from glore_mm.analysis.significance import MIN_PAIRS
 from glore_mm.apis.cost import network_cost
 from glore_mm.apis.train import train_and_test
-from glore_mm.config.build import build_model
+from glore_mm.config.build import build_model, build_part
 from glore_mm.config.load import check_keys, load_config, override
 from glore_mm.engine.runner import work_dir_lock
 from glore_mm.synthetic.writer import read_record
 from glore_mm.utils.atomic_write import write_csv, write_json, write_text
+from glore_mm.utils.datasets import leaf_datasets
 from glore_mm.utils.device import device_name
 from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
 
 #: Trains one variant with one seed; raises an exception if that fails.
 Worker = Callable[[str, int], None]
 
+_SAMPLE_KEYS = (  # of data infos: files and labels
+    'img_path', 'seg_map_path', 'filename', 'frame_dir', 'gt_label', 'label',
+)  # fmt: skip
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -127,8 +133,8 @@ class Ablation:
             found = (
                 f'another config than the present {variant!r} of {self.cfg.filename}'
             )
-        elif self.data and run.data and self.data != run.data:
-            found = f'data written with {run.data}, not with {self.data}'
+        elif run.data and self.data and self.data != run.data:
+            found = f'other data: {run.data}, not {self.data}'
         if found:
             raise UserError(
                 f'{file} is from {found}. Remove it, or give another --work-dir or '
@@ -136,11 +142,17 @@ class Ablation:
             )
         return run
 
-    @property
+    @cached_property
     def data(self) -> dict[str, Any]:
-        """Arguments that generated the data set; empty if it is not a generated one."""
+        """Arguments that generated the data set, or a digest of the user's samples.
+
+        Empty if the data sets cannot be read.
+        """
         root = self.cfg.get('data_root')
-        return read_record(root) if root else {}
+        with suppress(UserError):
+            record = read_record(root) if root else {}
+            return record or dict(samples=_digest_samples(self.cfg, str(root)))
+        return {}
 
 
 def read_ablation(
@@ -271,7 +283,8 @@ def ablate(
             if isinstance(outcome, Run):
                 runs[variant, seed] = outcome
                 _write(ablation, runs, test)
-                line += f'{ablation.metric} {outcome.metrics[ablation.metric]:.2f}'
+                value = outcome.metrics[ablation.metric]
+                line += f'{ablation.metric} {value:.{decimals(ablation.limit)}f}'
                 line += f', trained in {outcome.seconds:.0f} s'
             else:
                 log = Path(ablation.config(variant, seed).work_dir, 'console.log')
@@ -465,6 +478,20 @@ def _override_keys(overrides: Mapping[str, Any], above: str = '') -> Iterator[st
             yield from _override_keys(value, f'{key}.')
         else:
             yield key
+
+
+def _digest_samples(cfg: Config, root: str) -> str:
+    """Hash the files and labels of the training and test sets, without their root."""
+    digest = hashlib.sha256()
+    for loop in ('train', 'test'):
+        for dataset in leaf_datasets(
+            build_part(cfg, f'{loop}_dataloader.dataset', DATASETS)
+        ):
+            for index in range(len(dataset)):
+                info = dataset.get_data_info(index)
+                known = {key: str(info[key]) for key in _SAMPLE_KEYS if key in info}
+                digest.update(json.dumps(known).replace(root, '').encode())
+    return digest.hexdigest()[:16]
 
 
 def _digest(cfg: Config) -> str:

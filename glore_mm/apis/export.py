@@ -21,6 +21,7 @@ from glore_mm.block_info import eval_mode
 from glore_mm.config.build import get_data_preprocessor
 from glore_mm.config.datasets import find_band_loader
 from glore_mm.config.load import TASKS
+from glore_mm.engine.task import num_input_channels
 from glore_mm.engine.weights import load_network
 from glore_mm.insertion import find_units
 from glore_mm.unit import GloRe
@@ -277,7 +278,8 @@ def input_normalization(cfg: Config) -> tuple[str, list[float], list[float]]:
     channels = get_task(cfg).channels
     if any(given.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')):
         channels = channels[::-1]
-    mean, std = given.get('mean') or (0, 0, 0), given.get('std') or (1, 1, 1)
+    count = num_input_channels(cfg)
+    mean, std = given.get('mean') or [0] * count, given.get('std') or [1] * count
     if len(mean) > 3 or find_band_loader(cfg):
         channels = 'bands'
     return channels, list(mean), list(std)

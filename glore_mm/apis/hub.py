@@ -81,7 +81,7 @@ import torch
 from glore_mm.apis.hub import HubNetwork
 
 network = HubNetwork.from_pretrained('…')  # this repository, or a folder
-logits = network(torch.rand({{ shape }}) * 255)  # {{ what }}, RGB, 0 to 255
+logits = network(torch.rand({{ shape }}) * 255)  # {{ what }}
 ```
 
 `model.safetensors` is a checkpoint for `glore-test` and `glore-infer`, too.
@@ -218,7 +218,8 @@ class HubNetwork(
             )
             for metric, value in results.items()
         ]
-        clips = task == 'video'
+        frames = (8,) if task == 'video' else ()
+        values = 'bands' if self._channels == 'bands' else 'RGB, 0 to 255'
         given = dict(
             name=self.config['name'],
             task=_TAGS[task].replace('-', ' '),
@@ -228,8 +229,8 @@ class HubNetwork(
             units=find_units(self.model),
             results=results,
             dataset=dataset,
-            shape='1, 3, 8, 224, 224' if clips else '1, 3, 224, 224',
-            what='clips' if clips else 'images',
+            shape=', '.join(map(str, (1, self._mean.numel(), *frames, 224, 224))),
+            what=f'{"clips" if frames else "images"}, {values}',
         )
         return ModelCard.from_template(
             data, template_str=info.model_card_template, **{**given, **kwargs}

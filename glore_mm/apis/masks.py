@@ -80,6 +80,7 @@ def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
         categories = [coco.cats[key]['name'] for key in sorted(coco.cats)]
         index = {key: 1 + place for place, key in enumerate(sorted(coco.cats))}
         images = {image['file_name']: image for image in coco.imgs.values()}
+        unknown = {each['image_id'] for each in coco.anns.values()} - {*coco.imgs}
     except Exception as error:  # any content can be wrong
         raise UserError(
             f'{file} cannot be read as COCO annotations: {error_summary(error)}. '
@@ -87,6 +88,11 @@ def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
         ) from error
     if len(index) > 254:
         raise UserError(f'{file} has {len(index)} categories; at most 254 fit a mask')
+    if unknown or len(images) < len(coco.imgs):
+        found = 'several images with one file_name'
+        if unknown:
+            found = f'annotations of image {min(unknown, key=str)!r}, which it lacks'
+        raise UserError(f'{file} has {found}. Correct the file.')
     colors = np.random.RandomState(0).randint(32, 256, (len(index), 3))
     palette = [[0, 0, 0], *colors.tolist()]
     # no path leads outside of out_dir
@@ -97,6 +103,9 @@ def convert_coco(file: str, out_dir: str) -> Iterator[Path]:
     for name, image in images.items():
         try:
             labels = np.zeros((image['height'], image['width']), np.uint8)
+            for each in coco.imgToAnns[image['id']]:
+                if not each.get('segmentation'):
+                    raise ValueError(f'annotation {each["id"]} has a box, no outline')
             objects = [
                 (coco.annToMask(each) > 0, index[each['category_id']])
                 for each in coco.imgToAnns[image['id']]
@@ -137,18 +146,27 @@ def read_color_file(path: str) -> tuple[list[list[int]], list[str]]:
     """
     palette, names = [], []
     for number, line in read_lines(path, 'file of colours'):
-        words = re.split(r'[,;\s]+', line)
-        for color, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
-            if name and len(color) == 3 and all(map(str.isdecimal, color)):
+        fields = re.split(r'\s*[,;\t]\s*', line)
+        if len(fields) < 4:
+            fields = re.split(r'[,;\s]+', line)
+        # a number beside the three may be an index or an alpha channel
+        for color, name, beside in (
+            (fields[:3], fields[3:], fields[3:4]),
+            (fields[-3:], fields[:-3], fields[-4:-3]),
+        ):
+            are_numbers = [field.isdecimal() for field in (*color, *beside)]
+            if are_numbers == [True, True, True, False]:
                 palette.append(list(map(int, color)))
                 names.append(' '.join(name))
                 break
         else:
-            if number > 1:
+            if number > 1 or re.search(r'\d', line):  # else it has the titles
                 raise UserError(
                     f'{path}, line {number}: {shorten(line)}; expected red, green, '
                     'blue and a name, such as 128 64 128 road'
                 )
+    if twice := [color for color in palette if palette.count(color) > 1]:
+        raise UserError(f'{path}: two classes have the colour {twice[0]}')
     if not palette or max(map(max, palette)) > 255:
         raise UserError(
             f'{path}: expected in each line red, green and blue from 0 to 255, and a '

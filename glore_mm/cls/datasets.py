@@ -95,7 +95,12 @@ class CheckedImageDataset(SkipCorruptMixin, CustomDataset):
         return [
             (osp.relpath(path, folder), label)
             for path, label in find_samples(
-                folder, labels, self.is_valid_file, images, self.report_empty
+                folder,
+                labels,
+                self.is_valid_file,
+                images,
+                self.report_empty,
+                self.report_left_out,
             )
         ]
 

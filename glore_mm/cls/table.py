@@ -2,6 +2,7 @@
 
 import csv
 import os.path as osp
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ class ImageTable(CheckedImageDataset):
 
     A column named `split` splits the table by its values, such as train, val and test.
     Without it, `val_share` of the images are for validation and testing; of the images
-    of each class, unless `multi_label`.
+    of each class, unless `multi_label`. With `multi_label`, an image can have several
+    rows, whose labels are united.
 
     Args:
         data_root (str): The folder that contains the table and the images.
@@ -110,15 +112,10 @@ class ImageTable(CheckedImageDataset):
 
     def _samples_of_list(self) -> list[dict[str, Any]]:
         titles, rows = _read_table(self.ann_file)
-        if 'split' in titles:
-            splits = sorted({row['split'] for _, row in rows})
-            rows = [each for each in rows if each[1]['split'] == self._split]
-            if not rows:
-                raise UserError(
-                    f'{self.ann_file}: the column split has no {self._split}, but '
-                    f'{summarize_list(splits)}'
-                )
         columns = self._label_columns(self.ann_file, titles)
+        rows = self._merge_rows(rows, titles[0], columns)
+        if 'split' in titles:
+            rows = self._rows_of_split(rows)
         if 'split' not in titles and self._share is not None:
             share, seed = self._share, self._seed
             labels = None if self._multi_label else [row[columns[0]] for _, row in rows]
@@ -127,6 +124,55 @@ class ImageTable(CheckedImageDataset):
             self._sample(f'{self.ann_file}, line {number}', row, titles[0], columns)
             for number, row in rows
         ]
+
+    def _rows_of_split(
+        self, rows: list[tuple[int, dict[str, str]]]
+    ) -> list[tuple[int, dict[str, str]]]:
+        """Select the rows of this split; report rows that are in no split."""
+        sizes = Counter(row['split'] for _, row in rows)
+        if self._split not in sizes:
+            raise UserError(
+                f'{self.ann_file}: the column split has no {self._split}, but '
+                f'{summarize_list(sorted(sizes))}'
+            )
+        others = sorted({*sizes} - {'train', 'val', 'test', self._split})
+        if others:
+            count = sum(sizes[split] for split in others)
+            self.report_left_out(
+                f'{self.ann_file}: {count} row(s) whose split is '
+                f'{summarize_list(map(repr, others))}, and not train, val or test'
+            )
+        return [each for each in rows if each[1]['split'] == self._split]
+
+    def _merge_rows(
+        self, rows: list[tuple[int, dict[str, str]]], image: str, columns: list[str]
+    ) -> list[tuple[int, dict[str, str]]]:
+        """Unite the rows of an image that has several labels, one in each row.
+
+        Raises:
+            UserError: An image without `multi_label` has two labels, or is in two
+                splits.
+        """
+        merged: dict[str, tuple[int, dict[str, str]]] = {}
+        for number, row in rows:
+            first, known = merged.setdefault(row[image], (number, dict(row)))
+            other = known.get('split') != row.get('split')
+            if other or (not self._multi_label and known != row):
+                raise UserError(
+                    f'{self.ann_file}, lines {first} and {number}: {row[image]} has '
+                    f'{"two splits" if other else "two labels"}. Remove one row'
+                    + ('.' if other else ', or give multi_label=True in the config.')
+                )
+            if first == number or not self._multi_label:
+                continue
+            for column in columns:
+                cells = known[column], row[column]
+                known[column] = (
+                    max(cells)
+                    if len(columns) > 1
+                    else (self._separator or ' ').join(cells)
+                )
+        return list(merged.values()) if self._multi_label else rows
 
     def _sample(
         self, where: str, row: dict[str, str], image: str, columns: list[str]
@@ -161,13 +207,30 @@ def _read_table(path: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     if len(lines) < 2:
         raise UserError(f'{path} is empty; expected column titles and a row per image')
     delimiter = max(',;\t', key=lines[0][1].count)
-    first, *table = csv.reader((line for _, line in lines), delimiter=delimiter)
-    titles, rows = [title.strip() for title in first], []
-    for (number, line), cells in zip(lines[1:], table, strict=False):
+    titles = _cells(path, *lines[0], delimiter)
+    if len(set(titles)) < len(titles):
+        raise UserError(
+            f'{path} has two columns of one title: {summarize_list(titles)}'
+        )
+    rows = []
+    for number, line in lines[1:]:
+        cells = _cells(path, number, line, delimiter)
         if len(cells) != len(titles):
             raise UserError(
                 f'{path}, line {number}: {shorten(line)} has {len(cells)} columns; '
                 f'expected {len(titles)}: {summarize_list(titles)}'
             )
-        rows.append((number, dict(zip(titles, map(str.strip, cells), strict=True))))
+        rows.append((number, dict(zip(titles, cells, strict=True))))
     return titles, rows
+
+
+def _cells(path: str, number: int, line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line, which may be in quotes."""
+    options: Any = dict(delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        (cells,) = csv.reader([line], **options)
+    except csv.Error as error:
+        raise UserError(
+            f'{path}, line {number}, cannot be read as CSV: {error}: {shorten(line)}'
+        ) from error
+    return list(map(str.strip, cells))

@@ -29,7 +29,13 @@ class SkipCorruptMixin(BaseDataset):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._skipped: dict[int, tuple[str, str]] = {}
+        self.left_out: list[str] = []  # what was left out while listing the samples
         super().__init__(*args, **kwargs)
+
+    def report_left_out(self, problem: str) -> None:
+        """Report files or rows that are no samples; `check_data` reports them, too."""
+        self.left_out.append(problem)
+        MMLogger.get_current_instance().warning(f'left out: {problem}')
 
     def report_empty(self, problem: str) -> None:
         """Report class folders without files: a warning in training.

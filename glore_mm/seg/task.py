@@ -175,5 +175,5 @@ def _largest(
     pixels: np.ndarray, classes: Sequence[str], top_k: int
 ) -> list[dict[str, Any]]:
     """Return the classes with the largest pixel shares, without those at 0."""
-    found = topk_classes(pixels / pixels.sum(), classes, top_k)
-    return [each for each in found if each['score'] > 0]
+    count = min(top_k, int(np.count_nonzero(pixels)))
+    return topk_classes(pixels / pixels.sum(), classes, count)

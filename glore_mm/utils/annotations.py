@@ -141,6 +141,7 @@ def read_class_names(classes: str | Sequence[str], data_root: str) -> tuple[str,
         classes = [line for _, line in read_lines(where, 'file of classes')]
         if not classes:
             raise UserError(f'{where} is empty; expected one class per line')
+    classes = list(map(str, classes))
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
         raise UserError(

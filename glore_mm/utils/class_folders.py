@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glore_mm.utils.errors import UserError, summarize_list
-from glore_mm.utils.paths import is_data, list_files
+from glore_mm.utils.paths import is_data, list_files, list_names
 
 
 def class_folders(root: str) -> list[str]:
@@ -46,6 +46,7 @@ def find_samples(
     is_sample: Callable[[str], bool],
     what: str,
     report_empty: Callable[[str], None],
+    report_left_out: Callable[[str], None],
 ) -> list[tuple[str, int]]:
     """Return the paths and labels of the files in class folders.
 
@@ -58,12 +59,22 @@ def find_samples(
         what (str): What the files are, for messages, such as 'images (.png)'.
         report_empty (Callable[[str], None]): Called with the message about class
             folders without files.
+        report_left_out (Callable[[str], None]): Called with the message about files of
+            other kinds, and about samples outside of the class folders.
 
     Raises:
         UserError: There are no files at all.
     """
-    found = {name: sorted(filter(is_sample, list_files(osp.join(folder, name))))
-             for name in labels}  # fmt: skip
+    files = {name: sorted(list_files(osp.join(folder, name))) for name in labels}
+    found = {name: list(filter(is_sample, files[name])) for name in labels}
+    others = [p for name in labels for p in files[name] if not is_sample(p)]
+    loose = (osp.join(folder, name) for name in sorted(list_names(folder)))
+    others += [path for path in loose if osp.isfile(path) and is_sample(path)]
+    if others:
+        report_left_out(
+            f'{len(others)} file(s) that are not {what} in a class folder: '
+            f'{summarize_list(others)}'
+        )
     empty = [name for name, paths in found.items() if not paths]
     if len(empty) == len(labels):
         raise UserError(f'there are no {what} in the class folders of {folder}')

@@ -1,9 +1,20 @@
 """Data sets that wrap others, and their samples."""
 
+from collections.abc import Iterator
 from typing import Any
 
 #: Transforms that read labels.
 LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
+
+
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets that read files in a data set, which may wrap others."""
+    parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    if parts == [None]:
+        yield dataset
+    else:
+        for part in parts:
+            yield from leaf_datasets(part)
 
 
 def find_sample(dataset: Any, index: int) -> tuple[Any, int]:

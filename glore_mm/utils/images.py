@@ -14,13 +14,18 @@ from glore_mm.utils.errors import UnreadableSampleError
 
 #: File name endings of images, lower case.
 IMAGE_SUFFIXES = (
-    '.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm',
+    '.jpg', '.jpeg', '.jfif', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm',
+    '.pgm',
 )  # fmt: skip
 _AGAIN = 'Fetch it again'
+# of TIFF: tags, bits of a subfile type, a sample format
+_SUBFILE_TYPE, _REDUCED_OR_MASK, _SIGNED = 254, 0b101, 2
+_PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 _PLAIN = (
-    'Save it with 8 or 16 unsigned bits, and 1 or 3 bands, or read it with LoadBands '
-    '(docs/own_data.md)'
+    'Save it as one page of 1 or 3 interleaved bands with 8 or 16 unsigned bits, or '
+    'read it with LoadBands (docs/own_data.md)'
 )
+_NOT_UNSIGNED = 'its values are signed, floating-point or 32-bit'
 _few_bits: list[str] = []  # the first file with this warning
 
 
@@ -45,15 +50,17 @@ def read_image(path: str) -> Image.Image:
             warnings.simplefilter('ignore')
             content = fileio.get(path)
             image = Image.open(io.BytesIO(content))
+            has_white_zero = False
+            if isinstance(image, TiffImagePlugin.TiffImageFile):
+                _check_tiff(image)
+                has_white_zero = image.tag_v2.get(_PHOTOMETRIC) == 0
             # Pillow reads the high bytes only; the raw mode is lost by load()
             has_high_bytes = image.mode != 'P' and ';16' in str(image.tile)
             image.load()
-            if isinstance(image, TiffImagePlugin.TiffImageFile):
-                _check_bands(image)
             # Pillow gives 16-bit PGM, and in older versions PNG, a 32-bit mode
             is_16_bit = image.format in ('PPM', 'PNG') and image.mode == 'I'
             if not is_16_bit and image.mode in ('I', 'F'):
-                raise _PixelError('its values are signed, floating-point or 32-bit')
+                raise _PixelError(_NOT_UNSIGNED)
             with suppress(Exception):  # ignore damaged EXIF
                 image = ImageOps.exif_transpose(image)
             if has_high_bytes and image.mode in ('RGB', 'RGBA'):
@@ -61,6 +68,8 @@ def read_image(path: str) -> Image.Image:
                 _warn_of_few_bits(path, 256 * largest + 255)
             if is_16_bit or image.mode.startswith('I;16'):  # convert() clips to 255
                 grey = np.asarray(image, np.int32)
+                if has_white_zero:
+                    grey = 65535 - grey
                 _warn_of_few_bits(path, int(grey.max()))
                 grey = (grey + 128) // 257
                 image = Image.fromarray(grey.astype(np.uint8))
@@ -81,13 +90,28 @@ class _PixelError(ValueError):
     """Pixels that cannot become 8-bit RGB without a loss."""
 
 
-def _check_bands(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Refuse bands that Pillow drops, or takes for transparency without being told."""
-    bands = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
-    has_alpha = {1, 2} & {*image.tag_v2.get(TiffImagePlugin.EXTRASAMPLES, ())}
+def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuse what Pillow reads wrongly, or drops, without an error."""
+    pages = 0
+    for page in range(getattr(image, 'n_frames', 1)):
+        image.seek(page)
+        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
+    image.seek(0)
+    if pages > 1:
+        raise _PixelError(f'it has {pages} pages')
+    tags = image.tag_v2
+    if _SIGNED in tags.get(TiffImagePlugin.SAMPLEFORMAT, ()):
+        raise _PixelError(_NOT_UNSIGNED)
+    bands = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    has_alpha = {1, 2} & {*tags.get(TiffImagePlugin.EXTRASAMPLES, ())}
     known = has_alpha or image.mode == 'CMYK' or bands in (1, 3)
     if bands > len(image.getbands()) or not known:
         raise _PixelError(f'it has {bands} bands, which are not all colours')
+    in_planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
+    is_raw = tags.get(TiffImagePlugin.COMPRESSION, 1) == 1
+    is_16_bit = 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ())
+    if in_planes and is_raw and is_16_bit and bands > 1:
+        raise _PixelError('it stores 16-bit bands one after the other')
 
 
 def _warn_of_few_bits(path: str, largest: int) -> None:

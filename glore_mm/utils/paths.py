@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from glore_mm.utils.datasets import leaf_datasets
 from glore_mm.utils.errors import UserError, summarize_list
 
 
@@ -179,7 +180,11 @@ def relative_name(path: str, dataset: object) -> str:
         dataset (Dataset): A data set of mmengine. For concatenated data sets the result
             is relative to their common folder.
     """
-    roots = _data_roots(dataset)
+    roots = [
+        root
+        for leaf in leaf_datasets(dataset)
+        for root in getattr(leaf, 'data_prefix', {}).values()
+    ]
     if len(getattr(dataset, 'datasets', ())) > 1 and roots:
         roots = [osp.commonpath(map(osp.abspath, roots))]
     for root in roots:
@@ -187,13 +192,3 @@ def relative_name(path: str, dataset: object) -> str:
         if not name.startswith('..'):
             return name
     return osp.abspath(path).lstrip(os.sep)
-
-
-def _data_roots(dataset: object) -> list[str]:
-    """Return the folders with the files of a data set or of those that it wraps."""
-    inner = getattr(dataset, 'datasets', None)
-    if inner is None and hasattr(dataset, 'dataset'):
-        inner = [dataset.dataset]
-    if inner is not None:
-        return [root for each in inner for root in _data_roots(each)]
-    return list(getattr(dataset, 'data_prefix', {}).values())

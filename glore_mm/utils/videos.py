@@ -7,6 +7,7 @@ import os
 import os.path as osp
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,8 +43,10 @@ class VideoReader:
     Attributes:
         path (str): The video file.
         num_frames (int): Number of frames, without those that are not displayed.
-        rate (Fraction): Frames per second; 0 if the file does not specify it.
+        rate (Fraction): Mean frames per second; 0 if the file does not specify it.
         fps (float): `rate` as a float.
+        times (list[float]): Second at which each frame begins, and the end of the last
+            one; empty if they are unknown.
 
     Args:
         path (str): The video file.
@@ -57,7 +60,7 @@ class VideoReader:
     def __init__(self, path: str) -> None:
         self.path, self._av = path, _pyav()
         with self._av.open(path) as container:
-            stream = container.streams.best('video')
+            stream = _find_stream(container)
             if stream is None:
                 raise ValueError('there is no video in it')
             if stream.codec_context is None:
@@ -72,13 +75,20 @@ class VideoReader:
                 if packet.size and not packet.is_discard
             ]
             self.rate = stream.average_rate or 0
+            time_base = stream.time_base
             has_times = container.format.name != 'avi'  # FFmpeg guesses those of AVI
         self.fps = float(self.rate)
         self.num_frames = len(packets)
-        times = {time for time, _ in packets}
         self._index: dict[int | None, int] = {}  # frame index by presentation time
-        if has_times and None not in times and len(times) == len(packets):
-            self._index = {time: index for index, time in enumerate(sorted(times))}
+        self.times: list[float] = []
+        ticks = sorted({time for time, _ in packets if time is not None})
+        if has_times and ticks and len(ticks) == len(packets):
+            self._index = {time: index for index, time in enumerate(ticks)}
+            # the last frame is taken to last as long as the one before
+            ticks.append(ticks[-1] + (ticks[-1] - ticks[-2] if len(ticks) > 1 else 0))
+            self.times = [float((tick - ticks[0]) * time_base) for tick in ticks]
+        elif self.rate:
+            self.times = [float(i / self.rate) for i in range(self.num_frames + 1)]
         self._keys = [t for t, is_key in packets if is_key and self._index]
         self._matrix: tuple[float, ...] | None = None  # display matrix, once decoded
 
@@ -118,7 +128,7 @@ class VideoReader:
         """
         last = None
         with self._av.open(self.path) as container:
-            stream = container.streams.best('video')
+            stream = _find_stream(container)
             stream.codec_context.thread_count = 1
             # else FFmpeg conceals errors
             stream.codec_context.options = {'err_detect': 'explode'}
@@ -175,6 +185,7 @@ class FrameFolder:
     """
 
     rate, fps = 0, 0.0
+    times: tuple[float, ...] = ()
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -301,14 +312,27 @@ def map_video(
         # FFmpeg converts RGB to BT.601; without this tag players assume BT.709 for
         # large videos
         out.codec_context.colorspace = av.video.reformatter.Colorspace.ITU601
-        for frame in iter_frames(video):
+        time_base = Fraction(1, 90_000)
+        out.codec_context.time_base = time_base
+        times = video.times or [i / 25 for i in range(video.num_frames)]
+        for frame, time in zip(iter_frames(video), times, strict=False):
             image = Image.fromarray(change(frame))
             if not out.codec_context.is_open:
                 # yuv420p needs even sides
                 out.width, out.height = image.width & ~1, image.height & ~1
             image = image.crop((0, 0, out.width, out.height))
-            copy.mux(out.encode(av.VideoFrame.from_image(image)))
+            changed = av.VideoFrame.from_image(image)
+            changed.pts, changed.time_base = round(time / time_base), time_base
+            copy.mux(out.encode(changed))
         copy.mux(out.encode())
+
+
+def _find_stream(container: Any) -> Any:
+    """Return the video of a file, which is no cover picture; None if there is none."""
+    cover = _pyav().stream.Disposition.attached_pic
+    videos = [each for each in container.streams.video if not each.disposition & cover]
+    best = container.streams.best('video')
+    return best if best in videos else next(iter(videos), None)
 
 
 def _check_complete(path: str, stream: Any, packets: list[Any]) -> None:

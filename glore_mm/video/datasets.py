@@ -172,6 +172,7 @@ class VideoFolders(CheckedVideoDataset):
             lambda path: path.lower().endswith(VIDEO_SUFFIXES),
             f'clips ({", ".join(VIDEO_SUFFIXES)})',
             self.report_empty,
+            self.report_left_out,
         )
         if self._share:
             labels = [label for _, label in found]

@@ -28,7 +28,8 @@ def predict_long_video(
     Returns:
         ActionDataSample: `pred_score`, the mean of the clips' scores, (classes,); also
         `clip_scores` (clips, classes), `clip_frames`, the first frame and the one after
-        the last of each clip, and `fps`, 0 if it is not known.
+        the last of each clip, and `clip_times`, the same in seconds; none if the times
+        are not known.
 
     Raises:
         UnreadableSampleError: The file cannot be read.
@@ -64,5 +65,8 @@ def predict_long_video(
     result.clip_frames = [
         (span.start * interval, min(span.stop * interval, total)) for (span,) in grid
     ]
-    result.fps = found['avg_fps']
+    times = getattr(found.get('video_reader'), 'times', ())
+    result.clip_times = [
+        (times[start], times[end]) for start, end in result.clip_frames if times
+    ]
     return result

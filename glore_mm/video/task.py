@@ -1,6 +1,7 @@
 """The video classification task, as the tools use it."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,12 @@ class VideoTask(Task):
         if 'clip_scores' not in predicted:
             return dict(classes=classes)
         clips: list[dict[str, Any]] = []
-        for scores, frames in zip(
-            predicted.clip_scores, predicted.clip_frames, strict=True
+        for scores, frames, times in zip_longest(
+            predicted.clip_scores, predicted.clip_frames, predicted.clip_times
         ):
             clip = dict(frames=frames)
-            if predicted.fps:
-                clip['start'], clip['end'] = (
-                    round(frame / predicted.fps, 2) for frame in frames
-                )
+            if times:
+                clip['start'], clip['end'] = (round(time, 2) for time in times)
             clip['classes'] = topk_classes(scores.cpu(), predictor.classes, top_k)
             clips.append(clip)
         return dict(classes=classes, clips=clips)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from glore_mm.analysis.dumps import ConfusionDump, check_same_data, class_iou
 from glore_mm.analysis.significance import Difference, format_difference
-from glore_mm.utils.errors import UserError
+from glore_mm.utils.errors import UnreadableSampleError, UserError
+from glore_mm.utils.images import read_image
 from glore_mm.visualization.figures import figure_to_image
 from glore_mm.visualization.html import data_uri, render
 
@@ -134,12 +135,11 @@ def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
     pictures = []
     for file in files:
         try:
-            picture = Image.open(file).convert('RGB')
-        except OSError as error:
+            picture = read_image(file)
+        except UnreadableSampleError as error:
             if show_dirs:
                 raise UserError(
-                    f'no image at {file}: {error}. Write the images with tools/test.py '
-                    '--show-dir.'
+                    f'{error} tools/test.py --show-dir writes the images.'
                 ) from error
             return []  # the data set may be on another machine
         picture.thumbnail((_WIDTH, _WIDTH))

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 from paths import ROOT
 from scipy import stats
+from squares import write_squares
 from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_record, as_rows, markdown, summarize
@@ -354,10 +355,27 @@ def test_runs_on_other_data_are_an_error(tool, complete, tmp_path):
     (kept / 'runs' / 'plain_seed0.json').write_text(json.dumps(record))
     command = ('ablate', config, '--work-dir', tmp_path, '--out', kept)
     done = tool(*command, cwd=tmp_path, check=False)
-    assert "plain_seed0.json is from data written with {'version'" in done.stderr
+    assert "plain_seed0.json is from other data: {'version'" in done.stderr
     (kept / 'runs' / 'plain_seed0.json').rename(kept / 'runs' / 'glore_seed3.json')
     done = tool(*command, cwd=tmp_path, check=False)
     assert "glore_seed3.json is from 'plain', seed 0" in done.stderr
+
+
+def test_data_of_the_user_are_told_apart(tmp_path):
+    """Whatever their folder is called."""
+    config = tmp_path / 'small.py'
+    config.write_text(
+        "_base_ = 'glore_mm::seg/glore_r18_custom.py'\n"
+        "metric = 'mIoU'\nvariants = dict(a=dict(), b=dict())\n"
+    )
+    found = []
+    for name, count in (('one', 4), ('same', 4), ('more', 5)):
+        root = write_squares(tmp_path / name, count)
+        (root / 'img').rename(root / 'images')
+        (root / 'ann').rename(root / 'masks')
+        options = [f'data_root={root}', 'classes=field,square']
+        found.append(read_ablation(str(config), options).data)
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.slow
@@ -419,6 +437,15 @@ def test_values_in_the_table():
     line = markdown(summary).splitlines()[3]
     assert line.startswith(
         '| a | 3 | 71.40 ± 0.36 | 70.50 to 72.30 | 71.10 to 71.80 | +1.00 | +0.75 to'
+    )
+
+
+def test_a_metric_from_0_to_1_has_more_decimals():
+    scores = {name: [x / 100 for x in values] for name, values in SCORES.items()}
+    runs = [run(name, s, x) for name, v in scores.items() for s, x in enumerate(v)]
+    line = markdown(summarize(runs, list(scores), 'mIoU', limit=1)).splitlines()[3]
+    assert line.startswith(
+        '| a | 3 | 0.7140 ± 0.0036 | 0.7050 to 0.7230 | 0.7110 to 0.7180 | +0.0100 | +0'
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from squares import write_project
 
-from glore_mm.apis.masks import read_color_file
+from glore_mm.apis.masks import convert_coco, read_color_file
 from glore_mm.utils.errors import UserError
 
 COLORS = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
@@ -91,12 +91,40 @@ def test_a_file_of_colours(project, tool, text):
         ('0 0 0 a\n1 1 b\n', "line 2: '1 1 b'; expected red, green, blue and a name"),
         ('0 0 256 a\n', 'expected in each line red, green and blue from 0 to 255'),
         ('', 'expected in each line red'),
+        ('0 128 64 128 road\n', "line 1: '0 128 64 128 road'; expected red, green,"),
+        ('road 128 64 128 255\n', "line 1: 'road 128 64 128 255'; expected red"),
+        ('O 0 0 sky\n0 0 1 road\n', "line 1: 'O 0 0 sky'; expected red, green"),
+        ('0 0 0 sky\n0 0 0 road\n', r'two classes have the colour \[0, 0, 0\]'),
     ],
 )
 def test_a_wrong_file_of_colours(tmp_path, text, message):
     (tmp_path / 'colors').write_text(text)
     with pytest.raises(UserError, match=message):
         read_color_file(str(tmp_path / 'colors'))
+
+
+SQUARE = dict(
+    id=1, image_id=1, category_id=3, iscrowd=0, segmentation=[[0, 0, 2, 0, 2, 2]]
+)
+
+
+@pytest.mark.parametrize(
+    ('images', 'annotation', 'message'),
+    [
+        ([1], dict(SQUARE, image_id='1'), "annotations of image '1', which it lacks"),
+        ([1, 2], SQUARE, 'several images with one file_name'),
+        ([1], dict(SQUARE, segmentation=[]), 'annotation 1 has a box, no outline'),
+    ],
+)
+def test_coco_annotations_that_cannot_be_drawn(images, annotation, message, tmp_path):
+    content = dict(
+        images=[dict(id=i, file_name='x.jpg', height=4, width=5) for i in images],
+        categories=[dict(id=3, name='dog')],
+        annotations=[annotation],
+    )
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        list(convert_coco(str(tmp_path / 'coco.json'), str(tmp_path / 'masks')))
 
 
 def test_coco_annotations(tmp_path, tool):

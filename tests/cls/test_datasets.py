@@ -10,6 +10,7 @@ from photographs import save, scene, truncated
 from torch.utils.data import DataLoader
 
 import glore_mm.cls  # noqa: F401  (registers)
+from glore_mm.analysis.data_check import check_data
 from glore_mm.utils.errors import UnreadableSampleError, UserError
 
 
@@ -58,6 +59,13 @@ def test_a_class_has_the_same_label_in_every_split(folders):
     assert dict(labels(train)) == dict(cat=0, dog=1, owl=2)
     assert dict(labels(val)) == dict(dog=1, owl=2)
     assert len(val) == 4
+
+
+def test_classes_that_are_numbers(folders):
+    for split, number in (('train', '1'), ('val', '1')):
+        (folders / split / 'dog').rename(folders / split / number)
+    train = data(folders, 'train', classes=['cat', 1, 'owl'])
+    assert dict(labels(train)) == {'cat': 0, '1': 1, 'owl': 2}
 
 
 def test_classes_from_the_config(folders):
@@ -179,6 +187,18 @@ def test_a_class_without_images(folders):
     assert len(data(folders, 'train')) == 4
     with pytest.raises(UserError, match=r"val: no images \(.*\) in 'owl'. Fill or rem"):
         data(folders, 'val')
+
+
+def test_files_that_are_no_samples_are_reported(folders):
+    (folders / 'train/cat/0.jpg').rename(folders / 'train/cat/0.heic')
+    save(scene(), folders / 'train' / '3.jpg')
+    (folders / 'train/README.md').touch()
+    train = data(folders, 'train')
+    assert len(train) == 5
+    (line,) = [x for x in check_data(dict(train=train)) if 'left out' in x]
+    assert line.startswith('train: left out 2 file(s) that are not images (')
+    root = folders / 'train'
+    assert line.endswith(f'in a class folder: {root}/cat/0.heic, {root}/3.jpg')
 
 
 def test_imagenet_has_1000_folders_or_a_list(tmp_path):

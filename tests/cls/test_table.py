@@ -5,6 +5,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from photographs import save, scene
 
 import glore_mm.cls  # noqa: F401  (registers)
+from glore_mm.analysis.data_check import check_data
 from glore_mm.utils.errors import UserError
 
 
@@ -89,6 +90,27 @@ def test_several_labels(leaves, rows, kwargs):
 
 
 @pytest.mark.parametrize(
+    'rows',
+    [
+        ['image,tag', '0.jpg,haze', '1.jpg,clear', '0.jpg,water'],
+        ['image,clear,haze,water', '0.jpg,0,1,0', '1.jpg,1,0,0', '0.jpg,0,0,1'],
+    ],
+)
+def test_several_rows_of_an_image(leaves, rows):
+    dataset = table(leaves, rows, multi_label=True, table='{split}.csv')
+    assert labels(dataset) == {'0.jpg': [1, 2], '1.jpg': [0]}
+
+
+def test_rows_that_are_in_no_split_are_reported(leaves):
+    rows = ['file,label,split', '0.jpg, "oak, red",train', '1.jpg,ash,Train']
+    dataset = table(leaves, rows)
+    assert dataset.metainfo['classes'] == ('ash', 'oak, red')
+    assert labels(dataset) == {'0.jpg': 1}
+    (line,) = [x for x in check_data(dict(train=dataset)) if 'left out' in x]
+    assert line.endswith("1 row(s) whose split is 'Train', and not train, val or test")
+
+
+@pytest.mark.parametrize(
     ('rows', 'kwargs', 'message'),
     [
         (['image,a,b', '0.jpg,0,1'], {}, 'the columns image, a, b; expected the image '
@@ -99,6 +121,14 @@ def test_several_labels(leaves, rows, kwargs):
         (['image,label', '0.jpg,'], dict(table='{split}.csv'),
          "line 2: '' is not a class"),
         (['image,label'], {}, 'labels.csv is empty; expected column titles and a row'),
+        (['image,a,a', '0.jpg,0,1'], dict(multi_label=True),
+         'two columns of one title: image, a, a'),
+        (['image,label', '0.jpg,a', '1.jpg,"b', '2.jpg,c'], {},
+         'labels.csv, line 3, cannot be read as CSV: .*1.jpg,"b'),
+        (['image,label', '0.jpg,a', '1.jpg,b', '0.jpg,b'], {},
+         'lines 2 and 4: 0.jpg has two labels. Remove one row, or give multi_label=T'),
+        (['image,label,split', '0.jpg,a,train', '0.jpg,b,val'], dict(multi_label=True),
+         'lines 2 and 3: 0.jpg has two splits. Remove one row'),
         (['image,label,split', '../0.jpg,a,train'], dict(images=''),
          r"line 2: '../0.jpg' leads outside"),
     ],

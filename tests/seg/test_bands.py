@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from PIL import Image
 from squares import write_squares
 
-from glore_mm.apis.export import export
+from glore_mm.apis.export import export, input_normalization
 from glore_mm.apis.infer import infer
 from glore_mm.apis.test import add_test_outputs
 from glore_mm.apis.test import test as run_test
@@ -235,3 +235,5 @@ def test_tools(tmp_path, monkeypatch):
     exported = export(cfg, checkpoint, 'torchscript')
     assert exported.metadata['channels'] == 'bands'
     assert len(exported.metadata['mean']) == 5
+    cfg.model.data_preprocessor.update(mean=None, std=None)
+    assert input_normalization(cfg) == ('bands', [0] * 5, [1] * 5)

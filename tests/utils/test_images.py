@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from mmengine.registry import TRANSFORMS, init_default_scope
 from photographs import save, scene, truncated
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
@@ -198,7 +199,40 @@ def test_tiff_whose_values_or_bands_would_be_lost(values, options, reason, tmp_p
     path = write_tiff(tmp_path / 'a.tif', values, **options)
     with pytest.raises(UnreadableSampleError, match=reason) as error:
         load(path)
-    assert 'Save it with 8 or 16 unsigned bits, and 1 or 3 bands' in str(error.value)
+    assert 'Save it as one page of 1 or 3 interleaved bands with 8 or 16' in str(
+        error.value
+    )
+
+
+RGB = np.random.default_rng(0).integers(0, 65536, (20, 24, 3)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ('values', 'options', 'reason'),
+    [
+        (RGB.transpose(2, 0, 1), dict(photometric='rgb', planarconfig='separate'),
+         'it stores 16-bit bands one after the other'),
+        (RGB.transpose(2, 0, 1), dict(photometric='minisblack'), 'it has 3 pages'),
+        (RGB[..., 0].astype(np.int8), {}, 'its values are signed'),
+    ],
+)  # fmt: skip
+def test_tiff_that_pillow_reads_wrongly(values, options, reason, tmp_path):
+    tifffile.imwrite(tmp_path / 'a.tif', values, **options)
+    with pytest.raises(UnreadableSampleError, match=reason):
+        load(tmp_path / 'a.tif')
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('overview', [False, True])
+def test_tiff_with_white_as_0(bits, overview, tmp_path):
+    values = RGB[..., 0] if bits == 16 else (RGB[..., 0] >> 8).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / 'a.tif') as file:
+        file.write(values, photometric='miniswhite')
+        if overview:
+            small = np.ascontiguousarray(values[::2, ::2])
+            file.write(small, photometric='miniswhite', subfiletype=1)
+    expected = np.rint((2**bits - 1 - values.astype(float)) * 255 / (2**bits - 1))
+    assert np.array_equal(load(tmp_path / 'a.tif')[..., 0], expected)
 
 
 @pytest.mark.parametrize('kind', ['a.tif', 'a.png'])

@@ -212,6 +212,36 @@ def test_requested_frames_are_returned(videos, name):
     assert results['avg_fps'] == pytest.approx(25, rel=0.1)
 
 
+@pytest.mark.parametrize('name', ['uneven.mp4', 'uneven.mkv', 'h264.avi'])
+def test_times_of_frames(name, videos, tmp_path):
+    """Also in a copy, whose frames last as long."""
+    write_captioned(str(videos / name), str(tmp_path / 'copy.mp4'), 'text')
+    uneven = name.startswith('uneven')
+    expected = [(3 * i + (i**2 % 3 if uneven else 0)) / 75 for i in range(NUM_FRAMES)]
+    for path in (videos / name, tmp_path / 'copy.mp4'):
+        video = open_video(str(path))
+        assert video.times[:-1] == pytest.approx(expected, abs=1e-3)
+        assert video.times[-1] == pytest.approx(NUM_FRAMES / 25, abs=0.03)
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path):
+    with av.open(str(tmp_path / 'song.mp4'), 'w') as container:
+        cover = container.add_stream('mjpeg', rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, 'yuvj420p'
+        cover.disposition = av.stream.Disposition.attached_pic
+        sound = container.add_stream('aac', rate=16000)
+        image = av.VideoFrame.from_ndarray(picture(0, (64, 48)), 'rgb24')
+        container.mux(cover.encode(image.reformat(format='yuvj420p')))
+        container.mux(cover.encode())
+        silence = np.zeros((1, 16000), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')
+        frame.sample_rate = 16000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    with pytest.raises(UnreadableSampleError, match='there is no video in it'):
+        open_video(str(tmp_path / 'song.mp4'))
+
+
 def test_frames_equal_the_written_ones(videos):
     """A check of the reference: order, colours, orientation."""
     images = reference(videos / 'h264.mp4')
