@@ -156,22 +156,19 @@ class ImageTable(CheckedImageDataset):
         merged: dict[str, tuple[int, dict[str, str]]] = {}
         for number, row in rows:
             first, known = merged.setdefault(row[image], (number, dict(row)))
-            other = known.get('split') != row.get('split')
-            if other or (not self._multi_label and known != row):
+            where = f'{self.ann_file}, lines {first} and {number}: {row[image]} has'
+            if known.get('split') != row.get('split'):
+                raise UserError(f'{where} two splits. Remove one row.')
+            if not self._multi_label and known != row:
                 raise UserError(
-                    f'{self.ann_file}, lines {first} and {number}: {row[image]} has '
-                    f'{"two splits" if other else "two labels"}. Remove one row'
-                    + ('.' if other else ', or give multi_label=True in the config.')
+                    f'{where} two labels. Remove one row, or give multi_label=True in '
+                    'the config.'
                 )
-            if first == number or not self._multi_label:
-                continue
-            for column in columns:
+            repeated = first != number and self._multi_label
+            for column in columns if repeated else ():
                 cells = known[column], row[column]
-                known[column] = (
-                    max(cells)
-                    if len(columns) > 1
-                    else (self._separator or ' ').join(cells)
-                )
+                one_column = (self._separator or ' ').join(cells)
+                known[column] = max(cells) if len(columns) > 1 else one_column
         return list(merged.values()) if self._multi_label else rows
 
     def _sample(

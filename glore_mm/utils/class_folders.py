@@ -101,8 +101,8 @@ def draw_split(
         where (str): The place of the samples, for messages.
         labels (Sequence[Hashable], optional): The class of each sample. Each class then
             has the same share in the splits, as far as whole samples allow, and at
-            least one sample in training. Default: all samples
-            are drawn with equal probability.
+            least one sample in training. Default: all samples are drawn with equal
+            probability.
 
     Returns:
         list: The samples of the split, in their order.

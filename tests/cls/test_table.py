@@ -101,6 +101,11 @@ def test_several_rows_of_an_image(leaves, rows):
     assert labels(dataset) == {'0.jpg': [1, 2], '1.jpg': [0]}
 
 
+def test_the_same_row_several_times(leaves):
+    rows = ['image,label', *3 * ['0.jpg,a'], '1.jpg,b']
+    assert len(table(leaves, rows, table='{split}.csv')) == 4
+
+
 def test_rows_that_are_in_no_split_are_reported(leaves):
     rows = ['file,label,split', '0.jpg, "oak, red",train', '1.jpg,ash,Train']
     dataset = table(leaves, rows)
