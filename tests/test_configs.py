@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from config_parts import upstream_config, without_scopes
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -87,7 +88,7 @@ def test_builds(path):
     assert crop == cfg.model.data_preprocessor.size
     resize = (1024, 1024) if path.stem.endswith('loveda') else resize
     resized = dict(type='Resize', scale=list(resize), keep_ratio=True)
-    assert stripped(cfg.test_pipeline[1]) == resized
+    assert without_scopes(cfg.test_pipeline[1]) == resized
     numbers = {'voc12aug': 21, 'camvid': 11, 'ade20k': 150, 'pascal-context': 59,
                'pascal-context-60': 60, 'coco-stuff164k': 171, 'loveda': 7,
                'chase-db1': 2, 'custom': 2}  # fmt: skip
@@ -556,18 +557,6 @@ def test_a_classification_config_differs_only_in(name, baseline, keys):
         assert any(found == key or found.startswith(f'{key}.') for key in keys), found
 
 
-def theirs(path: str) -> Config:
-    """A config of a library."""
-    return Config.fromfile(Config._get_cfg_path(path, '')[0])
-
-
-def stripped(node):
-    """A part of a config without the scopes of its library."""
-    if isinstance(node, dict):
-        return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
-    return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
-
-
 @pytest.mark.parametrize(
     ('name', 'path', 'keys'),
     [
@@ -598,8 +587,8 @@ def stripped(node):
 )
 def test_recipes_of_mmpretrain_are_unchanged(name, path, keys):
     """Except for the data sets and the transforms that read and fit images."""
-    a = stripped(read(name, 'cls')._cfg_dict.to_dict())
-    b = stripped(theirs(f'mmpretrain::{path}.py')._cfg_dict.to_dict())
+    a = without_scopes(read(name, 'cls')._cfg_dict.to_dict())
+    b = without_scopes(upstream_config(f'mmpretrain::{path}.py')._cfg_dict.to_dict())
     del a['custom_imports']
     b.setdefault('custom_hooks', []).append(dict(type='SkippedSamplesHook'))
     reading = ['LoadImage', 'LoadImageFromFile']
@@ -693,9 +682,9 @@ CONCAT = {f'model.decode_head.{key}' for key in ('concat_input', 'num_convs')}
     ],
 )
 def test_networks_and_recipes_of_the_libraries_are_unchanged(task, name, path, keys):
-    a, b = read(name, task), theirs(f'{path}.py')
+    a, b = read(name, task), upstream_config(f'{path}.py')
     parts = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
-    a, b = ({key: stripped(cfg[key].copy()) for key in parts} for cfg in (a, b))
+    a, b = ({key: without_scopes(cfg[key].copy()) for key in parts} for cfg in (a, b))
     assert differences(a, b) == keys
 
 
@@ -705,7 +694,7 @@ def test_video_swin_takes_the_clips_of_mmaction2():
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         a, b = (
             {step['type']: dict(step) for step in of[loader].dataset.pipeline}
-            for of in (cfg, theirs(f'{VIDEO_SWIN}.py'))
+            for of in (cfg, upstream_config(f'{VIDEO_SWIN}.py'))
         )
         sampled = dict(b.pop('SampleFrames'), type='StrictSampleFrames', num_clips=1)
         a['StrictSampleFrames'].setdefault('num_clips', 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from config_parts import without_units
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from paths import ROOT
@@ -268,23 +269,13 @@ def test_errors_name_the_file_and_what_was_expected(written, tmp_path):
 # -------------------------------------------------------------------------- configs
 
 
-def plain_part(config: dict) -> dict:
-    """Return a config with each WithGloRe replaced by the part that it contains."""
-    if config.get('type') == 'WithGloRe':
-        return config['backbone']
-    return {
-        key: plain_part(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-    }
-
-
 @pytest.mark.parametrize(('kind', 'plain', 'glore'), CONFIGS, ids=lambda value: value)
 def test_a_pair_differs_only_in_the_unit(kind, plain, glore):
     """And in the rule that the norms of units have no weight decay, as other norms."""
     a, b = (read(name)._cfg_dict.to_dict() for name in (plain, glore))
     del a['work_dir'], b['work_dir']
     assert a != b
-    b = plain_part(b)
+    b = without_units(b)
     if b['model']['decode_head']['type'] == 'GloReHead':
         b['model']['decode_head']['type'] = 'FCNHead'
     rules = b['optim_wrapper'].get('paramwise_cfg', {}).get('custom_keys', {})

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from paths import contents
 
 from glore_mm.synthetic.mini_cityscapes import main, write_mini_cityscapes
 from glore_mm.synthetic.street_scenes import draw_street
@@ -24,11 +25,6 @@ def samples(root, split):
             np.stack([cv2.imread(path, cv2.IMREAD_UNCHANGED) for path in paths])
         )
     return kinds[0][..., ::-1], *kinds[1:]
-
-
-def contents(root):
-    paths = (path for path in root.rglob('*') if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope='session')

@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from paths import contents
 from PIL import Image, JpegImagePlugin
 from scipy.stats import binom
 
@@ -21,14 +22,6 @@ from glore_mm.synthetic.mini_imagenet import (
 
 SPLITS = ('train', 'val')
 HALVES = ('left', 'right', 'top', 'bottom')
-
-
-def contents(root):
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob('*'))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,7 @@ import sys
 import av
 import numpy as np
 import pytest
+from paths import contents
 from scipy.stats import binom
 
 from glore_mm.synthetic.mini_kinetics import CLASSES, write_mini_kinetics
@@ -22,14 +23,6 @@ def read_list(root, split):
         (root / f'videos_{split}' / path, int(label))
         for path, label in (line.split() for line in lines)
     ]
-
-
-def contents(root):
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob('*'))
-        if path.is_file()
-    }
 
 
 def decoded(path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from config_parts import upstream_config, without_scopes, without_units
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from paths import ROOT
@@ -79,11 +79,6 @@ def read(name, **options):
     return load_config(str(ROOT / 'configs' / 'video' / f'{name}.py'), options)
 
 
-def theirs(path):
-    """A config of mmaction2."""
-    return Config.fromfile(Config._get_cfg_path(f'{path}.py', '')[0])
-
-
 def plain_of(kind):
     return next(plain for each, plain, _ in CONFIGS if each == kind)
 
@@ -152,17 +147,11 @@ def test_lists_of_other_kinetics_need_the_file_of_classes(tmp_path, tool):
 
 def parts(cfg, *keys):
     """Parts of a config without the scopes of its library."""
-
-    def stripped(node):
-        if isinstance(node, dict):
-            return {k: stripped(v) for k, v in node.items() if k != '_scope_'}
-        return [stripped(v) for v in node] if isinstance(node, list | tuple) else node
-
-    return {key: stripped(cfg[key]) for key in keys}
+    return {key: without_scopes(cfg[key]) for key in keys}
 
 
 def test_tsm_has_the_network_and_the_recipe_of_mmaction2():
-    cfg, other = read('tsm_r50_1x1x8_sthv2'), theirs(TSM)
+    cfg, other = read('tsm_r50_1x1x8_sthv2'), upstream_config(f'{TSM}.py')
     keys = ('model', 'param_scheduler', 'train_cfg', 'auto_scale_lr', 'optim_wrapper')
     a, b = parts(cfg, *keys), parts(other, *keys)
     assert a['optim_wrapper'].pop('type') == 'OptimWrapper'
@@ -181,7 +170,10 @@ def test_tsm_has_the_network_and_the_recipe_of_mmaction2():
 
 
 def test_uniformer_has_the_network_and_the_clips_of_mmaction2():
-    cfg, other = read('uniformer-s_16x4_kinetics400'), theirs(UNIFORMER)
+    cfg, other = (
+        read('uniformer-s_16x4_kinetics400'),
+        upstream_config(f'{UNIFORMER}.py'),
+    )
     a, b = parts(cfg, 'model'), parts(other, 'model')
     assert a['model']['backbone'].pop('pretrained') == 'uniformer_small_in1k'
     assert a == b
@@ -229,16 +221,6 @@ def test_tsm_has_rules_for_its_units():
 # ------------------------------------------------------------------------- networks
 
 
-def plain_part(config: dict) -> dict:
-    """Return a config with each WithGloRe replaced by the part that it contains."""
-    if config.get('type') == 'WithGloRe':
-        return config['backbone']
-    return {
-        key: plain_part(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-    }
-
-
 @both
 def test_a_pair_differs_only_in_the_unit(kind, plain, glore):
     """And in the rule that the norms of units have no weight decay, as other norms."""
@@ -247,7 +229,7 @@ def test_a_pair_differs_only_in_the_unit(kind, plain, glore):
     assert a != b
     rules = b['optim_wrapper'].get('paramwise_cfg', {})
     assert rules.pop('glore.blocker', {}) in ({}, dict(decay_mult=0.0))
-    assert a == plain_part(b)
+    assert a == without_units(b)
 
 
 @few_places
