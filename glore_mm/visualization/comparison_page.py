@@ -139,7 +139,8 @@ def _pictures(path: str, show_dirs: Sequence[str] | None) -> list[str]:
         except UnreadableSampleError as error:
             if show_dirs:
                 raise UserError(
-                    f'{error} tools/test.py --show-dir writes the images.'
+                    f'no image at {file}: {error.__cause__}. Write the images with '
+                    'tools/test.py --show-dir.'
                 ) from error
             return []  # the data set may be on another machine
         picture.thumbnail((_WIDTH, _WIDTH))
