@@ -62,25 +62,8 @@ def load_config(
     Raises:
         UserError: The file does not exist, cannot be read, or is of no known task.
     """
-    path = os.fspath(path)
-    if path.startswith(_OURS):
-        own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
-        path = osp.join(own, path.removeprefix(_OURS))
-    if not osp.isfile(path):
-        raise UserError(
-            f'no config at {path}. Give a file, or one of this package, such as '
-            'glore_mm::seg/glore_mini.py'
-        )
-    try:
-        cfg = Config.fromfile(path, import_custom_modules=False)
-        options = _parse_overrides(options or {}, cfg)
-        override(cfg, options)
-    except UserError:
-        raise
-    except Exception as error:  # the code of the config can raise any error
-        raise UserError(
-            f'{path} cannot be read as a config: {error_message(error)}'
-        ) from error
+    cfg = _read(os.fspath(path), options or {})
+    path = cfg.filename
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     if not isinstance(cfg.work_dir, str):
         raise UserError(f'{path}: work_dir must be a folder, found {cfg.work_dir!r}')
@@ -99,24 +82,51 @@ def load_config(
     # hide warnings for developers of OpenMMLab's packages: deprecations, defaults
     warnings.filterwarnings('ignore', module=r'mm(engine|cv|seg|action|pretrain)\.')
     if cfg.get('custom_imports'):
-        folder = osp.dirname(osp.abspath(path))
-        if folder not in sys.path:  # for modules in the folder of the config
-            sys.path.append(folder)
-        try:
-            import_modules_from_strings(**cfg.custom_imports)
-        except TypeError as error:
-            raise UserError(f'{path}: custom_imports: {error}') from error
-        except ImportError as error:
-            extra = 'cls' if 'mmpretrain' in str(error) else task
-            raise UserError(
-                f'{path}: custom_imports failed: {error}. Your own modules must be in '
-                'the folder of the config or in a folder of PYTHONPATH. For the '
-                f"libraries of OpenMMLab: pip install 'glore-mm[{extra}]', and mmcv or "
-                'mmcv-lite.'
-            ) from error
+        _import_custom(cfg, task)
     init_default_scope(cfg.default_scope)
     complete_heads(cfg)
     return cfg
+
+
+def _read(path: str, options: Mapping[str, Any] | Sequence[str]) -> Config:
+    """Read a config file and override keys."""
+    if path.startswith(_OURS):
+        own = osp.join(osp.dirname(glore_mm.__file__), '.mim', 'configs')
+        path = osp.join(own, path.removeprefix(_OURS))
+    if not osp.isfile(path):
+        raise UserError(
+            f'no config at {path}. Give a file, or one of this package, such as '
+            'glore_mm::seg/glore_mini.py'
+        )
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        override(cfg, _parse_overrides(options, cfg))
+    except UserError:
+        raise
+    except Exception as error:  # the code of the config can raise any error
+        raise UserError(
+            f'{path} cannot be read as a config: {error_message(error)}'
+        ) from error
+    return cfg
+
+
+def _import_custom(cfg: Config, task: str) -> None:
+    """Import the modules of `custom_imports`, also from the folder of the config."""
+    folder = osp.dirname(osp.abspath(cfg.filename))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        import_modules_from_strings(**cfg.custom_imports)
+    except TypeError as error:
+        raise UserError(f'{cfg.filename}: custom_imports: {error}') from error
+    except ImportError as error:
+        extra = 'cls' if 'mmpretrain' in str(error) else task
+        raise UserError(
+            f'{cfg.filename}: custom_imports failed: {error}. Your own modules must be '
+            'in the folder of the config or in a folder of PYTHONPATH. For the '
+            f"libraries of OpenMMLab: pip install 'glore-mm[{extra}]', and mmcv or "
+            'mmcv-lite.'
+        ) from error
 
 
 def _parse_overrides(
