@@ -213,9 +213,10 @@ def read_ablation(
             f"'mIoU'; got {metric!r}"
         )
     limit, solved_at = cfg.pop('metric_limit', 100), cfg.pop('solved_at', None)
-    for key, value in (('metric_limit', limit), ('solved_at', solved_at)):
-        if not isinstance(value, int | float | None):
-            raise UserError(f'{path}: {key} must be a number, got {value!r}')
+    if not isinstance(limit, int | float) or limit <= 0:
+        raise UserError(f'{path}: metric_limit must be a number above 0, got {limit!r}')
+    if not isinstance(solved_at, int | float | None):
+        raise UserError(f'{path}: solved_at must be a number, got {solved_at!r}')
     if baseline is not None and baseline not in variants:
         raise UserError(
             f'--baseline {baseline}: no such variant in {path}. It has '

@@ -307,6 +307,9 @@ def test_an_invalid_ablation_is_an_error_before_training(tool, config, tmp_path)
     plain = str(config())
     with pytest.raises(UserError, match='metric must be the name .* got 3'):
         read_ablation(plain, dict(metric=3))
+    for key, value in (('metric_limit', 0), ('solved_at', 'all')):
+        with pytest.raises(UserError, match=f'{key} must be a number.*, got {value!r}'):
+            read_ablation(plain, {key: value})
     ablation = read_ablation(plain)
     with pytest.raises(UserError, match='--test wilcoxon needs 6 seeds or more, got 5'):
         ablate(ablation, range(5), test='wilcoxon')
