@@ -125,7 +125,9 @@ class _WithUnits(nn.Module):
         identity. Units with weights from a pretrained checkpoint are left alone.
         """
         # a backbone of your own need not have the method
-        init: Callable[..., None] = getattr(super(), 'init_weights', lambda *_: None)
+        init: Callable[..., None] = getattr(
+            super(), 'init_weights', lambda *_, **__: None
+        )
         if getattr(self, 'is_init', False):
             return init(*args, **kwargs)
         loaded = set()  # units with weights from a pretrained checkpoint

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -88,9 +88,9 @@ class WindowGrid:
         Raises:
             ValueError: A number of tokens does not fit the window.
         """
-        if all((weights == 1).all() for weights in self._weights[index]):
-            return torch.ones(tuple(size))
         if len(size) == 1 < len(self._weights[index]):
+            if all((weights == 1).all() for weights in self._weights[index]):
+                return torch.ones(tuple(size))  # no other window has these elements
             extent = [span.stop - span.start for span in self._windows[index]]
             return self.weight(index, _token_grid(size[0], extent)).flatten()
         out = torch.ones(())
@@ -139,6 +139,13 @@ def forward_windows(
         raise ValueError(
             f'{type(model).__name__} has no GloRe unit: its windows share no nodes'
         )
+    modules = list(dict.fromkeys(_modules_around_units(model)))  # each once
+    hooked = set(filter(has_other_hooks, modules))
+    network = _Network(
+        modules,
+        must_run={m for m in modules if hooked and hooked & {*m.modules()} - {m}},
+        token_units=find_token_units(model),
+    )
     shared: dict[_Call, NodeSums] = {}
     with TemporaryDirectory() as folder:
         store: Any = _DiskStore(Path(folder)) if cache == 'disk' else {}
@@ -147,6 +154,7 @@ def forward_windows(
             first: tuple[_Call, GloRe] | None = None
             for index in range(num_windows):
                 attempt = _Run(
+                    network,
                     shared,
                     functools.partial(weight, index) if weight else None,
                     store.get(index, {}),
@@ -157,7 +165,7 @@ def forward_windows(
                     with (
                         torch.inference_mode(False),
                         torch.no_grad(),
-                        attempt.patched(model),
+                        attempt.patched(),
                     ):
                         output = run(index)
                 except _Gathered as stop:
@@ -187,10 +195,19 @@ class _Gathered(Exception):  # noqa: N818, ends a run
         self.sums = sums
 
 
+class _Network(NamedTuple):
+    """What the runs on all windows need to know of the network."""
+
+    modules: list[nn.Module]  # without the layers in units
+    must_run: set[nn.Module]  # modules around hooks, which may collect features
+    token_units: set[nn.Module]
+
+
 class _Run:
     """One run on a window: from the outputs of an earlier one, up to the next unit.
 
     Args:
+        network (_Network): The network.
         shared (dict): The sums of the units that have gathered them from all windows.
         weight (Callable, optional): Returns the weights of a map's positions.
         before (dict): Outputs of modules that finished in an earlier run. These modules
@@ -200,11 +217,13 @@ class _Run:
 
     def __init__(
         self,
+        network: _Network,
         shared: dict[_Call, NodeSums],
         weight: Callable[[Sequence[int]], Tensor] | None,
         before: dict[_Call, Any],
         keeps_outputs: bool,
     ) -> None:
+        self._network = network
         self._shared = shared
         self._weight = weight
         self._before = before
@@ -213,12 +232,9 @@ class _Run:
         self.finished: dict[_Call, Any] = {}
 
     @contextmanager
-    def patched(self, model: nn.Module) -> Iterator[None]:
+    def patched(self) -> Iterator[None]:
         """Route the calls of all modules through `_call`, without those in units."""
-        modules = list(dict.fromkeys(_modules_around_units(model)))  # each once
-        hooked = {module for module in modules if has_other_hooks(module)}
-        self._must_run = {m for m in modules if hooked & {*m.modules()} - {m}}
-        self._token_units = find_token_units(model)
+        modules = self._network.modules
         originals = [vars(module).get('forward') for module in modules]
         for module in modules:
             module.forward = functools.partial(self._call, module, module.forward)
@@ -246,11 +262,10 @@ class _Run:
         else:
             output = forward(*args, **kwargs)
         self._path.pop()
-        # a module that changes its input in place must run again; those in it need not.
-        # So must one around others with hooks, which may collect features
+        # a module that changes its input in place must run again; those in it need not
         if (
             self._keeps_outputs
-            and module not in self._must_run
+            and module not in self._network.must_run
             and _versions(args, kwargs) == versions
         ):
             for inner in [c for c in self.finished if c[: len(call)] == call]:
@@ -264,7 +279,7 @@ class _Run:
         size = tuple(x.shape[2:])
         # a unit gets tokens of unknown shape as a column or a square
         is_column, is_square = math.prod(size[1:]) == 1, len(set(size)) == 1
-        if unit in self._token_units and (is_column or is_square):
+        if unit in self._network.token_units and (is_column or is_square):
             size = (math.prod(size),)
         weight = self._weight(size) if self._weight else None
         if weight is not None and size != tuple(x.shape[2:]):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from glore_mm.utils.datasets import find_sample, leaf_datasets
+from glore_mm.utils.datasets import find_sample, unwrap
 from glore_mm.utils.errors import UnreadableSampleError, summarize_list
 
 _SAMPLES = 100  # samples to read
@@ -63,7 +63,7 @@ def check_data(
         if len(classes) == 1:
             found.append(f'{loop}: a single class, {classes[0]}: nothing to learn')
         found += [f'{loop}: {line}' for line in _check_classes(classes)]
-        for leaf in leaf_datasets(dataset):
+        for leaf in unwrap(dataset):
             found += [f'{loop}: left out {x}' for x in getattr(leaf, 'left_out', ())]
         seen = _read_samples(dataset)
         found += [f'{loop}: {line}' for line in _check_files(seen)]

@@ -45,7 +45,7 @@ from glore_mm.config.load import check_keys, load_config, override
 from glore_mm.engine.runner import work_dir_lock
 from glore_mm.synthetic.writer import read_record
 from glore_mm.utils.atomic_write import write_csv, write_json, write_text
-from glore_mm.utils.datasets import leaf_datasets
+from glore_mm.utils.datasets import unwrap
 from glore_mm.utils.device import device_name
 from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
 
@@ -485,9 +485,7 @@ def _digest_samples(cfg: Config, root: str) -> str:
     """Hash the files and labels of the training and test sets, without their root."""
     digest = hashlib.sha256()
     for loop in ('train', 'test'):
-        for dataset in leaf_datasets(
-            build_part(cfg, f'{loop}_dataloader.dataset', DATASETS)
-        ):
+        for dataset in unwrap(build_part(cfg, f'{loop}_dataloader.dataset', DATASETS)):
             for index in range(len(dataset)):
                 info = dataset.get_data_info(index)
                 known = {key: str(info[key]) for key in _SAMPLE_KEYS if key in info}

@@ -7,14 +7,15 @@ from typing import Any
 LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
 
 
-def leaf_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets that read files in a data set, which may wrap others."""
-    parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    if parts == [None]:
-        yield dataset
+def unwrap(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets that read files: the data set itself, or those it wraps."""
+    if hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from unwrap(part)
+    elif hasattr(dataset, 'dataset'):
+        yield from unwrap(dataset.dataset)
     else:
-        for part in parts:
-            yield from leaf_datasets(part)
+        yield dataset
 
 
 def find_sample(dataset: Any, index: int) -> tuple[Any, int]:

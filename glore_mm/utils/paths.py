@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from glore_mm.utils.datasets import leaf_datasets
+from glore_mm.utils.datasets import unwrap
 from glore_mm.utils.errors import UserError, summarize_list
 
 
@@ -182,7 +182,7 @@ def relative_name(path: str, dataset: object) -> str:
     """
     roots = [
         root
-        for leaf in leaf_datasets(dataset)
+        for leaf in unwrap(dataset)
         for root in getattr(leaf, 'data_prefix', {}).values()
     ]
     if len(getattr(dataset, 'datasets', ())) > 1 and roots:

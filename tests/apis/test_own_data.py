@@ -96,7 +96,7 @@ def checkpoint(project):
         (['train_dataloader.dataset.metainfo=dict(classes=(0,1))'],
          "the class 0 is not a string; write '0'"),
         (['train_dataloader.sampler=dict(_delete_=True,shuffle=True)'],
-         'train_dataloader.sampler'),
+         'train_dataloader.sampler cannot be built: .* must contain the key .type.'),
         (['train_dataloader.dataset.data_root=2024'], 'no data set at 2024/img/train'),
         (['train_dataloader.dataset.data_root=my data'], 'no data set at my data/img'),
         (['clases=a,b'], '--cfg-options clases: .* has no key .clases.*mean classes'),
