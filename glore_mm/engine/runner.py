@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from traceback import walk_tb
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader
 from glore_mm.config.build import config_key_context, part_context
 from glore_mm.engine.compile import compile_parts
 from glore_mm.engine.resume import ResumeState
-from glore_mm.engine.signals import ignore_signals
+from glore_mm.engine.signals import protect_workers
 from glore_mm.utils.atomic_write import make_dir
 from glore_mm.utils.distributed import is_main_process
 from glore_mm.utils.errors import UserError, error_message
@@ -107,7 +106,7 @@ class ResumableRunner(QuietRunner):
         """Build a data loader whose workers ignore the signals that stop a training."""
         loader = QuietRunner.build_dataloader(dataloader, *args, **kwargs)
         if loader is not dataloader:
-            loader.worker_init_fn = partial(ignore_signals, loader.worker_init_fn)
+            protect_workers(loader)
         return loader
 
     def register_hook(

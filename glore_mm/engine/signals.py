@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from torch import distributed
+from torch.utils.data import DataLoader
 
 from glore_mm.utils.distributed import is_main_process, is_peer_failure
 from glore_mm.utils.errors import TrainingInterrupted
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _GRACE = 60  # seconds for which a worker still loads data after SIGTERM
 _PATIENCE = 10  # seconds to wait for a launcher's signal after another process ended
 
@@ -28,7 +31,7 @@ def handle_signals() -> Iterator[None]:
     _received.clear()
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPPING:
             before[number] = signal.signal(number, _record)
     try:
         yield
@@ -82,18 +85,33 @@ def raise_interrupted(iteration: int, saved: str | None) -> NoReturn:
     )
 
 
-def ignore_signals(init: Callable[[int], None] | None, worker: int) -> None:
-    """Make a data loader worker ignore the signals that stop a training.
+def protect_workers(loader: DataLoader[Any]) -> None:
+    """Make the workers of a data loader ignore the signals that stop a training.
 
     A signal reaches all processes of a job. If it ended the workers, the current
     iteration would fail before training could be saved.
 
     Args:
-        init (Callable, optional): Another worker_init_fn to call.
-        worker (int): Number of the worker.
+        loader (DataLoader): The data loader; its `worker_init_fn` is still called.
     """
+    loader.worker_init_fn = partial(_ignore_signals, loader.worker_init_fn)
+    start_workers = loader._get_iterator
+
+    def start_workers_blocked() -> Any:
+        # PyTorch lets SIGTERM end a worker until its worker_init_fn is called
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            return start_workers()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    loader._get_iterator = start_workers_blocked  # type: ignore[method-assign]
+
+
+def _ignore_signals(init: Callable[[int], None] | None, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     if init is not None:
         init(worker)
 

@@ -235,6 +235,20 @@ def test_workers_and_validation_do_not_change_training(run):
     assert soak.same(one['random_states'], other['random_states'])
 
 
+def test_a_signal_does_not_end_workers_that_are_starting(run, monkeypatch):
+    """They get it after PyTorch has set its handler and before worker_init_fn."""
+    parent, set_num_threads = os.getpid(), torch.set_num_threads
+
+    def set_after_signal(number):
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+        set_num_threads(number)
+
+    monkeypatch.setattr(torch, 'set_num_threads', set_after_signal)
+    run(train_dataloader__num_workers=1, val_dataloader__num_workers=1)
+    assert 'iter_8.pth' in files()
+
+
 @HOOKS.register_module()
 class StopInValidation(Hook):
     """Send this process a signal at the first batch of a validation."""
