@@ -4,20 +4,19 @@ import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from mmseg.registry import DATASETS
-from PIL import Image
 
 from glore_mm.seg.datasets import ImageMaskDataset
+from glore_mm.seg.masks import read_mask, read_palette
 from glore_mm.utils.annotations import read_class_names
 from glore_mm.utils.bands import BAND_SUFFIXES
 from glore_mm.utils.class_folders import draw_split
-from glore_mm.utils.errors import UserError
-from glore_mm.utils.images import unreadable_image
+from glore_mm.utils.errors import UserError, summarize_list
 from glore_mm.utils.paths import list_files
 
 _DOCS = 'docs/own_data.md shows the layout.'
 _MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
+_SAMPLE = 50  # number of masks of which the palettes are compared
 
 
 @DATASETS.register_module()
@@ -26,7 +25,8 @@ class ImageMaskFolders(ImageMaskDataset):
 
     1. By folder, if `<images>/train` exists: `<images>/<split>` and `<masks>/<split>`.
        For folders such as `<split>/images` write `images='{split}/images'`.
-    2. By list, if `<data_root>/train.txt` exists: the images in `<split>.txt`.
+    2. By list, if `ann_file` is given or `<data_root>/train.txt` exists: the images in
+       that file, or in `<split>.txt`.
     3. By share: `val_share` of the images, drawn at random, are for validation and
        testing, the others for training.
 
@@ -48,8 +48,8 @@ class ImageMaskFolders(ImageMaskDataset):
             `binary`, or else the colours of palette masks.
         palette (Sequence[Sequence[int]], optional): RGB of each class. Default: the
             palette of the masks, or else chosen by mmsegmentation.
-        values (Sequence[int], optional): Value of each class in the masks. Default: the
-            index of the class.
+        values (Sequence[int], optional): Value of each class in the masks, 0 to 65535.
+            Default: the index of the class.
         binary (str, optional): If given, 0 is the first class and all other values are
             the second. In a config, 'softmax' or 'sigmoid' is also the form of the
             heads. Default: values are classes.
@@ -58,7 +58,8 @@ class ImageMaskFolders(ImageMaskDataset):
         kwargs: As for mmseg's BaseSegDataset.
 
     Raises:
-        UserError: A folder is missing, or the classes are not known.
+        UserError: A folder is missing, the classes are not known, palettes differ, or
+            `values`, `binary` and `reduce_zero_label` do not fit the classes.
     """
 
     docs = _DOCS
@@ -79,23 +80,31 @@ class ImageMaskFolders(ImageMaskDataset):
         split_seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        reduce_zero_label = bool(kwargs.get('reduce_zero_label'))
+        _check_values(values, binary, reduce_zero_label)
         self.image_endings = (img_suffix,) if img_suffix else BAND_SUFFIXES
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
-        self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
+        self.label_endings = dict.fromkeys(suffixes, _label_map(values))
+        self._is_binary = bool(binary)
         mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])
         # the value of each class in the masks; there can be fewer classes
-        first = int(bool(kwargs.get('reduce_zero_label')))
-        value_of = [*range(first, 256)] if values is None else values
+        value_of = [*range(int(reduce_zero_label), 256)] if values is None else values
         names, palette = _find_classes(
             classes, palette, binary, data_root, mask_dir, suffixes, value_of
         )
+        if values is not None and len(values) != len(names):
+            raise UserError(
+                f'values has {len(values)} numbers, but there are {len(names)} '
+                f'class(es): {summarize_list(names)}. Give one number per class.'
+            )
         self._share: float | None = None
         if osp.isdir(osp.join(data_root, images, 'train')):
             images, masks = f'{images}/{{split}}', masks and f'{masks}/{{split}}'
-        elif osp.isfile(osp.join(data_root, 'train.txt')):
-            kwargs['ann_file'] = f'{split}.txt'
-        elif '{split}' not in images:
-            self._share = val_share
+        elif not kwargs.get('ann_file'):
+            if osp.isfile(osp.join(data_root, 'train.txt')):
+                kwargs['ann_file'] = f'{split}.txt'
+            elif '{split}' not in images:
+                self._share = val_share
         self._split, self._seed = split, split_seed
         metainfo: dict[str, Any] = dict(classes=names)
         if palette:
@@ -122,16 +131,51 @@ class ImageMaskFolders(ImageMaskDataset):
         return draw_split(samples, self._split, self._share, self._seed, folder)
 
 
-def _label_map(
-    values: Sequence[int] | None, binary: str | None
-) -> dict[int, int] | None:
+    def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
+        """Return the masks; two of one image, in different formats, are an error."""
+        folder = self.data_prefix.get('seg_map_path')
+        if not folder:
+            return None
+        endings = tuple(self.label_endings)
+        label_map = self.label_endings[endings[0]]
+        files = self._files_by_key(folder, endings)
+        return {key: (path, label_map) for key, path in files.items()}
+
+    def _sample(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return dict(super()._sample(*args, **kwargs), is_binary=self._is_binary)
+
+
+def _check_values(
+    values: Sequence[int] | None, binary: str | None, reduce_zero_label: bool
+) -> None:
+    """Make sure that the mapping from the values of the masks to classes is clear."""
+    given = dict(values=values, binary=binary, reduce_zero_label=reduce_zero_label)
+    if sum(bool(option) for option in given.values()) > 1:
+        raise UserError(
+            f'{", ".join(f"{name}={option!r}" for name, option in given.items())}: '
+            'only one of them can be given. tools/masks_to_indices.py converts masks '
+            'that need more.'
+        )
+    if values is None:
+        return
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    if not (
+        is_list
+        and all(type(value) is int and 0 <= value <= 65535 for value in values)
+        and len(set(values)) == len(values)
+    ):
+        raise UserError(
+            f'values={values!r}: expected a list of the value of each class, different '
+            'integers from 0 to 65535, such as values=10,20,30'
+        )
+
+
+def _label_map(values: Sequence[int] | None) -> dict[int, int] | None:
     """Return the class of each value of a mask, 255 if ignored, -1 if wrong."""
-    if binary:
-        return {value: int(value > 0) for value in range(256)}
     if values is None:
         return None
     return {
-        **dict.fromkeys(range(255), -1),
+        **dict.fromkeys(range(max(255, *values)), -1),
         255: 255,
         **{value: index for index, value in enumerate(values)},
     }
@@ -159,7 +203,7 @@ def _find_classes(
     files = sorted(f for f in list_files(masks) if f.lower().endswith(suffixes))
     if classes is not None:
         names = read_class_names(classes, data_root)
-        colors = _read_mask(files[0])[0] if files else []
+        colors, _ = read_palette(files[:: max(1, len(files) // _SAMPLE)])
         found = [
             colors[value] for value in value_of[: len(names)] if value < len(colors)
         ]
@@ -170,29 +214,13 @@ def _find_classes(
             f'no masks in {masks} (files ending in {", ".join(suffixes)}). Put them '
             f'there, or give data_root and masks. {_DOCS}'
         )
-    used = 0
-    for file in files:
-        found, largest = _read_mask(file)
-        if not found:
-            raise UserError(
-                f'the classes have no names, as {file} has no palette. Give '
-                f'classes=a,b,c, or write one name per line in {masks}/classes.txt.'
-            )
-        used = max(used, largest + 1)
-    used = min(used, len(found))
-    shown = {value: found[value] for value in value_of if value < used}
+    found, largest = read_palette(files)
+    if not found:
+        without = next(file for file in files if not read_mask(file)[1])
+        raise UserError(
+            f'the classes have no names, as {without} has no palette. Give '
+            f'classes=a,b,c, or write one name per line in {masks}/classes.txt.'
+        )
+    shown = {value: found[value] for value in value_of if value <= largest}
     names = [f'{value} #{bytes(color).hex()}' for value, color in shown.items()]
     return tuple(names), palette or [*shown.values()]
-
-
-def _read_mask(path: str) -> tuple[list[list[int]], int]:
-    """Return the palette of a mask, empty if it has none, and its largest class."""
-    try:
-        with Image.open(path) as mask:
-            colors = (mask.getpalette() if mask.mode == 'P' else None) or []
-            counts = mask.histogram() if colors else [0]
-    except Exception as error:  # each format raises its own type
-        raise unreadable_image(path, error, what='a mask') from error
-    values = np.flatnonzero(counts[:255])  # 255 is ignored
-    palette = np.array(colors, int).reshape(-1, 3).tolist()
-    return palette, int(values.max(initial=0))

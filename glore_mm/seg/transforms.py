@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from glore_mm.utils.errors import UserError
-from glore_mm.utils.images import unreadable_image
+from glore_mm.seg.masks import read_mask
+from glore_mm.utils.errors import UnreadableSampleError, UserError
 
 
 @TRANSFORMS.register_module()
@@ -20,8 +18,8 @@ class LoadSegLabels(BaseTransform):
     values are not classes. Without `seg_map_path` (inference) it does nothing.
 
     Required keys: seg_map_path, label_map, seg_fields, num_classes (optional),
-    ori_shape (optional; the shape of the image), window and file_shape (optional, from
-    LoadBands).
+    is_binary (optional; every value except 0 is class 1), ori_shape (optional; the
+    shape of the image), window and file_shape (optional, from LoadBands).
     Added keys: gt_seg_map, uint8 (H, W).
     Modified keys: seg_fields.
 
@@ -43,12 +41,9 @@ class LoadSegLabels(BaseTransform):
             return results
         path = results['seg_map_path']
         try:
-            labels = mmcv.imfrombytes(
-                fileio.get(path), flag='unchanged', backend='pillow'
-            )
-        except Exception as error:  # each format raises its own type
-            problem = unreadable_image(path, error, what='a label map')
-            raise UserError(problem.with_removal_advice('the data set')) from error
+            labels, _ = read_mask(path)
+        except UnreadableSampleError as error:
+            raise UserError(error.with_removal_advice('the data set')) from error
         if labels.ndim != 2:
             raise UserError(
                 f'{path} is a colour image {labels.shape}; a label map has one class '
@@ -72,9 +67,13 @@ class LoadSegLabels(BaseTransform):
         if 'window' in results:
             top, left, height, width = results['window']
             labels = labels[top : top + height, left : left + width]
+        if results.get('is_binary'):
+            labels = labels != 0
+        if labels.dtype == bool:
+            labels = labels.astype(np.uint8)
         table = _table(results)
         self._check(labels, path, table, results.get('num_classes', 256))
-        results['gt_seg_map'] = table.astype(np.uint8)[labels.astype(np.uint8)]
+        results['gt_seg_map'] = table.astype(np.uint8)[labels]
         results['seg_fields'].append('gt_seg_map')
         return results
 
@@ -103,15 +102,14 @@ class LoadSegLabels(BaseTransform):
 
 
 def _table(results: dict[str, Any]) -> np.ndarray:
-    """Return the lookup table from label values to classes, int (256,), -1 if wrong."""
-    table = np.arange(256)
+    """Return the lookup table from label values to classes, int, -1 if wrong."""
+    label_map = results.get('label_map') or {}
+    table = np.arange(max(255, *label_map) + 1 if label_map else 256)
+    mapped = table.copy()
+    mapped[list(label_map)] = list(label_map.values())
     if results.get('reduce_zero_label'):
         table = np.where(table % 255 == 0, 255, table - 1)
-    if results.get('label_map'):
-        mapped = np.arange(256)
-        mapped[list(results['label_map'])] = list(results['label_map'].values())
-        table = mapped[table]
-    return table
+    return mapped[table]
 
 
 def _ranges(flags: np.ndarray) -> str:

@@ -92,11 +92,7 @@ class _PixelError(ValueError):
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     """Refuse what Pillow reads wrongly, or drops, without an error."""
-    pages = 0
-    for page in range(getattr(image, 'n_frames', 1)):
-        image.seek(page)
-        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
-    image.seek(0)
+    pages = count_pages(image)
     if pages > 1:
         raise _PixelError(f'it has {pages} pages')
     tags = image.tag_v2
@@ -112,6 +108,19 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     is_16_bit = 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ())
     if in_planes and is_raw and is_16_bit and bands > 1:
         raise _PixelError('it stores 16-bit bands one after the other')
+
+
+def count_pages(image: Image.Image) -> int:
+    """Return the number of pages or frames, without the overviews of a TIFF."""
+    frames = getattr(image, 'n_frames', 1)
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return frames
+    pages = 0
+    for page in range(frames):
+        image.seek(page)
+        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
+    image.seek(0)
+    return pages
 
 
 def _warn_of_few_bits(path: str, largest: int) -> None:

@@ -80,6 +80,13 @@ def test_split_by_list(flat):
     assert names(folders(flat, 'val')) == ['p0.png']
 
 
+def test_a_list_of_the_config_comes_first(flat):
+    (flat / 'fold1.txt').write_text('p3\n')
+    assert names(folders(flat, ann_file='fold1.txt')) == ['p3.png']  # no val_share
+    (flat / 'train.txt').write_text('p0\np1\n')
+    assert names(folders(flat, ann_file='fold1.txt')) == ['p3.png']
+
+
 def test_folders_and_suffixes_of_other_names(flat):
     (flat / 'a').mkdir()
     for i in range(10):
@@ -114,6 +121,21 @@ def test_classes_from_the_palette_of_the_masks(flat):
     )
 
 
+@pytest.mark.parametrize('classes', [CLASSES, None])
+def test_masks_with_different_palettes_are_an_error(classes, flat):
+    """Programs that reduce the colours of each file make them."""
+    for path in (flat / 'masks').iterdir():
+        mask = Image.open(path)
+        colors = [0, 0, 0, 255, 0, 0]
+        mask.putpalette(colors if path.stem != 'p7' else colors[3:] + colors[:3])
+        mask.save(path)
+    with pytest.raises(UserError, match='p0.png and .*p7.png have different pal') as e:
+        folders(flat, classes=classes)
+    assert '0 is #000000 in the first and #ff0000 in the second' in str(e.value)
+    named = folders(flat, palette=[[0, 0, 0], [255, 0, 0]])
+    assert set(np.unique(named[0]['gt_seg_map'])) == {0, 1}
+
+
 @pytest.mark.parametrize(
     'options', [dict(reduce_zero_label=True), dict(values=[1, 2])], ids=str
 )
@@ -135,6 +157,34 @@ def test_binary_masks(flat, value):
     assert dataset.metainfo['classes'] == ('background', 'foreground')
     assert set(np.unique(dataset[0]['gt_seg_map'])) == {0, 1}
     assert (dataset[0]['gt_seg_map'] == 1).sum() == 24 * 24
+
+
+def test_values_of_16_bits(flat):
+    repaint(flat, lambda mask: mask.astype(np.uint16) * 65535)
+    masks = folders(flat, binary='softmax')[0]['gt_seg_map']
+    assert set(np.unique(masks)) == {0, 1} and masks.sum() == 24 * 24
+    masks = folders(flat, values=[0, 65535])[0]['gt_seg_map']
+    assert set(np.unique(masks)) == {0, 1} and masks.sum() == 24 * 24
+    with pytest.raises(UserError, match=r'value\(s\) 65535; the classes are 0, 300'):
+        folders(flat, values=[0, 300])[0]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(values=[1, 2], binary='softmax'), 'only one of them can be given'),
+        (dict(values=[1, 2], reduce_zero_label=True), 'only one of them can be given'),
+        (dict(binary='sigmoid', reduce_zero_label=True), 'only one of them can be'),
+        (dict(values='1,2'), "values='1,2': expected a list of the value of each"),
+        (dict(values=[3, 3]), 'different integers from 0 to 65535'),
+        (dict(values=[-1, 3]), 'different integers from 0 to 65535'),
+        (dict(values=[0, 1, 2]), r'values has 3 numbers, but there are 2 class\(es\): gr'),
+        (dict(values=[1]), 'values has 1 numbers, but there are 2'),
+    ],
+)
+def test_wrong_values(flat, options, message):
+    with pytest.raises(UserError, match=message):
+        folders(flat, **options)
 
 
 def test_values_of_the_classes(flat):
@@ -167,6 +217,8 @@ def test_reduce_zero_label(flat):
          r'1 label map\(s\) have no image, the first: .*masks/p3.png \(expected .*i'),
         (lambda root: shutil.copy(root / 'images/p3.png', root / 'images/p3.bmp'),
          r'images/p3.bmp and .*images/p3.png have the same name, except for the'),
+        (lambda root: shutil.copy(root / 'masks/p3.png', root / 'masks/p3.tif'),
+         r'masks/p3.png and .*masks/p3.tif have the same name, except for the'),
         (lambda root: shutil.rmtree(root / 'images'),
          r'no data set at .*/images. Put it there, .* has: masks. docs/own_data.md'),
         (lambda root: [p.unlink() for p in (root / 'images').glob('p[1-9]*')]

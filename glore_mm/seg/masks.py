@@ -1,0 +1,99 @@
+"""Reading segmentation masks without changing their values."""
+
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+from mmengine import fileio
+from PIL import Image, ImageOps
+
+from glore_mm.utils.errors import UserError
+from glore_mm.utils.images import count_pages, unreadable_image
+
+
+def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
+    """Read the values of a mask, upright.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple[np.ndarray, list[list[int]]]: The values, (H, W), or (H, W, C) of a colour
+        image, and the RGB of each value of a palette mask, otherwise empty.
+
+    Raises:
+        UnreadableSampleError: The file is missing, not an image, or damaged.
+        UserError: The file is a JPEG, or has several pages or frames.
+    """
+    try:
+        mask = Image.open(io.BytesIO(fileio.get(path)))
+        pages = count_pages(mask)
+        codec, maximum = _codec(mask)
+        mask.load()
+    except Exception as error:  # each format raises its own type
+        raise unreadable_image(path, error, what='a label map') from error
+    if mask.format in ('JPEG', 'MPO'):
+        raise UserError(
+            f'{path} is a JPEG, which changes the values of a mask. Export it as PNG.'
+        )
+    if pages > 1:
+        raise UserError(
+            f'{path} has {pages} pages or frames; expected one mask. Save the right '
+            'one as PNG.'
+        )
+    with suppress(Exception):  # ignore damaged EXIF
+        ImageOps.exif_transpose(mask, in_place=True)
+    values = np.asarray(mask)
+    if codec.startswith('ppm'):  # Pillow scales to 0 to 255, or to 65535
+        full = 255 if maximum < 256 else 65535
+        values = (values.astype(np.int64) * maximum + full // 2) // full
+    colors = mask.getpalette() if mask.mode == 'P' else None
+    palette = np.array(colors or [], int).reshape(-1, 3)
+    if mask.format == 'GIF' and len(palette):
+        used = palette[np.unique(values)]
+        if (used == used[:, :1]).all():  # the palette of a grey GIF has its values
+            return palette[values, 0].astype(np.uint8), []
+    return values, palette.tolist()
+
+
+def _codec(image: Image.Image) -> tuple[str, int]:
+    """Return the name of Pillow's codec, and the largest value of a PGM."""
+    tile = image.tile[0] if image.tile else ('', None, None, None)
+    args = tile[3]
+    return tile[0], args[1] if isinstance(args, tuple) and len(args) > 1 else 0
+
+
+def read_palette(files: Sequence[str]) -> tuple[list[list[int]], int]:
+    """Read the common palette of masks.
+
+    Args:
+        files (Sequence[str]): The masks.
+
+    Returns:
+        tuple[list[list[int]], int]: The RGB of each value, empty if a mask has no
+        palette, and the largest value of all masks, except for 255.
+
+    Raises:
+        UserError: A mask cannot be read, or a value has different colours in two masks.
+    """
+    colors: dict[int, tuple[list[int], str]] = {}
+    longest: list[list[int]] = []
+    for file in files:
+        values, palette = read_mask(file)
+        if not palette:
+            return [], 0
+        longest = max(longest, palette, key=len)
+        for value in np.unique(values).tolist():
+            if value >= min(255, len(palette)):  # 255 is ignored
+                continue
+            color, first = colors.setdefault(value, (palette[value], file))
+            if color != palette[value]:
+                raise UserError(
+                    f'{first} and {file} have different palettes: {value} is '
+                    f'#{bytes(color).hex()} in the first and '
+                    f'#{bytes(palette[value]).hex()} in the second. If the colours are '
+                    'the classes, convert them with tools/masks_to_indices.py. If the '
+                    'values are, give the data set classes and palette.'
+                )
+    return longest, max(colors, default=0)
