@@ -132,6 +132,14 @@ def _apply_options(
             f'--seed {seed}: {state.checkpoint} was trained with seed {state.seed}, '
             'and --resume keeps it. Leave --seed out.'
         )
+    configured = cfg.get('randomness', {}).get('seed')
+    ignored = seed is None and None not in (state.seed, configured)
+    if ignored and configured != state.seed and is_main_process():
+        print(
+            f'randomness.seed={configured} of the config is not used: '
+            f'{state.checkpoint} was trained with seed {state.seed}',
+            flush=True,
+        )
     seed = state.seed if seed is None else seed
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)

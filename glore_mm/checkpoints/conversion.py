@@ -143,6 +143,11 @@ def _convert_video(
         kind = 'released'
         names = {name: _our_name(name) for name in state}
         left_out = [n for n in state if n.startswith('classifier.')]
+    if flat and not any(value.dim() == 5 for value in network.values()):
+        raise UserError(
+            f'{path} has 2D weights, and the config builds a 2D network: only Kinetics '
+            'networks are converted back. --format-only changes the file format.'
+        )
     if flat:
         kind += ' 2D'
         dropped = left_out

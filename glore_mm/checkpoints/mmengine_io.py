@@ -1,8 +1,10 @@
 """Patch mmengine to load checkpoints safely and to save them atomically."""
 
 import functools
+import hashlib
 import os
 import os.path as osp
+from contextlib import suppress
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from mmengine.runner import runner as mmengine_runner
 
 from glore_mm.checkpoints.files import read_checkpoint, split_digest, write_checkpoint
 from glore_mm.checkpoints.pypi import PREFIX, load_from_pypi
+from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.errors import UserError
 
 
@@ -84,6 +87,8 @@ def load_from_local(filename: str, map_location: object = None) -> dict[str, Any
 def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]:
     """Read a file, after downloading it into torch.hub's folder if it is not there.
 
+    `<file>.url` beside it has the URL, as other URLs can end in the same file name.
+
     Raises:
         UserError: The file cannot be downloaded or read, or has another SHA-256 than
             that at the end of the URL.
@@ -92,6 +97,9 @@ def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     os.makedirs(folder, exist_ok=True)
     path = osp.join(folder, osp.basename(urlsplit(address).path))
+    if digest is None and _source(path) not in (None, address):
+        stem, extension = osp.splitext(path)
+        path = f'{stem}-{hashlib.sha256(address.encode()).hexdigest()[:8]}{extension}'
     with FileLock(f'{path}.lock'):  # one process downloads, the others wait
         if not osp.exists(path):
             try:
@@ -103,7 +111,15 @@ def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]
                     f'{address} cannot be downloaded: {error}. If you can get the '
                     f'file in another way, put it at {path}.'
                 ) from error
+            write_text(f'{path}.url', address)
     return read_checkpoint(f'{path}#sha256={digest}' if digest else path)
+
+
+def _source(path: str) -> str | None:
+    """Return the URL of a downloaded file; None if it is not known."""
+    with suppress(OSError), open(f'{path}.url', encoding='utf-8') as file:
+        return file.read()
+    return None
 
 
 def load_from_cloud(filename: str, map_location: object = None) -> NoReturn:

@@ -59,6 +59,7 @@ class _ResumableLoop(BaseLoop):
             if self._validation_is_pending():
                 self._validate_if_due()
             self._train()
+            self._save_if_stopped_early()
             self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -123,6 +124,12 @@ class _ResumableLoop(BaseLoop):
                     if hook and was_peer_signalled(error):
                         hook.stop_validation(self.runner)
                     raise
+
+    def _save_if_stopped_early(self) -> None:
+        """Save the last weights: CheckpointHook expects the last iteration for that."""
+        hook = get_checkpoint_hook(self.runner)
+        if self.stop_training and hook and hook.save_last:
+            hook.save_now(self.runner)
 
     def _stop_if_signalled(self) -> None:
         if self._stopping:

@@ -1,5 +1,6 @@
 """Find and check the checkpoint to resume from."""
 
+import json
 import os
 import os.path as osp
 import re
@@ -23,6 +24,8 @@ from glore_mm.utils.paths import list_names
 
 #: Name of the file in a work dir with the path of the latest checkpoint.
 LAST_CHECKPOINT = 'last_checkpoint'
+#: Name of the file beside the checkpoints that lists those of the run.
+MANIFEST = '.written.json'
 
 
 @dataclass(frozen=True)
@@ -142,20 +145,44 @@ def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]
     )
 
 
+def read_manifest(folder: str) -> dict[str, list[int] | None]:
+    """Return size and time of the checkpoints that a run wrote, the oldest first."""
+    path = osp.join(folder, MANIFEST)
+    with suppress(OSError, ValueError, TypeError), open(path) as file:
+        return dict(json.load(file))
+    return {}
+
+
 def _checkpoints(folder: str) -> list[str]:
-    """Return the checkpoints in a work dir without best_*.pth, the latest first."""
-    found = [osp.join(folder, name) for name in list_names(folder)]
-    pointer = osp.join(folder, LAST_CHECKPOINT)  # can point to another folder
+    """Return the checkpoints in a work dir without best_*.pth, the latest first.
+
+    Copies of a work dir can have other times, and a path of the original in
+    `last_checkpoint`. So the names that the run noted come first.
+    """
+    paths = [osp.join(folder, name) for name in list_names(folder)]
+    pointer = osp.join(folder, LAST_CHECKPOINT)
+    last, noted_at = '', float('inf')
     with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
-        found.append(file.read().strip())
-    found = [
+        last, noted_at = file.read().strip(), os.stat(pointer).st_mtime_ns
+    if osp.basename(last) not in map(osp.basename, paths):
+        paths.append(last)  # the checkpoints can be in another folder
+    paths = [
         path
-        for path in {osp.abspath(path): path for path in found}.values()
+        for path in paths
         if path.endswith('.pth')
         and not osp.basename(path).startswith('best_')
         and osp.lexists(path)
     ]
-    return sorted(found, key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
+    written = [*read_manifest(folder)]
+
+    def age(path: str) -> tuple[bool, bool, int, int]:
+        name, time = osp.basename(path), os.lstat(path).st_mtime_ns
+        order = written.index(name) if name in written else -1
+        # a run can be killed after it saved a checkpoint and before it noted its name
+        not_noted = order < 0 and time > noted_at
+        return not_noted, name == osp.basename(last), order, time
+
+    return sorted(paths, key=age, reverse=True)
 
 
 def check_resumable(content: dict[str, Any], path: str) -> None:

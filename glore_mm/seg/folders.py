@@ -130,7 +130,6 @@ class ImageMaskFolders(ImageMaskDataset):
         folder = self.data_prefix['img_path']
         return draw_split(samples, self._split, self._share, self._seed, folder)
 
-
     def _find_labels(self) -> dict[str, tuple[str, dict[int, int] | None]] | None:
         """Return the masks; two of one image, in different formats, are an error."""
         folder = self.data_prefix.get('seg_map_path')

@@ -1,11 +1,13 @@
 """Capture the preprocessed input and the projections of a forward pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
@@ -43,6 +45,8 @@ def capture(
 ) -> CapturedRun:
     """Run a network and record its preprocessed input and its units' projections.
 
+    A segmentor predicts the whole image, as each window would have its own maps.
+
     Args:
         model (BaseModel): A model of mmsegmentation, mmpretrain or mmaction2.
         run (Callable): Runs the model on one image or clip, or on frames one after
@@ -61,13 +65,27 @@ def capture(
         lambda module, args, output: given.append(output['inputs'])
     )
     try:
-        with record_projections(model) as units:
+        with _whole_images(model), record_projections(model) as units:
             result = run()
     finally:
         hook.remove()
     frames = [_frames(inputs, model.data_preprocessor, rgb) for inputs in given]
     shown = {path: unit for path, unit in units.items() if unit.maps.ndim > 3}
     return CapturedRun(result, np.concatenate(frames), shown)
+
+
+@contextmanager
+def _whole_images(model: BaseModel) -> Iterator[None]:
+    """Set a segmentor to predict whole images."""
+    test_cfg = getattr(model, 'test_cfg', None)
+    if not isinstance(test_cfg, dict) or 'mode' not in test_cfg:
+        yield
+        return
+    model.test_cfg = ConfigDict(test_cfg, mode='whole')
+    try:
+        yield
+    finally:
+        model.test_cfg = test_cfg
 
 
 def _frames(

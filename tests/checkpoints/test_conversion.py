@@ -312,6 +312,17 @@ def test_2d_weights_are_inflated():
     torch.testing.assert_close(out[:, :, 2], stem(image), rtol=1e-4, atol=1e-5)
 
 
+def test_a_2d_network_is_not_converted_back():
+    shapes = dict(released_shapes(SMALL, 5, base=8))
+    flat = {
+        name: (*shape[:2], *shape[3:]) if len(shape) == 5 else shape
+        for name, shape in shapes.items()
+    }
+    ours = {f'backbone.{name}': value for name, value in random_state(flat).items()}
+    with pytest.raises(UserError, match='own.pth has 2D weights, and the config build'):
+        convert(dict(state_dict=ours), ours, 'own.pth')
+
+
 def test_every_key_is_checked():
     network = small().state_dict()
 

@@ -1,9 +1,13 @@
 """Saving checkpoints with mmengine."""
 
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import torch
 
-from glore_mm.checkpoints.mmengine_io import install_atomic_save
+from glore_mm.checkpoints.mmengine_io import install_atomic_save, load_from_http
 
 
 def test_a_checkpoint_is_written_atomically(tmp_path):
@@ -19,3 +23,23 @@ def test_a_checkpoint_is_written_atomically(tmp_path):
             module.save_checkpoint(dict(no=(i for i in ())), str(path))
         assert path.read_bytes() == written
         assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_urls_with_one_file_name(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    for name in ('first', 'second'):
+        folder = tmp_path / 'site' / name
+        folder.mkdir(parents=True)
+        weights = torch.full((1,), float(len(name)))
+        torch.save(dict(state_dict=dict(weights=weights)), folder / 'best.pth')
+    handler = functools.partial(
+        SimpleHTTPRequestHandler, directory=str(tmp_path / 'site')
+    )
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        for name in ('first', 'second', 'first', 'second'):
+            url = f'http://127.0.0.1:{site.server_port}/{name}/best.pth'
+            assert load_from_http(url)['state_dict']['weights'] == len(name)
+        site.shutdown()
+    found = [p.name for p in (tmp_path / 'home').rglob('*.pth')]
+    assert len(found) == 2 and 'best.pth' in found

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -338,6 +339,41 @@ def test_another_seed_is_an_error(run):
     ):
         run(seed=1, resume='latest')
     run(seed=None, resume='latest')
+
+
+def test_another_seed_in_the_config_is_reported(run, capsys):
+    run(train_cfg__max_iters=4)
+    run(seed=None, resume='latest', randomness__seed=9)
+    message = 'randomness.seed=9 of the config is not used: run/iter_4.pth was tr'
+    assert message in capsys.readouterr().out
+    assert read_checkpoint('run/iter_8.pth')['meta']['seed'] == 0
+
+
+@pytest.mark.parametrize('noted_in', ['last_checkpoint', '.written.json'])
+def test_a_copied_work_dir_resumes_from_its_latest_checkpoint(noted_in, run, capsys):
+    """Copying changes times, and the original can be gone or trained on."""
+    run(train_cfg__max_iters=6)
+    Path('run').rename('original')
+    Path('run').mkdir()
+    for name in ('iter_6.pth', 'iter_4.pth', noted_in):
+        shutil.copy(f'original/{name}', f'run/{name}')
+        time.sleep(0.05)
+    run(resume='latest', train_cfg__max_iters=6)
+    assert 'resumed epoch: 0, iter: 6' in capsys.readouterr().out
+
+
+def test_early_stopping_saves_the_last_weights(run):
+    stop = dict(
+        type='EarlyStoppingHook', monitor='mIoU', rule='greater', min_delta=100,
+        patience=1,
+    )  # fmt: skip
+    run(
+        train_cfg__val_interval=2,
+        default_hooks__checkpoint__interval=100,
+        default_hooks__checkpoint__save_best=None,
+        custom_hooks=[stop],
+    )
+    assert files() == {'iter_4.pth'}
 
 
 def test_two_runs_in_one_folder_are_an_error(run):

@@ -197,7 +197,8 @@ model = dict(
     decode_head=heads[0], auxiliary_head=heads[1])
 del heads
 train_cfg = dict(max_iters=2, val_interval=2)
-default_hooks = dict(checkpoint=dict(interval=2))
+default_hooks = dict(
+    checkpoint=dict(interval=2), nodes=dict(type='NodeVisualizationHook', samples=1))
 """
 
 
@@ -216,6 +217,7 @@ def test_tools(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(load_config('fields_bands.py'), seed=0)
     checkpoint = 'work_dirs/fields_bands/iter_2.pth'
+    assert list(Path('work_dirs').rglob('nodes_*.png'))
     cfg = load_config('fields_bands.py')
     add_test_outputs(cfg, show_dir='shown')
     run_test(cfg, checkpoint)

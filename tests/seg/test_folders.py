@@ -178,7 +178,7 @@ def test_values_of_16_bits(flat):
         (dict(values='1,2'), "values='1,2': expected a list of the value of each"),
         (dict(values=[3, 3]), 'different integers from 0 to 65535'),
         (dict(values=[-1, 3]), 'different integers from 0 to 65535'),
-        (dict(values=[0, 1, 2]), r'values has 3 numbers, but there are 2 class\(es\): gr'),
+        (dict(values=[0, 1, 2]), r'values has 3 numbers, but there are 2 cl'),
         (dict(values=[1]), 'values has 1 numbers, but there are 2'),
     ],
 )

@@ -13,13 +13,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from glore_mm.engine.determinism import gather_rng_states
-from glore_mm.engine.resume import LAST_CHECKPOINT
+from glore_mm.engine.resume import LAST_CHECKPOINT, MANIFEST, read_manifest
 from glore_mm.engine.signals import pending_signal, raise_interrupted
 from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.paths import list_names
 
-_MANIFEST = '.written.json'  # lists the checkpoints that the run has written
-_DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(_MANIFEST)})\.\d+\.part')
+_DRAFT = re.compile(rf'(.+\.pth|{LAST_CHECKPOINT}|{re.escape(MANIFEST)})\.\d+\.part')
 
 
 @HOOKS.register_module()
@@ -163,11 +162,8 @@ class _CheckpointManifest:
     def __init__(self, folder: str, resumed: bool) -> None:
         self._folder = folder
         self._outdated: list[str] = []
-        self._written: dict[str, list[int] | None] = {}  # size, time; oldest first
-        self._path = osp.join(folder, _MANIFEST)
-        if resumed:
-            with suppress(OSError, ValueError, TypeError), open(self._path) as file:
-                self._written = dict(json.load(file))
+        self._written = read_manifest(folder) if resumed else {}
+        self._path = osp.join(folder, MANIFEST)
 
     def join_path(self, *parts: str) -> str:
         return osp.join(*parts)

@@ -11,7 +11,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from glore_mm.engine.determinism import preserve_rng_state
+from glore_mm.engine.transforms import find_loader
 from glore_mm.unit import GloRe
+from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.errors import UserError
 from glore_mm.visualization.capture import CapturedRun, capture
 from glore_mm.visualization.projections import node_usage
@@ -67,6 +69,8 @@ class NodeVisualizationHook(Hook):
         chosen = np.linspace(0, len(dataset) - 1, min(self.samples, len(dataset)))
         with preserve_rng_state():
             self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
+        source, _ = find_sample(dataset, 0)
+        self._rgb = getattr(find_loader(source.pipeline.transforms), 'rgb', None)
         self._show(runner, runner.iter)
 
     @master_only
@@ -88,7 +92,8 @@ class NodeVisualizationHook(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         runs = [
-            capture(model, partial(model.test_step, batch)) for batch in self._batches
+            capture(model, partial(model.test_step, batch), self._rgb)
+            for batch in self._batches
         ]
         figures: dict[str, float] = {}
         for path in runs[0].units:

@@ -94,3 +94,25 @@ def test_tensorboard_has_images_and_scalars(recorded):
     assert [event.step for event in events.Scalars(name)] == [0, 2, 4]
     images = events.Images('nodes_decode_head.units.0_1')
     assert [event.step for event in images] == [0, 2, 4]
+
+
+def test_a_segmentor_in_windows_shows_the_maps_of_the_whole_image(mini, tmp_path):
+    sheets = []
+    windows = dict(mode='slide', crop_size=(32, 32), stride=(32, 32))
+    for name, test_cfg in (('whole', dict(mode='whole')), ('windows', windows)):
+        options = {
+            'data_root': str(mini),
+            'model.decode_head.channels': 16,
+            'model.auxiliary_head.channels': 16,
+            'model.test_cfg': test_cfg,
+            'train_dataloader.batch_size': 2,
+            'train_cfg.max_iters': 1,
+            'default_hooks.nodes.type': 'NodeVisualizationHook',
+            'default_hooks.nodes.samples': 1,
+        }
+        cfg = load_config(CONFIG, options, work_dir=str(tmp_path / name))
+        model = train(cfg, seed=0).model
+        assert model.test_cfg.mode == test_cfg['mode']
+        (picture,) = (tmp_path / name).rglob('nodes_decode_head.units.0_0_0.png')
+        sheets.append(np.asarray(Image.open(picture)))
+    np.testing.assert_array_equal(*sheets)
