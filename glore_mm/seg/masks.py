@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 from mmengine import fileio
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import count_pages, unreadable_image
@@ -57,7 +57,7 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
     return values, palette.tolist()
 
 
-def _codec(image: Image.Image) -> tuple[str, int]:
+def _codec(image: ImageFile.ImageFile) -> tuple[str, int]:
     """Return the name of Pillow's codec, and the largest value of a PGM."""
     tile = image.tile[0] if image.tile else ('', None, None, None)
     args = tile[3]
