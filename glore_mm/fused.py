@@ -79,7 +79,7 @@ def glore(
         proj_bias (Tensor): (K,).
         state (Tensor): W_s, (S, C).
         state_bias (Tensor): b_s, (S,).
-        edges (Tensor): A, which mixes the nodes, (K, K).
+        edges (Tensor): −A, which mixes the nodes, (K, K).
         edges_bias (Tensor): (K,).
         mix (Tensor): W, which mixes the states, (S, S).
         extend (Tensor): W_e, (C, S).

@@ -186,7 +186,7 @@ class _Form(NamedTuple):
 class _ApplyUnit:
     """A forward hook, or pre-hook, that applies the unit of a block.
 
-    It holds no module, because it is copied and pickled with the block.
+    It has no module, because it is copied and pickled with the block.
     """
 
     form: _Form

@@ -52,7 +52,7 @@ def find_places(model: nn.Module, placement: Any) -> list[Place]:
         if host in hosts:
             same = f', which is also {hosts[host]}' if hosts[host] != path else ''
             raise ValueError(
-                f'placement asks for two units {describe_place(path, before)}{same}'
+                f'placement has two units {describe_place(path, before)}{same}'
             )
         hosts[host] = path
     return places
@@ -77,7 +77,7 @@ def _places_in(model: nn.Module, path: str, where: Any) -> Iterator[Place]:
     if type(where) is int:
         if not 0 <= where <= count:
             raise ValueError(
-                f'placement asks for {where} units in {path!r} of {name}, '
+                f'placement has {where} units in {path!r} of {name}, '
                 f'which has {count} blocks: 0 to {count} units fit'
             )
         where = [i * (count + 1) // (where + 1) - 1 for i in range(1, where + 1)]
@@ -97,7 +97,7 @@ def _places_in(model: nn.Module, path: str, where: Any) -> Iterator[Place]:
             yield blocks[i], False
         else:
             raise ValueError(
-                f'placement asks for a unit after block {i} of {path!r} of '
+                f'placement has a unit after block {i} of {path!r} of '
                 f'{name}, whose blocks are 0 to {count - 1}'
             )
 
@@ -121,7 +121,7 @@ def _find_blocks(model: nn.Module, path: str) -> list[str]:
         one_class = len({type(container.get_submodule(name)) for name in names}) == 1
         if not names or not (is_list or one_class):
             raise ValueError(
-                f'placement names {path!r}, which holds no blocks in {name}: '
+                f'placement names {path!r}, which has no blocks in {name}: '
                 f'{type(container).__name__} has {_list_children(container)}. Name a '
                 f'container of blocks, or the module itself: placement=[{path!r}]'
             )
@@ -148,10 +148,10 @@ def _get_module(model: nn.Module, path: str) -> nn.Module:
 
 
 def _resolve_host(model: nn.Module, path: str, before: bool) -> Place:
-    """Return the place at the module that can hold the unit as a child.
+    """Return the place at the module that can have the unit as a child.
 
     An `nn.Sequential` would run the unit as one of its children. Its output is that of
-    its last child, and its input that of its first: that child holds the unit instead.
+    its last child, and its input that of its first: that child has the unit instead.
     """
     module = _get_module(model, path)
     names = child_names(module)
@@ -187,7 +187,7 @@ def _check_host(model: nn.Module, path: str, before: bool) -> None:
         )
     if hasattr(block, UNIT_NAMES[before]):
         raise ValueError(
-            f'placement asks for a second unit {describe_place(path, before)}; '
+            f'placement has a second unit {describe_place(path, before)}; '
             'only one is possible there'
         )
 

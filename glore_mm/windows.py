@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,8 +110,8 @@ def forward_windows(
 ) -> Iterator[Output]:
     """Run a network on windows of one input; its units reason over the whole of it.
 
-    The result is that of the network in which each unit gets the mosaic of its inputs
-    from all windows. Other layers still see the borders of a window.
+    The result is that of the network in which each unit gets the concatenation of its
+    inputs from all windows. Other layers still see the borders of a window.
 
     Args:
         model (nn.Module): A network with units, in evaluation mode.
@@ -186,13 +187,13 @@ def forward_windows(
             shared[first[0]] = total
 
 
+@dataclass(eq=False)
 class _Gathered(Exception):  # noqa: N818, ends a run
     """A unit has gathered its nodes from a window; the run ends there."""
 
-    def __init__(self, call: _Call, unit: GloRe, sums: NodeSums) -> None:
-        self.call = call
-        self.unit = unit
-        self.sums = sums
+    call: _Call
+    unit: GloRe
+    sums: NodeSums
 
 
 class _Network(NamedTuple):
@@ -203,38 +204,22 @@ class _Network(NamedTuple):
     token_units: set[nn.Module]
 
 
+@dataclass
 class _Run:
-    """One run on a window: from the outputs of an earlier one, up to the next unit.
+    """One run on a window: from the outputs of an earlier one, up to the next unit."""
 
-    Args:
-        network (_Network): The network.
-        shared (dict): The sums of the units that have gathered them from all windows.
-        weight (Callable, optional): Returns the weights of a map's positions.
-        before (dict): Outputs of modules that finished in an earlier run. These modules
-            do not run again.
-        keeps_outputs (bool): Collect the outputs of the modules in `finished`.
-    """
-
-    def __init__(
-        self,
-        network: _Network,
-        shared: dict[_Call, NodeSums],
-        weight: Callable[[Sequence[int]], Tensor] | None,
-        before: dict[_Call, Any],
-        keeps_outputs: bool,
-    ) -> None:
-        self._network = network
-        self._shared = shared
-        self._weight = weight
-        self._before = before
-        self._keeps_outputs = keeps_outputs
-        self._path = [0]
-        self.finished: dict[_Call, Any] = {}
+    network: _Network
+    shared: dict[_Call, NodeSums]  # of the units that have seen all windows
+    weight: Callable[[Sequence[int]], Tensor] | None  # of the positions of a map
+    before: dict[_Call, Any]  # outputs of modules that do not run again
+    keeps_outputs: bool  # collect the outputs of the modules in `finished`
+    finished: dict[_Call, Any] = field(default_factory=dict)
+    path: list[int] = field(default_factory=lambda: [0])
 
     @contextmanager
     def patched(self) -> Iterator[None]:
         """Route the calls of all modules through `_call`, without those in units."""
-        modules = self._network.modules
+        modules = self.network.modules
         originals = [vars(module).get('forward') for module in modules]
         for module in modules:
             module.forward = functools.partial(self._call, module, module.forward)
@@ -248,24 +233,24 @@ class _Run:
                     module.forward = original
 
     def _call(self, module: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
-        self._path[-1] += 1
-        call = tuple(self._path)
-        if call in self._before:
-            kept = self._before[call]
+        self.path[-1] += 1
+        call = tuple(self.path)
+        if call in self.before:
+            kept = self.before[call]
             output = tree_map(_copy, kept)  # a later layer may change it in place
             self.finished[call] = kept
             return output
         versions = _versions(args, kwargs)
-        self._path.append(0)
+        self.path.append(0)
         if isinstance(module, GloRe):
             output = self._run_unit(module, call, *args)
         else:
             output = forward(*args, **kwargs)
-        self._path.pop()
+        self.path.pop()
         # a module that changes its input in place must run again; those in it need not
         if (
-            self._keeps_outputs
-            and module not in self._network.must_run
+            self.keeps_outputs
+            and module not in self.network.must_run
             and _versions(args, kwargs) == versions
         ):
             for inner in [c for c in self.finished if c[: len(call)] == call]:
@@ -274,14 +259,14 @@ class _Run:
         return output
 
     def _run_unit(self, unit: GloRe, call: _Call, x: Tensor) -> Tensor:
-        if call in self._shared:
-            return unit.distribute(x, self._shared[call])
+        if call in self.shared:
+            return unit.distribute(x, self.shared[call])
         size = tuple(x.shape[2:])
         # a unit gets tokens of unknown shape as a column or a square
         is_column, is_square = math.prod(size[1:]) == 1, len(set(size)) == 1
-        if unit in self._network.token_units and (is_column or is_square):
+        if unit in self.network.token_units and (is_column or is_square):
             size = (math.prod(size),)
-        weight = self._weight(size) if self._weight else None
+        weight = self.weight(size) if self.weight else None
         if weight is not None and size != tuple(x.shape[2:]):
             weight = weight.reshape(x.shape[2:])
         raise _Gathered(call, unit, unit.gather(x, weight))

@@ -601,8 +601,8 @@ def test_sync_bn_in_units_reverts_with_the_rest():
         (dict(layer9=1), "'layer9', which is not a module of ResNet; it has: conv1, "
                          'bn1, relu, maxpool, layer1, layer2, layer3, layer4, avgpoo'),
         (['layer3.7'], "'layer3.7', which is not a module of ResNet; layer3 has: 0, 1"),
-        (dict(conv1=1), "'conv1', which holds no blocks in ResNet: Conv2d has no chil"),
-        ({'layer3.0': 1}, "'layer3.0', which holds no blocks in ResNet: BasicBlock has "
+        (dict(conv1=1), "'conv1', which has no blocks in ResNet: Conv2d has no chil"),
+        ({'layer3.0': 1}, "'layer3.0', which has no blocks in ResNet: BasicBlock has "
                           r"conv1, .* or the module itself: placement=\['layer3.0'\]"),
         (dict(layer3=3), "3 units in 'layer3' of ResNet, which has 2 blocks: 0 to 2"),
         (dict(layer3=-1), '-1 units'),

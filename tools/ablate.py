@@ -2,7 +2,7 @@
 
 python tools/ablate.py configs/ablation/camvid_r18.py --seeds 3
 
-Started again, it keeps the finished runs (one JSON each) and resumes the others.
+Started again, it keeps the finished runs (one JSON each) and trains the others.
 """
 
 import argparse

@@ -221,11 +221,11 @@ def _duplicates(train: BaseDataset, val: BaseDataset) -> Iterator[str]:
         digests.setdefault(_digest(path), path)
     pairs = []
     for path in _files(train, _FILES):
-        twin = None
+        duplicate = None
         if os.path.getsize(path) in sizes:
-            twin = digests.pop(_digest(path), None)
-        if twin:
-            pairs.append((twin, path))
+            duplicate = digests.pop(_digest(path), None)
+        if duplicate:
+            pairs.append((duplicate, path))
     if pairs:
         path, other = pairs[0]
         yield (

@@ -132,7 +132,7 @@ def _chosen(model: nn.Module, unit: str | None) -> list[str]:
     paths = units_to_view(model)
     if not paths:
         raise UserError(
-            f'{type(model).__name__} holds no GloRe unit over two or three dimensions: '
+            f'{type(model).__name__} has no GloRe unit over two or three dimensions: '
             'there is nothing to show. Give the config of a network with units.'
         )
     chosen = [p for p in paths if unit is None or f'.{p}'.endswith(f'.{unit}')]

@@ -41,7 +41,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
     Raises:
         UserError: The file does not exist, is not a regular file, is damaged, is not a
-            checkpoint, has another SHA-256, or holds more than weights.
+            checkpoint, has another SHA-256, or has more than weights.
     """
     path = verify_file(path)
     if path.endswith(SAFETENSORS):
@@ -58,14 +58,14 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         needed = re.search(r'GLOBAL ([\w.]+)', str(error))
         if isinstance(error, pickle.UnpicklingError) and needed:
             raise UserError(
-                f'{path} was not loaded: it holds more than weights ({needed[1]}), and '
+                f'{path} was not loaded: it has more than weights ({needed[1]}), and '
                 'unpickling that could run untrusted code. Ask its author for a file '
                 'of the state_dict alone.'
             ) from error
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
         raise UserError(
-            f'{path} holds no weights: a dict was expected, found a '
+            f'{path} has no weights: a dict was expected, found a '
             f'{type(content).__name__}'
         )
     return content
@@ -108,7 +108,7 @@ def get_state_dict(content: dict[str, Any], path: str) -> dict[str, Tensor]:
         or not state
         or not all(isinstance(value, Tensor) for value in state.values())
     ):
-        raise UserError(f'{path} holds no weights (no state_dict)')
+        raise UserError(f'{path} has no weights (no state_dict)')
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 

@@ -129,7 +129,7 @@ def _find_pair(names: Iterable[str], path: str) -> tuple[str, str]:
     ]
     if len(pairs) != 1:
         raise UserError(
-            f'{path} holds {len(pairs)} pairs of <name>-0000.params and '
+            f'{path} has {len(pairs)} pairs of <name>-0000.params and '
             f'<name>-symbol.json, expected 1: {summarize_list(sorted(names))}'
         )
     return pairs[0]

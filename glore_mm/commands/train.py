@@ -16,7 +16,7 @@ def main(doc: str | None = __doc__) -> None:
         const='latest',
         choices=['latest', 'auto'],
         help='resume from the latest complete checkpoint in the work dir; with auto, '
-        'start anew where there is none',
+        'or start from the beginning',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
@@ -39,6 +39,6 @@ def main(doc: str | None = __doc__) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.check:
         check(cfg, args.resume, args.amp, args.seed, args.auto_scale_lr)
-        print('nothing is wrong that would stop the training')
+        print('no errors found')
         return
     train(cfg, args.resume, args.amp, args.seed, args.compile, args.auto_scale_lr)

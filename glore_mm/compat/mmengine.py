@@ -169,7 +169,7 @@ def fix_weights_only_resume(checkpoint: Any) -> None:
     def get_statistic(owner: type, name: str) -> Any:
         if owner is HistoryBuffer and name in {'min', 'max', 'mean', 'current'}:
             return getattr(owner, name)
-        raise UnpicklingError(f'The checkpoint asks for an attribute {name!r}.')
+        raise UnpicklingError(f'The checkpoint uses the attribute {name!r}.')
 
     # numpy.ndarray and numpy.dtype themselves could build arrays of objects, and use
     # bytes in the file as pointers.

@@ -100,32 +100,14 @@ def fix_class_weights_of_cross_entropy(cross_entropy_loss: Any) -> None:
 
     @patch_function(cross_entropy_loss, 'cross_entropy')
     def wrapper(
-        original: Any,
-        pred: Tensor,
-        label: Tensor,
-        weight: Tensor | None = None,
-        class_weight: Tensor | None = None,
-        reduction: str = 'mean',
-        avg_factor: float | Tensor | None = None,
-        ignore_index: int = -100,
-        **kwargs: Any,
+        original: Any, pred: Tensor, label: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
-        if (
-            class_weight is not None
-            and ignore_index not in range(len(class_weight))
-            and (reduction, avg_factor) == ('mean', None)
-        ):
-            avg_factor = class_weight[label[label != ignore_index]].sum()
-        return original(
-            pred,
-            label,
-            weight,
-            class_weight,
-            reduction,
-            avg_factor,
-            ignore_index=ignore_index,
-            **kwargs,
-        )
+        weights, ignored = kwargs.get('class_weight'), kwargs.get('ignore_index', -100)
+        means = kwargs.get('reduction', 'mean') == 'mean'
+        means = means and kwargs.get('avg_factor') is None
+        if weights is not None and means and ignored not in range(len(weights)):
+            kwargs['avg_factor'] = weights[label[label != ignored]].sum()
+        return original(pred, label, *args, **kwargs)
 
 
 # mmseg/models/losses/cross_entropy_loss.py:139 takes the maximum of the labels, which
@@ -144,32 +126,20 @@ def fix_binary_cross_entropy(cross_entropy_loss: Any) -> None:
         pred: Tensor,
         label: Tensor,
         weight: Tensor | None = None,
-        reduction: str = 'mean',
-        avg_factor: float | None = None,
         class_weight: Tensor | None = None,
-        ignore_index: int = -100,
         **kwargs: Any,
     ) -> Tensor:
-        if pred.size(1) == 1 and not (label != ignore_index).any():
+        one_channel = pred.size(1) == 1
+        if one_channel and not (label != kwargs.get('ignore_index', -100)).any():
             nothing = 0 * pred.squeeze(1)
-            return nothing if reduction == 'none' else nothing.sum()
-        if class_weight is not None:
-            if pred.size(1) == 1 and len(class_weight) == 2:
-                by_label = class_weight[label.clamp(0, 1)]
-                weight = by_label if weight is None else by_label * weight
-                class_weight = None
-            else:
-                class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))
-        return original(
-            pred,
-            label,
-            weight,
-            reduction,
-            avg_factor,
-            class_weight,
-            ignore_index,
-            **kwargs,
-        )
+            return nothing if kwargs.get('reduction') == 'none' else nothing.sum()
+        if class_weight is not None and one_channel and len(class_weight) == 2:
+            by_label = class_weight[label.clamp(0, 1)]
+            weight = by_label if weight is None else by_label * weight
+            class_weight = None
+        elif class_weight is not None:
+            class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))
+        return original(pred, label, weight, class_weight=class_weight, **kwargs)
 
 
 # mmseg/models/losses/focal_loss.py:293 uses one column of the one-hot labels, which is
@@ -187,24 +157,13 @@ def fix_focal_loss_without_operator(focal_loss: Any) -> None:
         pred: Tensor,
         target: Tensor,
         weight: Tensor | None = None,
-        avg_factor: float | None = None,
-        reduction_override: str | None = None,
-        ignore_index: int = 255,
         **kwargs: Any,
     ) -> Tensor:
         if pred.shape != target.shape and not (compiled and pred.is_cuda):
-            target, scored = _one_hot(pred, target, ignore_index)
+            ignored = kwargs.get('ignore_index', 255)
+            target, scored = _one_hot(pred, target, ignored)
             weight = (scored if weight is None else scored * weight).reshape(-1, 1)
-        return original(
-            self,
-            pred,
-            target,
-            weight,
-            avg_factor,
-            reduction_override,
-            ignore_index,
-            **kwargs,
-        )
+        return original(self, pred, target, weight, **kwargs)
 
     if not compiled:
         by_python = focal_loss.py_sigmoid_focal_loss

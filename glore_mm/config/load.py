@@ -29,7 +29,7 @@ TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
 #: Names of the tasks, for messages.
 TASK_TITLES = dict(seg='segmentation', cls='classification', video='video')
 #: Keys that the tools and mmengine's Runner read, besides the Runner's arguments.
-_READ = {
+_KNOWN_KEYS = {
     'activation_checkpointing', 'binary', 'class_weights', 'classes', 'compile',
     'custom_imports', 'data_root', 'efficient_conv_bn_eval', 'find_unused_parameters',
     'max_non_finite_batches', 'metric', 'metric_limit', 'model_wrapper_cfg',
@@ -161,7 +161,7 @@ def check_keys(keys: Iterable[str], cfg: Config, where: str) -> None:
     Raises:
         UserError: Nothing reads a key: it is unknown, or only a variable of the file.
     """
-    known = {*_READ, *signature(Runner.__init__).parameters}
+    known = {*_KNOWN_KEYS, *signature(Runner.__init__).parameters}
     for node in _datasets(cfg):
         known |= {*node}
     for key in keys:

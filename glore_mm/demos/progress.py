@@ -27,20 +27,14 @@ class DemoProgressHook(Hook):
         """Start the clock."""
         self.start = time.monotonic()
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: dict[str, Any] | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, outputs: Any, **_: Any) -> None:
         """Print a line, if it is time."""
         done, total = runner.iter + 1, runner.max_iters
         if done * _LINES // total == (done - 1) * _LINES // total:
             return
         left = total - done + self.networks_left * total
         seconds = round((time.monotonic() - self.start) / done * left)
-        loss = (outputs or {})['loss'].item()
+        loss = outputs['loss'].item()
         print(
             f'{self.name}: iteration {done} of {total}, loss {loss:.3f}, '
             f'{seconds // 60}:{seconds % 60:02} left',

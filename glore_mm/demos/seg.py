@@ -1,17 +1,14 @@
 """The demo of segmentation: street scenes in the layout of Cityscapes."""
 
-import os.path as osp
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from glore_mm.analysis.dumps import read_dump
-from glore_mm.apis.infer import infer
+from glore_mm.apis.infer import load_predictor
 from glore_mm.apis.train import TrainResult
 from glore_mm.demos.comparison import Demo
-from glore_mm.seg.benchmarks import CityscapesFolders
 from glore_mm.seg.visualization import colorize, panels
 from glore_mm.synthetic.mini_cityscapes import write_mini_cityscapes
 from glore_mm.utils.images import read_image
@@ -22,26 +19,23 @@ _SHOWN = 3  # images
 
 def _draw(results: dict[str, TrainResult]) -> tuple[Image.Image, str]:
     """Image, truth and the labels of each network, a row for each image."""
-    palette = CityscapesFolders.METAINFO['palette']
-    folders = {}
-    for name, result in results.items():
-        images = read_dump(result.dump).names[:_SHOWN].tolist()
-        folders[name] = osp.join(result.cfg.work_dir, 'masks')
-        list(infer(result.cfg, result.cfg.load_from, images, folders[name]))
+    predictors = {
+        name: load_predictor(result.cfg, result.cfg.load_from)
+        for name, result in results.items()
+    }
+    (*_, result) = results.values()
+    images = read_dump(result.dump).names[:_SHOWN].tolist()
     rows = []
     for path in images:
         truth = path.replace('leftImg8bit', 'gtFine', 1).replace(
             '_leftImg8bit.png', '_gtFine_labelTrainIds.png'
         )
-        row = dict(image=np.asarray(read_image(path)), truth=_colours(truth, palette))
-        for name, folder in folders.items():
-            row[name] = _colours(osp.join(folder, osp.basename(path)), palette)
-        rows.append(panels(row))
+        labels = {'truth': np.asarray(Image.open(truth))}
+        labels |= {name: each.predict(path) for name, each in predictors.items()}
+        palette = next(iter(predictors.values())).palette
+        drawn = {name: colorize(each, palette) for name, each in labels.items()}
+        rows.append(panels(dict(image=np.asarray(read_image(path)), **drawn)))
     return vstack(rows), images[0]
-
-
-def _colours(path: str, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    return colorize(np.asarray(Image.open(path)), palette)
 
 
 DEMO = Demo(

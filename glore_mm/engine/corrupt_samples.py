@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from glore_mm.utils.errors import UnreadableSampleError, UserError
 
-_PATIENCE = 100  # unusable samples in a row after which training stops
+_MAX_SKIPPED = 100  # unusable samples in a row after which training stops
 
 
 class SkipCorruptMixin(BaseDataset):
@@ -65,7 +65,7 @@ class SkipCorruptMixin(BaseDataset):
             if self.test_mode:
                 raise UserError(message) from None
             self._skipped[idx] = path, message
-            if len(self._skipped) >= min(len(self), _PATIENCE):
+            if len(self._skipped) >= min(len(self), _MAX_SKIPPED):
                 reasons = [reason for _, reason in self._skipped.values()]
                 raise UserError(
                     f'{self.source}: {len(reasons)} {self.what} in a row cannot be '
@@ -109,13 +109,7 @@ class SkippedSamplesHook(Hook):
         self._reported: set[str] = set()
         self._in_epoch: set[str] = set()
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, data_batch: Any, **_: Any) -> None:
         """Collect the samples that were skipped while loading a batch."""
         for sample in data_batch['data_samples']:
             self._new.update(sample.get('skipped', ()))

@@ -131,7 +131,7 @@ def _first_non_finite(model: BaseModel, batch: dict[str, Any]) -> str:
         if not parameter.isfinite().all():
             return f'{name}, a weight, is not finite'
     if not finite_data:
-        return 'the samples themselves hold such values'
+        return 'the samples themselves have such values'
     if found:
         return f'{found[0]} gave the first such value, from finite inputs'
     wrong = [name for name, value in losses.items() if not _is_finite(value)]

@@ -17,7 +17,7 @@ from glore_mm.utils.errors import TrainingInterrupted
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _GRACE = 60  # seconds for which a worker still loads data after SIGTERM
-_PATIENCE = 10  # seconds to wait for a launcher's signal after another process ended
+_SIGNAL_WAIT = 10  # seconds to wait for a launcher's signal after another process ended
 
 _received: list[str] = []  # names of the signals received
 
@@ -62,7 +62,7 @@ def was_peer_signalled(error: Exception) -> bool:
     """
     if not is_peer_failure(error):
         return False
-    limit = time.monotonic() + _PATIENCE
+    limit = time.monotonic() + _SIGNAL_WAIT
     while not _received and time.monotonic() < limit:
         time.sleep(0.1)
     return bool(_received)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from glore_mm.utils.images import read_image
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class LoadImage(BaseTransform):
     """Load an image with `read_image`, instead of LoadImageFromFile.
 
@@ -71,11 +73,9 @@ class LoadImage(BaseTransform):
             picture.thumbnail((max_side, max_side))
         return picture
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class LoadBands(BaseTransform):
     """Load an image with any number of bands, see `open_bands`.
 
@@ -96,20 +96,17 @@ class LoadBands(BaseTransform):
             values. Default: a file that has them is an error.
     """
 
-    def __init__(
-        self,
-        bands: int,
-        rgb: Sequence[int] = (0, 1, 2),
-        window: Sequence[int] | None = None,
-        fill: float | None = None,
-    ) -> None:
-        if len(rgb) != 3 or not 0 <= min(rgb) <= max(rgb) < bands:
+    bands: int
+    rgb: Sequence[int] = (0, 1, 2)
+    window: Sequence[int] | None = None
+    fill: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.rgb) != 3 or not 0 <= min(self.rgb) <= max(self.rgb) < self.bands:
             raise UserError(
-                f'rgb of LoadBands must be three indices from 0 to {bands - 1}, got '
-                f'{rgb!r}'
+                f'rgb of LoadBands must be three indices from 0 to {self.bands - 1}, '
+                f'got {self.rgb!r}'
             )
-        self.bands, self.rgb, self.window = bands, tuple(rgb), window
-        self.fill = fill
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to `results`.
@@ -135,12 +132,6 @@ class LoadBands(BaseTransform):
         with self.open(path) as image:
             values = image.read(step=image.step(max_side))
         return Image.fromarray(picture_of_bands(values, self.rgb))
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(bands={self.bands}, rgb={self.rgb}, '
-            f'window={self.window}, fill={self.fill})'
-        )
 
 
 def find_loader(pipeline: Sequence[Any]) -> LoadImage | LoadBands:

@@ -141,12 +141,12 @@ class PreActBackbone(BaseModule):
         strides: Sequence[int | tuple[int, ...]],
         residual: Callable[[int, int, int | tuple[int, ...]], list[dict[str, Any]]],
         norm_cfg: dict[str, Any],
-        norm_eval: bool,
-        with_cp: bool,
         init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None,
         se_ratio: int | None = None,
         out_indices: Sequence[int] = (3,),
         frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
     ) -> None:
         super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
         name = type(self).__name__
@@ -300,19 +300,11 @@ class PreActResNet(PreActBackbone):
         dilations (Sequence[int]): Dilation of the 3×3 convolutions in each of the four
             stages; (1, 1, 2, 4) with strides (1, 2, 1, 1) is output stride 8. Default:
             (1, 1, 1, 1).
-        out_indices (Sequence[int]): Indices, from 0, of the stages whose outputs are
-            returned. Only the output of the last stage has passed norm and ReLU.
-            Default: (3,).
-        frozen_stages (int): Number of frozen stages; the stem is frozen with them. 0
-            freezes the stem alone, −1 nothing. Default: −1.
         norm_cfg (dict): Config of the norms, as in mmcv. Default: batch norm with the
             eps of the release.
-        norm_eval (bool): Keep the running statistics of norms fixed in training.
-            Default: False.
-        with_cp (bool): Recompute blocks in the backward pass, which takes less memory
-            and more time. Norms then count every batch twice in their running
-            statistics. Default: False.
         init_cfg: Initialisation, as in mmengine. Default: Kaiming-normal convolutions.
+        kwargs: `out_indices`, `frozen_stages`, `norm_eval` and `with_cp` of
+            PreActBackbone.
 
     Raises:
         ValueError: An argument is not as described.
@@ -343,12 +335,9 @@ class PreActResNet(PreActBackbone):
         se_ratio: int | None = None,
         strides: Sequence[int] = (1, 2, 2, 2),
         dilations: Sequence[int] = (1, 1, 1, 1),
-        out_indices: Sequence[int] = (3,),
-        frozen_stages: int = -1,
         norm_cfg: dict[str, Any] = dict(type='BN', eps=1e-4),  # noqa: B006, never written
-        norm_eval: bool = False,
-        with_cp: bool = False,
         init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None = _KAIMING,
+        **kwargs: Any,
     ) -> None:
         numbers = self.numbers_of_blocks(depth, stage_blocks)
         stems = {'7x7': (base_channels, 7), 'lite': (base_channels // 2, 5)}
@@ -393,10 +382,7 @@ class PreActResNet(PreActBackbone):
             strides,
             residual,
             norm_cfg,
-            norm_eval,
-            with_cp,
             init_cfg,
             se_ratio,
-            out_indices,
-            frozen_stages,
+            **kwargs,
         )

@@ -35,12 +35,8 @@ class PreActResNet3d(PreActBackbone):
             stages, instead of those of `depth`.
         norm_cfg (dict): Config of the norms, as in mmcv. Default: batch norm with the
             eps of the release.
-        norm_eval (bool): Keep the running statistics of norms fixed in training.
-            Default: False.
-        with_cp (bool): Recompute blocks in the backward pass, which takes less memory
-            and more time. Norms then count every batch twice in their running
-            statistics. Default: False.
         init_cfg: Initialisation, as in mmengine. Default: as in the release.
+        kwargs: `norm_eval` and `with_cp` of PreActBackbone.
 
     Raises:
         ValueError: `depth` or `stage_blocks` is not as described.
@@ -58,9 +54,8 @@ class PreActResNet3d(PreActBackbone):
         base_channels: int = 64,
         stage_blocks: Sequence[int] | None = None,
         norm_cfg: dict[str, Any] = dict(type='BN3d', eps=1e-4),  # noqa: B006, never written
-        norm_eval: bool = False,
-        with_cp: bool = False,
         init_cfg: dict[str, Any] | Sequence[dict[str, Any]] | None = _XAVIER,
+        **kwargs: Any,
     ) -> None:
         def residual(
             stage: int, block: int, stride: int | tuple[int, ...]
@@ -82,9 +77,8 @@ class PreActResNet3d(PreActBackbone):
             ((1, 1, 1), (2, 2, 2), (1, 2, 2), (1, 2, 2)),
             residual,
             norm_cfg,
-            norm_eval,
-            with_cp,
             init_cfg,
+            **kwargs,
         )
 
     # heads of mmaction2 take a single map

@@ -1,5 +1,6 @@
 """Loading label maps, with checks of their content."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from glore_mm.utils.errors import UnreadableSampleError, UserError
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class LoadSegLabels(BaseTransform):
     """Load a label map and map its values to classes.
 
@@ -27,8 +29,7 @@ class LoadSegLabels(BaseTransform):
         ignore_index (int): The label that is not scored. Default: 255.
     """
 
-    def __init__(self, ignore_index: int = 255) -> None:
-        self.ignore_index = ignore_index
+    ignore_index: int = 255
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add `gt_seg_map` to `results`.
@@ -96,9 +97,6 @@ class LoadSegLabels(BaseTransform):
                 f'{_ranges(is_valid & ~is_class)} is ignored. Correct the file, or the '
                 'classes of the data set in the config.'
             )
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(ignore_index={self.ignore_index})'
 
 
 def _table(results: dict[str, Any]) -> np.ndarray:

@@ -68,8 +68,8 @@ def find_samples(
     files = {name: sorted(list_files(osp.join(folder, name))) for name in labels}
     found = {name: list(filter(is_sample, files[name])) for name in labels}
     others = [p for name in labels for p in files[name] if not is_sample(p)]
-    loose = (osp.join(folder, name) for name in sorted(list_names(folder)))
-    others += [path for path in loose if osp.isfile(path) and is_sample(path)]
+    outside = (osp.join(folder, name) for name in sorted(list_names(folder)))
+    others += [path for path in outside if osp.isfile(path) and is_sample(path)]
     if others:
         report_left_out(
             f'{len(others)} file(s) that are not {what} in a class folder: '

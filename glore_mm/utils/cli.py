@@ -27,7 +27,7 @@ from glore_mm.utils.errors import (
     error_message,
 )
 
-_PATIENCE = 10  # seconds
+_LAUNCHER_WAIT = 10  # seconds
 
 
 def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +68,7 @@ def cli_entry_point(main: Callable[..., None]) -> Callable[..., None]:
             if os.environ.get('GLORE_TRACEBACK') == '1' or not is_peer_failure(error):
                 raise
             # the launcher ends this process once it notices that the other has ended
-            time.sleep(_PATIENCE)
+            time.sleep(_LAUNCHER_WAIT)
             print('error: another process of this run has ended', file=sys.stderr)
             sys.exit(1)
         finally:

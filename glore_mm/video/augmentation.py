@@ -6,6 +6,7 @@ and Flip. All transforms draw from NumPy's global random state, as in mmaction2.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from mmcv.transforms import BaseTransform
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomScaleAspect(BaseTransform):
     """Rescale a clip to a random size and aspect ratio.
 
@@ -33,13 +35,8 @@ class RandomScaleAspect(BaseTransform):
         aspect (tuple[float, float]): Range of the factor. Default: (0.8, 1.25).
     """
 
-    def __init__(
-        self,
-        short_side: tuple[float, float] = (224, 340),
-        aspect: tuple[float, float] = (0.8, 1.25),
-    ) -> None:
-        self.short_side = short_side
-        self.aspect = aspect
+    short_side: tuple[float, float] = (224, 340)
+    aspect: tuple[float, float] = (0.8, 1.25)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Rescale `imgs`."""
@@ -62,13 +59,9 @@ class RandomScaleAspect(BaseTransform):
         )
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(short_side={self.short_side}, aspect={self.aspect})'
-        )
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class HLSJitter(BaseTransform):
     """Shift hue, lightness and saturation of a clip, clamped at their limits.
 
@@ -80,15 +73,15 @@ class HLSJitter(BaseTransform):
         saturation (float): Largest shift, on a scale of 0 to 255. Default: 25.
     """
 
-    def __init__(
-        self, hue: float = 15, lightness: float = 35, saturation: float = 25
-    ) -> None:
-        self.largest = np.array([hue, lightness, saturation])
+    hue: float = 15
+    lightness: float = 35
+    saturation: float = 25
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Shift the colours of `imgs`."""
+        largest = np.array([self.hue, self.lightness, self.saturation])
         # integers, truncated towards zero
-        shift = np.random.uniform(-self.largest, self.largest).astype(np.int16)
+        shift = np.random.uniform(-largest, largest).astype(np.int16)
         results['imgs'] = [self._shifted(image, shift) for image in results['imgs']]
         return results
 
@@ -98,15 +91,9 @@ class HLSJitter(BaseTransform):
         hls = hls.clip(0, (180, 255, 255)).astype(np.uint8)
         return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
 
-    def __repr__(self) -> str:
-        hue, lightness, saturation = self.largest.tolist()
-        return (
-            f'{type(self).__name__}(hue={hue}, lightness={lightness}, '
-            f'saturation={saturation})'
-        )
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class PixelNoise(BaseTransform):
     """Add uniform noise to every pixel and channel of every frame, without clamping.
 
@@ -120,9 +107,8 @@ class PixelNoise(BaseTransform):
         high (float): Largest upper limit, on a scale of 0 to 255. Default: 20.
     """
 
-    def __init__(self, low: float = -20, high: float = 20) -> None:
-        self.low = low
-        self.high = high
+    low: float = -20
+    high: float = 20
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add noise to `imgs`."""
@@ -132,6 +118,3 @@ class PixelNoise(BaseTransform):
             for image in results['imgs']
         ]
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(low={self.low}, high={self.high})'

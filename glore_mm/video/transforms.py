@@ -6,6 +6,7 @@ raise an error with the reason.
 """
 
 import zlib
+from dataclasses import dataclass
 from os import path as osp
 from typing import Any
 
@@ -20,6 +21,7 @@ from glore_mm.utils.videos import open_video, read_frames
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class VideoInit(BaseTransform):
     """Open a video file with PyAV.
 
@@ -41,9 +43,6 @@ class VideoInit(BaseTransform):
         results['total_frames'] = video.num_frames
         results['avg_fps'] = video.fps
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
 
 
 @TRANSFORMS.register_module()
@@ -165,6 +164,7 @@ def _with_frames(
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class CenterAndRandomCrops(BaseTransform):
     """Take several crops of every clip, at random positions.
 
@@ -181,9 +181,8 @@ class CenterAndRandomCrops(BaseTransform):
         num_crops (int): Crops per clip.
     """
 
-    def __init__(self, crop_size: int, num_crops: int) -> None:
-        self.crop_size = crop_size
-        self.num_crops = num_crops
+    crop_size: int
+    num_crops: int
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop all frames of a clip at the same position."""

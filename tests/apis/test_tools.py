@@ -458,7 +458,7 @@ def with_glore(unit: str, placement: str) -> str:
     [
         ('dict()', 'dict(layer9=1)', '', "'layer9', which is not a module of ResNetV1c;"
                                          ' it has: stem, maxpool, layer1, layer2'),
-        ('dict()', 'dict(layer3=3)', '', "asks for 3 units in 'layer3' of ResNetV1c, "
+        ('dict()', 'dict(layer3=3)', '', "has 3 units in 'layer3' of ResNetV1c, "
                                          'which has 2 blocks'),
         ("dict(type='GloRe4d')", 'dict(layer3=1)', '.unit', 'GloRe4d is not in the'),
         ('dict(num_nodes=0)', 'dict(layer3=1)', '.unit',

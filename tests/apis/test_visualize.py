@@ -236,7 +236,7 @@ def test_wrong_arguments(network, photograph, tmp_path):
     refused('bad.png: cannot be read as an image', path=str(tmp_path / 'bad.png'))
     assert not list(out.iterdir())
     cfg, checkpoint, _ = network('cls/plain_mini.py')
-    refused('ImageClassifier holds no GloRe unit', cfg=cfg, checkpoint=checkpoint)
+    refused('ImageClassifier has no GloRe unit', cfg=cfg, checkpoint=checkpoint)
 
 
 def test_a_figure_shows_the_maps():

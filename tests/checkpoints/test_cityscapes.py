@@ -179,5 +179,5 @@ def test_other_networks_and_other_content(tmp_path):
     message = refused({'a.pth.tar': saved(dict(state_dict=state))})
     assert '1 not known to the network: strange (2, 3)' in message
     message = refused({'a.pth.tar': saved(dict(state_dict=state, args=io.StringIO()))})
-    assert 'holds more than weights (_io.StringIO)' in message
+    assert 'has more than weights (_io.StringIO)' in message
     assert 'archive with 0 checkpoints' in refused({'train.py': b''})

@@ -370,8 +370,8 @@ class Hostile:
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('stranger', 'holds more than weights (eval)'),
-        ('list', 'holds no weights: a dict was expected, found a list'),
+        ('stranger', 'has more than weights (eval)'),
+        ('list', 'has no weights: a dict was expected, found a list'),
         ('text', 'cannot be read as a checkpoint: Unsupported operand'),
         ('archive', 'is an archive with 0 checkpoints (.pth, .pth.tar), expected 1'),
         ('nothing', 'no checkpoint at '),

@@ -83,10 +83,10 @@ def test_attributes_in_python_syntax(key, write):
 def test_one_file_of_the_pair_is_missing(pack, write, tmp_path):
     params, symbol = linear()
     path = pack({'a-0000.params': params, 'b-symbol.json': symbol})
-    assert 'holds 0 pairs of' in refused(path)
+    assert 'has 0 pairs of' in refused(path)
     both = {f'{n}-{k}': c for n in 'ab' for k, c in
             (('0000.params', params), ('symbol.json', symbol))}  # fmt: skip
-    assert 'holds 2 pairs of' in refused(pack(both))
+    assert 'has 2 pairs of' in refused(pack(both))
     path = write(params, symbol)
     (tmp_path / SYMBOL).unlink()
     assert 'net-symbol.json, the network, is missing' in refused(path)

@@ -106,7 +106,7 @@ def test_training_stops_before_the_weights_change(run):
     message = str(error.value)
     iteration = int(re.match(r'iteration (\d+): the loss is nan: ', message)[1])
     assert iteration == Recorder.runner.iter + 1
-    assert 'the samples themselves hold such values' in message
+    assert 'the samples themselves have such values' in message
     assert f'scenes/leftImg8bit/train/aachen/{FILE}' in message
     assert message.count('leftImg8bit.png') == 4  # the batch
     state = Recorder.runner.model.named_parameters()

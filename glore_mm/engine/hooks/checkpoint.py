@@ -50,13 +50,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Keep the random states with which training continues after validation."""
         self._before_val = gather_rng_states()
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict[str, Any] | None = None,
-        outputs: list[Any] | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, **_: Any) -> None:
         """Stop after a signal; the main process saves the trained weights."""
         if pending_signal() and self._before_val:
             self.stop_validation(runner)

@@ -74,13 +74,7 @@ class NodeVisualizationHook(Hook):
         self._show(runner, runner.iter)
 
     @master_only
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict[str, Any] | None = None,
-        outputs: dict[str, Any] | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Visualise the units after every `interval` iterations."""
         if self.every_n_train_iters(runner, self.interval):
             self._show(runner, runner.iter + 1)

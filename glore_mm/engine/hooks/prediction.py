@@ -26,11 +26,7 @@ class PredictionHook(Hook):
         self.folder = folder
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
+        self, runner: Runner, data_batch: Any, outputs: Any, **_: Any
     ) -> None:
         """Write the pictures of a batch."""
         dataset = runner.test_dataloader.dataset
