@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from glore_mm.utils.datasets import LABEL_LOADERS, find_sample
+from glore_mm.utils.datasets import LABEL_LOADERS, find_sample, label_indices
 
 
 def median_frequency_weights(dataset: BaseDataset, num_classes: int) -> list[float]:
@@ -54,4 +54,4 @@ def read_labels(dataset: Any, index: int) -> np.ndarray | None:
             results = transform(results)
     found = (results.get(key) for key in ('gt_seg_map', 'gt_label', 'label'))
     labels = next((value for value in found if value is not None), None)
-    return None if labels is None else np.asarray(labels, int)
+    return None if labels is None else label_indices(labels).astype(int)

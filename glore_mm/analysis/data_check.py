@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from glore_mm.utils.datasets import find_sample, unwrap
+from glore_mm.utils.datasets import find_sample, label_indices, unwrap
 from glore_mm.utils.errors import UnreadableSampleError, summarize_list
 
 _SAMPLES = 100  # samples to read
@@ -182,7 +182,8 @@ def _missing_in_list(
     for source, index in samples:
         sample = source.get_data_info(index)
         label = sample.get('gt_label', sample.get('label'))
-        found.update(np.atleast_1d(label).tolist() if label is not None else ())
+        if label is not None:
+            found.update(label_indices(label).ravel().tolist())
     missing = [name for i, name in enumerate(classes) if i not in found]
     if found and missing:
         yield (

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import os
+import os.path as osp
 import re
 import subprocess
 import sys
@@ -52,9 +53,9 @@ from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
 #: Trains one variant with one seed; raises an exception if that fails.
 Worker = Callable[[str, int], None]
 
-_SAMPLE_KEYS = (  # of data infos: files and labels
-    'img_path', 'seg_map_path', 'filename', 'frame_dir', 'gt_label', 'label',
-)  # fmt: skip
+# of data infos: files and labels
+_PATH_KEYS = ('img_path', 'seg_map_path', 'filename', 'frame_dir')
+_SAMPLE_KEYS = (*_PATH_KEYS, 'gt_label', 'label')
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -148,10 +149,8 @@ class Ablation:
 
         Empty if the data sets cannot be read.
         """
-        root = self.cfg.get('data_root')
         with suppress(UserError):
-            record = read_record(root) if root else {}
-            return record or dict(samples=_digest_samples(self.cfg, str(root)))
+            return _describe_data(self.cfg)
         return {}
 
 
@@ -481,16 +480,25 @@ def _override_keys(overrides: Mapping[str, Any], above: str = '') -> Iterator[st
             yield key
 
 
-def _digest_samples(cfg: Config, root: str) -> str:
-    """Hash the files and labels of the training and test sets, without their root."""
+def _describe_data(cfg: Config) -> dict[str, Any]:
+    """Return the record of generated data, or a digest of the files and labels."""
+    datasets = [
+        dataset
+        for loop in ('train', 'test')
+        for dataset in unwrap(build_part(cfg, f'{loop}_dataloader.dataset', DATASETS))
+    ]
+    roots = [osp.abspath(getattr(each, 'data_root', None) or '') for each in datasets]
+    if len(set(roots)) == 1 and (record := read_record(roots[0])):
+        return record
     digest = hashlib.sha256()
-    for loop in ('train', 'test'):
-        for dataset in unwrap(build_part(cfg, f'{loop}_dataloader.dataset', DATASETS)):
-            for index in range(len(dataset)):
-                info = dataset.get_data_info(index)
-                known = {key: str(info[key]) for key in _SAMPLE_KEYS if key in info}
-                digest.update(json.dumps(known).replace(root, '').encode())
-    return digest.hexdigest()[:16]
+    for dataset, root in zip(datasets, roots, strict=True):
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            known = {key: str(info[key]) for key in _SAMPLE_KEYS if key in info}
+            for key in known.keys() & _PATH_KEYS:
+                known[key] = osp.abspath(known[key]).removeprefix(root)
+            digest.update(json.dumps(known).encode())
+    return dict(samples=digest.hexdigest()[:16])
 
 
 def _digest(cfg: Config) -> str:

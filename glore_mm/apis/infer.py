@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -11,7 +12,7 @@ from glore_mm.apis.tasks import get_task
 from glore_mm.engine.task import Predictor
 from glore_mm.engine.weights import load_network
 from glore_mm.utils.atomic_write import make_dir
-from glore_mm.utils.errors import UnreadableSampleError
+from glore_mm.utils.errors import UnreadableSampleError, error_summary
 from glore_mm.utils.paths import expand_inputs, output_files
 from glore_mm.visualization.drawing import save_image
 
@@ -86,6 +87,9 @@ def infer(
             found = task.infer(predictor, path, outputs.get(path, ()), top_k)
         except UnreadableSampleError as error:
             yield dict(input=path, error=str(error))
+            continue
+        except cv2.error as error:  # of an image of extreme proportions
+            yield dict(input=path, error=f'{path}: {error_summary(error)}')
             continue
         if out_dir and legend:  # there is something that it explains
             save_image(task.draw_legend(predictor), Path(out_dir, legend))

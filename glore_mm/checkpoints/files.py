@@ -142,7 +142,7 @@ def write_digest(path: str) -> str:
 
     The format is that of `sha256sum`.
     """
-    digest = _digest_of(path)
+    digest = digest_of(path)
     write_text(path + _SHA256, f'{digest}  {osp.basename(path)}\n')
     return digest
 
@@ -174,7 +174,8 @@ def _read_digest_file(path: str) -> str | None:
     return _checked_digest(words[0] if words else '', digest_path)
 
 
-def _digest_of(path: str) -> str:
+def digest_of(path: str) -> str:
+    """Return the SHA-256 of a file, in hex digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
@@ -183,7 +184,7 @@ def _digest_of(path: str) -> str:
 
 
 def _check_digest(path: str, expected: str) -> None:
-    found = _digest_of(path)
+    found = digest_of(path)
     if found != expected:
         raise UserError(
             f'{path} is not the file that was published: its SHA-256 is {found}, '

@@ -15,7 +15,12 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import runner as mmengine_runner
 
-from glore_mm.checkpoints.files import read_checkpoint, split_digest, write_checkpoint
+from glore_mm.checkpoints.files import (
+    digest_of,
+    read_checkpoint,
+    split_digest,
+    write_checkpoint,
+)
 from glore_mm.checkpoints.pypi import PREFIX, load_from_pypi
 from glore_mm.utils.atomic_write import write_text
 from glore_mm.utils.errors import UserError
@@ -97,7 +102,8 @@ def load_from_http(filename: str, map_location: object = None) -> dict[str, Any]
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     os.makedirs(folder, exist_ok=True)
     path = osp.join(folder, osp.basename(urlsplit(address).path))
-    if digest is None and _source(path) not in (None, address):
+    is_of_another_url = osp.exists(path) and _source(path) not in (None, address)
+    if is_of_another_url and digest != digest_of(path):
         stem, extension = osp.splitext(path)
         path = f'{stem}-{hashlib.sha256(address.encode()).hexdigest()[:8]}{extension}'
     with FileLock(f'{path}.lock'):  # one process downloads, the others wait

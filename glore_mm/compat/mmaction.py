@@ -35,6 +35,21 @@ def fix_missing_drn_localizer(mmaction: Any) -> None:
     add_module('mmaction.models.localizers.drn.drn', DRN=DRN)
 
 
+# mmaction/datasets/transforms/formatting.py:81 leaves the path of the file out of the
+# metainfo, so results cannot name it. Those of mmseg and mmpretrain have it.
+@after_import('mmaction.datasets.transforms.formatting')
+def keep_path_in_metainfo(formatting: Any) -> None:
+    """Add the path of the video, or of the folder of its frames, as `filename`."""
+
+    @patch_function(formatting.PackActionInputs, 'transform')
+    def wrapper(original: Any, self: Any, results: dict[str, Any]) -> dict[str, Any]:
+        packed = original(self, results)
+        path = results.get('filename') or results.get('frame_dir')
+        if path:
+            packed['data_samples'].set_metainfo(dict(filename=path))
+        return packed
+
+
 # mmaction/__init__.py:16 refuses mmcv 2.2 and later. OneDL's mmcv is 2.3 and has all
 # that mmaction2 uses, but OneDL has no mmaction2. Needed until a release accepts it.
 @during_import('mmaction')

@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -22,7 +23,7 @@ from glore_mm.config.heads import complete_heads
 from glore_mm.config.options import parse_options
 from glore_mm.utils.device import device_name
 from glore_mm.utils.distributed import is_main_process
-from glore_mm.utils.errors import UserError, error_message
+from glore_mm.utils.errors import UserError, error_message, error_summary
 
 #: Task of a config, by its default scope.
 TASKS = {'mmseg': 'seg', 'mmpretrain': 'cls', 'mmaction': 'video'}
@@ -119,13 +120,23 @@ def _import_custom(cfg: Config, task: str) -> None:
         import_modules_from_strings(**cfg.custom_imports)
     except TypeError as error:
         raise UserError(f'{cfg.filename}: custom_imports: {error}') from error
-    except ImportError as error:
-        extra = 'cls' if 'mmpretrain' in str(error) else task
+    except Exception as error:  # the code of a module can raise any error
+        # mmengine's ImportError does not say what is missing
+        found = error.__context__ if isinstance(error, ImportError) else None
+        cause = found if isinstance(found, Exception) else error
+        *_, frame = traceback.extract_tb(cause.__traceback__)
+        place = f' ({frame.filename}, line {frame.lineno})'
+        advice = ''
+        if isinstance(cause, ModuleNotFoundError):
+            extra = 'cls' if 'mmpretrain' in str(cause) else task
+            advice = (
+                '. Your own modules must be in the folder of the config or in a folder '
+                "of PYTHONPATH. For the libraries of OpenMMLab: pip install 'glore-mm"
+                f"[{extra}]', and mmcv or mmcv-lite."
+            )
         raise UserError(
-            f'{cfg.filename}: custom_imports failed: {error}. Your own modules must be '
-            'in the folder of the config or in a folder of PYTHONPATH. For the '
-            f"libraries of OpenMMLab: pip install 'glore-mm[{extra}]', and mmcv or "
-            'mmcv-lite.'
+            f'{cfg.filename}: custom_imports failed: {type(cause).__name__}: '
+            f'{error_summary(cause)}{"" if "<frozen" in place else place}{advice}'
         ) from error
 
 

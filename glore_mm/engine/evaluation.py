@@ -8,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from glore_mm.utils.atomic_write import write_npz
+from glore_mm.utils.datasets import label_indices
 
 
 @METRICS.register_module()
@@ -35,7 +36,7 @@ class PerSampleScores(BaseMetric):
             scores = sample['pred_score'].cpu().numpy().astype(np.float32)
             # data sets of mmpretrain set only img_path
             name = sample.get('filename') or sample['img_path']
-            labels = np.atleast_1d(np.asarray(sample['gt_label'].cpu()))
+            labels = np.atleast_1d(label_indices(sample['gt_label'].cpu()))
             self.results.append((name, labels, scores))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _checkpoints(folder: str) -> list[str]:
         name, time = osp.basename(path), os.lstat(path).st_mtime_ns
         order = written.index(name) if name in written else -1
         # a run can be killed after it saved a checkpoint and before it noted its name
-        not_noted = order < 0 and time > noted_at
+        not_noted = bool(written) and order < 0 and time > noted_at
         return not_noted, name == osp.basename(last), order, time
 
     return sorted(paths, key=age, reverse=True)

@@ -16,6 +16,7 @@ from glore_mm.utils.paths import list_files
 
 _DOCS = 'docs/own_data.md shows the layout.'
 _MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
+_SPLITS = ('train', 'val', 'test')
 _SAMPLE = 50  # number of masks of which the palettes are compared
 
 
@@ -86,7 +87,7 @@ class ImageMaskFolders(ImageMaskDataset):
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
         self.label_endings = dict.fromkeys(suffixes, _label_map(values))
         self._is_binary = bool(binary)
-        mask_dir = osp.join(data_root, (masks or 'masks').partition('{split}')[0])
+        mask_dir = osp.join(data_root, masks or 'masks')
         # the value of each class in the masks; there can be fewer classes
         value_of = [*range(int(reduce_zero_label), 256)] if values is None else values
         names, palette = _find_classes(
@@ -199,7 +200,9 @@ def _find_classes(
             break
     if classes is not None and palette:
         return read_class_names(classes, data_root), palette
-    files = sorted(f for f in list_files(masks) if f.lower().endswith(suffixes))
+    folders = dict.fromkeys(masks.format(split=split) for split in _SPLITS)
+    files = [file for folder in folders for file in sorted(list_files(folder))]
+    files = [file for file in files if file.lower().endswith(suffixes)]
     if classes is not None:
         names = read_class_names(classes, data_root)
         colors, _ = read_palette(files[:: max(1, len(files) // _SAMPLE)])

@@ -1,6 +1,7 @@
 """Reading segmentation masks without changing their values."""
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -29,7 +30,7 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
     try:
         mask = Image.open(io.BytesIO(fileio.get(path)))
         pages = count_pages(mask)
-        codec, maximum = _codec(mask)
+        maximum = _unscaled_maximum(mask)
         mask.load()
     except Exception as error:  # each format raises its own type
         raise unreadable_image(path, error, what='a label map') from error
@@ -45,7 +46,7 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
     with suppress(Exception):  # ignore damaged EXIF
         ImageOps.exif_transpose(mask, in_place=True)
     values = np.asarray(mask)
-    if codec.startswith('ppm'):  # Pillow scales to 0 to 255, or to 65535
+    if maximum:  # Pillow scales to 0 to 255, or to 65535
         full = 255 if maximum < 256 else 65535
         values = (values.astype(np.int64) * maximum + full // 2) // full
     colors = mask.getpalette() if mask.mode == 'P' else None
@@ -57,11 +58,16 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
     return values, palette.tolist()
 
 
-def _codec(image: ImageFile.ImageFile) -> tuple[str, int]:
-    """Return the name of Pillow's codec, and the largest value of a PGM."""
-    tile = image.tile[0] if image.tile else ('', None, None, None)
-    args = tile[3]
-    return tile[0], args[1] if isinstance(args, tuple) and len(args) > 1 else 0
+def _unscaled_maximum(image: ImageFile.ImageFile) -> int:
+    """Return the largest value of a format that Pillow scales; 0 for other formats."""
+    if not image.tile:
+        return 0
+    codec, _, _, given = image.tile[0]
+    args = given if isinstance(given, tuple) else (given,)
+    if codec.startswith('ppm'):
+        return args[1]
+    bits = re.match('L;([24])', str(args[0]))  # grey levels of 2 or 4 bits
+    return 2 ** int(bits[1]) - 1 if bits else 0
 
 
 def read_palette(files: Sequence[str]) -> tuple[list[list[int]], int]:

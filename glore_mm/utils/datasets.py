@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 #: Transforms that read labels.
 LABEL_LOADERS = ('LoadAnnotations', 'LoadSegLabels')
 
@@ -16,6 +18,17 @@ def unwrap(dataset: Any) -> Iterator[Any]:
         yield from unwrap(dataset.dataset)
     else:
         yield dataset
+
+
+def label_indices(labels: Any) -> np.ndarray:
+    """Return labels as class indices.
+
+    Args:
+        labels (Any): One or several indices, a label map, or a vector of 0 and 1 in
+            floating-point numbers, as mmaction2 has with `multi_class`.
+    """
+    found = np.asarray(labels)
+    return np.flatnonzero(found) if found.dtype.kind == 'f' else found
 
 
 def find_sample(dataset: Any, index: int) -> tuple[Any, int]:

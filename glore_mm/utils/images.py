@@ -26,7 +26,7 @@ _PLAIN = (
     'read it with LoadBands (docs/own_data.md)'
 )
 _NOT_UNSIGNED = 'its values are signed, floating-point or 32-bit'
-_few_bits: list[str] = []  # the first file with this warning
+_warned: set[str] = set()  # kinds of warnings
 
 
 def read_image(path: str) -> Image.Image:
@@ -54,6 +54,8 @@ def read_image(path: str) -> Image.Image:
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _check_tiff(image)
                 has_white_zero = image.tag_v2.get(_PHOTOMETRIC) == 0
+            elif getattr(image, 'is_animated', False) and image.format != 'MPO':
+                _warn_once('frames', f'{path} is animated: its first frame is used.')
             # Pillow reads the high bytes only; the raw mode is lost by load()
             has_high_bytes = image.mode != 'P' and ';16' in str(image.tile)
             image.load()
@@ -124,15 +126,19 @@ def count_pages(image: Image.Image) -> int:
 
 
 def _warn_of_few_bits(path: str, largest: int) -> None:
-    """Warn once about 16-bit images with fewer used bits, such as 12."""
-    if largest < 4096 and not _few_bits:
-        _few_bits.append(path)
-        print_log(
+    """Warn about 16-bit images with fewer used bits, such as 12."""
+    if largest < 4096:
+        _warn_once(
+            'bits',
             f'{path} has 16 bits, but no value above {largest}: it becomes dark in 8 '
             'bits. Scale its values to 0 to 65535.',
-            logger='current',
-            level=logging.WARNING,
         )
+
+
+def _warn_once(kind: str, text: str) -> None:
+    if kind not in _warned:
+        _warned.add(kind)
+        print_log(text, logger='current', level=logging.WARNING)
 
 
 def unreadable_image(

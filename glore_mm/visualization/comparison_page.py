@@ -154,6 +154,7 @@ def _find_panels(path: str, folder: str) -> str:
     The folder has the subfolders of the data set, but the path's first parts, down to
     the root of the data set, are unknown.
     """
-    *folders, name = Path(path).with_suffix('.png').parts
-    files = [osp.join(folder, *folders[i:], name) for i in range(1, len(folders) + 1)]
+    picture = Path(path).with_suffix('.png')
+    *folders, name = picture.relative_to(picture.anchor).parts
+    files = [osp.join(folder, *folders[i:], name) for i in range(len(folders) + 1)]
     return next(filter(osp.isfile, files), files[-1])

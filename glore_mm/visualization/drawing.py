@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glore_mm.utils.atomic_write import atomic_write
+from glore_mm.utils.datasets import label_indices
 
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
@@ -50,7 +51,8 @@ def prediction_text(sample: Any, classes: Sequence[str]) -> str:
     """
 
     def names(labels: Any) -> str:
-        indices = np.unique(np.asarray(labels))  # of several labels no order is wrong
+        # sorted, as the order of several labels has no meaning
+        indices = np.unique(label_indices(labels))
         return ', '.join(classes[i] for i in indices) or 'nothing'
 
     found = names(sample.pred_label)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_record, as_rows, markdown, summarize
 from glore_mm.apis.ablate import ablate, in_processes, read_ablation
+from glore_mm.synthetic.long_range_strips import write_long_range_strips
 from glore_mm.utils.atomic_write import write_csv
 from glore_mm.utils.cli import cli_entry_point
 from glore_mm.utils.errors import UserError
@@ -364,7 +365,7 @@ def test_runs_on_other_data_are_an_error(tool, complete, tmp_path):
     assert "glore_seed3.json is from 'plain', seed 0" in done.stderr
 
 
-def test_data_of_the_user_are_told_apart(tmp_path):
+def test_data_of_the_user_are_told_apart(tmp_path, monkeypatch):
     """Whatever their folder is called."""
     config = tmp_path / 'small.py'
     config.write_text(
@@ -379,6 +380,18 @@ def test_data_of_the_user_are_told_apart(tmp_path):
         options = [f'data_root={root}', 'classes=field,square']
         found.append(read_ablation(str(config), options).data)
     assert found[0] == found[1] != found[2]
+    monkeypatch.chdir(tmp_path)
+    for root in ('one', './one/'):
+        options = [f'data_root={root}', 'classes=field,square']
+        assert read_ablation(str(config), options).data == found[0]
+    # not those of the base, if the data sets have folders of their own
+    write_long_range_strips(tmp_path / 'generated', 4, 4)
+    own = "dict(dataset=dict(data_root='more', classes=['field', 'square']))"
+    config.write_text(
+        config.read_text() + "data_root = 'generated'\n"
+        f'train_dataloader = {own}\ntest_dataloader = {own}\n'
+    )
+    assert read_ablation(str(config)).data == found[2]
 
 
 @pytest.mark.slow

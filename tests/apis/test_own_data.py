@@ -366,6 +366,31 @@ def test_metainfo_of_mmseg_0(load, tmp_path):
         train(load(*options), seed=0)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('from glore_mm.seg.datasets import OldName\n',
+         "ImportError: cannot import name 'OldName' from .*own_module.py, line 1"),
+        ('import no_such_package\n', "ModuleNotFoundError: No module named 'no_such_p"),
+        ('x = y\n', "NameError: name 'y' is not defined .*own_module.py, line 1"),
+        ('def f(:\n', r'SyntaxError: invalid syntax \(own_module.py, line 1\)'),
+    ],
+)  # fmt: skip
+def test_errors_in_own_modules(load, text, message, tmp_path):
+    (tmp_path / 'own_module.py').write_text(text)
+    with pytest.raises(UserError, match=f'custom_imports failed: {message}'):
+        load("custom_imports=dict(imports=['glore_mm.seg','own_module'])")
+    sys.modules.pop('own_module', None)
+
+
+def test_an_image_of_extreme_proportions_does_not_end_inference(load, checkpoint):
+    Image.fromarray(draw(5)[0]).save('a.png')
+    Image.new('RGB', (4000, 1)).save('b.png')
+    options = ['test_dataloader.dataset.pipeline.1.keep_ratio=True']
+    found = [*infer(load(*options), checkpoint, ['b.png', 'a.png'])]
+    assert 'b.png: ' in found[0]['error'] and found[1]['classes']
+
+
 def test_suffixes_in_upper_case(load, checkpoint, tmp_path):
     root = write_squares(tmp_path / 'upper')
     for path in [*root.rglob('*.png')]:

@@ -1,6 +1,7 @@
 """Saving checkpoints with mmengine."""
 
 import functools
+import hashlib
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -37,9 +38,14 @@ def test_two_urls_with_one_file_name(tmp_path, monkeypatch):
     )
     with ThreadingHTTPServer(('127.0.0.1', 0), handler) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{site.server_port}'
         for name in ('first', 'second', 'first', 'second'):
-            url = f'http://127.0.0.1:{site.server_port}/{name}/best.pth'
+            url = f'{address}/{name}/best.pth'
             assert load_from_http(url)['state_dict']['weights'] == len(name)
+        found = [path.name for path in (tmp_path / 'home').rglob('*.pth')]
+        assert len(found) == 2 and 'best.pth' in found
+
+        path = tmp_path / 'site' / 'second' / 'best.pth'
+        url += f'?new#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}'
+        assert load_from_http(url)['state_dict']['weights'] == len('second')
         site.shutdown()
-    found = [p.name for p in (tmp_path / 'home').rglob('*.pth')]
-    assert len(found) == 2 and 'best.pth' in found

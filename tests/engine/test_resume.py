@@ -349,13 +349,20 @@ def test_another_seed_in_the_config_is_reported(run, capsys):
     assert read_checkpoint('run/iter_8.pth')['meta']['seed'] == 0
 
 
-@pytest.mark.parametrize('noted_in', ['last_checkpoint', '.written.json'])
-def test_a_copied_work_dir_resumes_from_its_latest_checkpoint(noted_in, run, capsys):
+@pytest.mark.parametrize(
+    'copied',
+    [
+        ('iter_6.pth', 'iter_4.pth', 'last_checkpoint'),
+        ('iter_6.pth', 'last_checkpoint', 'iter_4.pth'),
+        ('iter_6.pth', 'iter_4.pth', '.written.json'),
+    ],
+)
+def test_a_copied_work_dir_resumes_from_its_latest_checkpoint(copied, run, capsys):
     """Copying changes times, and the original can be gone or trained on."""
     run(train_cfg__max_iters=6)
     Path('run').rename('original')
     Path('run').mkdir()
-    for name in ('iter_6.pth', 'iter_4.pth', noted_in):
+    for name in copied:
         shutil.copy(f'original/{name}', f'run/{name}')
         time.sleep(0.05)
     run(resume='latest', train_cfg__max_iters=6)

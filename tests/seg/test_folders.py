@@ -136,6 +136,25 @@ def test_masks_with_different_palettes_are_an_error(classes, flat):
     assert set(np.unique(named[0]['gt_seg_map'])) == {0, 1}
 
 
+def test_palette_in_folders_of_splits(flat):
+    """`<split>/images` and `<split>/masks`: the images are not masks."""
+    for split, part in (('train', range(6)), ('val', range(6, 10))):
+        for kind in ('images', 'masks'):
+            (flat / split / kind).mkdir(parents=True)
+            for number in part:
+                source = flat / kind / f'p{number}.png'
+                image = Image.open(source)
+                if kind == 'masks':
+                    image.putpalette([10, 20, 30, 255, 0, 128])
+                image.save(flat / split / kind / source.name)
+    for classes in (None, CLASSES):
+        found = folders(
+            flat, classes=classes, images='{split}/images', masks='{split}/masks'
+        )
+        assert len(found) == 6
+        assert found.metainfo['palette'] == [[10, 20, 30], [255, 0, 128]]
+
+
 @pytest.mark.parametrize(
     'options', [dict(reduce_zero_label=True), dict(values=[1, 2])], ids=str
 )

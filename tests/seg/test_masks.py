@@ -1,5 +1,8 @@
 """Reading masks: their values are those that were written."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -31,6 +34,41 @@ def pgm(magic, largest):
         path.write_bytes(f'{magic}\n3 2\n{largest}\n'.encode() + pixels)
 
     return write
+
+
+def grey_png(bits):
+    """Pillow writes no grey PNG with 2 or 4 bits."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return (
+            struct.pack('>I', len(content)) + kind + content + struct.pack('>I', check)
+        )
+
+    def write(path):
+        values = VALUES % 4
+        digits = [
+            ''.join(f'{v:0{bits}b}' for v in row).ljust(16, '0') for row in values
+        ]
+        rows = [
+            b'\0' + int(row, 2).to_bytes(2, 'big')[: -(-3 * bits // 8)]
+            for row in digits
+        ]
+        path.write_bytes(
+            b'\x89PNG\r\n\x1a\n'
+            + chunk(b'IHDR', struct.pack('>IIBBBBB', 3, 2, bits, 0, 0, 0, 0))
+            + chunk(b'IDAT', zlib.compress(b''.join(rows)))
+            + chunk(b'IEND', b'')
+        )
+
+    return write
+
+
+@pytest.mark.parametrize('bits', [2, 4])
+def test_grey_levels_of_few_bits(bits, tmp_path):
+    grey_png(bits)(tmp_path / 'a.png')
+    values, _ = read_mask(str(tmp_path / 'a.png'))
+    np.testing.assert_array_equal(values, VALUES % 4)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_tiff_with_white_as_0(bits, overview, tmp_path):
 @pytest.mark.parametrize('kind', ['a.tif', 'a.png'])
 def test_12_bits_in_16_are_warned_of(kind, tmp_path, monkeypatch):
     messages = []
-    monkeypatch.setattr(images, '_few_bits', [])
+    monkeypatch.setattr(images, '_warned', set())
     monkeypatch.setattr(images, 'print_log', lambda text, **_: messages.append(text))
     rgb = np.dstack([GREY] * 3)  # up to 3071
     path = tmp_path / kind
@@ -249,6 +249,18 @@ def test_12_bits_in_16_are_warned_of(kind, tmp_path, monkeypatch):
     assert load(path).max() == 3071 // 256
     (message,) = messages
     assert message.startswith(f'{path} has 16 bits, but no value above 3071')
+
+
+@pytest.mark.parametrize('kind', ['a.gif', 'a.png', 'a.webp'])
+def test_animated_images_are_warned_of(kind, tmp_path, monkeypatch):
+    messages = []
+    monkeypatch.setattr(images, '_warned', set())
+    monkeypatch.setattr(images, 'print_log', lambda text, **_: messages.append(text))
+    frames = [Image.new('RGB', (8, 8), color) for color in ('red', 'blue')]
+    path = tmp_path / kind
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    assert load(path)[0, 0].tolist() == [255, 0, 0]
+    assert messages == [f'{path} is animated: its first frame is used.']
 
 
 def test_tiff_of_the_same_writer_is_read(tmp_path):

@@ -158,6 +158,28 @@ def test_test_writes_scores_and_strips(tool, videos, checkpoint, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('multi_class', [False, True])
+def test_a_data_set_of_mmaction(multi_class, tool, videos, checkpoint, tmp_path):
+    metric = 'mean_average_precision' if multi_class else 'top_k_accuracy'
+    (tmp_path / 'stock.py').write_text(
+        f'_base_ = {str(CONFIG)!r}\n'
+        'test_dataloader = dict(dataset=dict(\n'
+        f"    _delete_=True, type='VideoDataset', multi_class={multi_class},\n"
+        "    num_classes=4, ann_file='kinetics400_val_list_videos.txt',\n"
+        "    data_root=_base_.data_root, data_prefix=dict(video='videos_val'),\n"
+        '    pipeline=_base_.test_dataloader.dataset.pipeline,\n'
+        f'    metainfo=dict(classes={CLASSES})))\n'
+        f'test_evaluator = dict(metric_list={metric!r})\n'
+    )
+    more = ('--dump', 'scores.npz', '--show-dir', 'strips', *options(videos))
+    tool('test', 'stock.py', checkpoint, *more, cwd=tmp_path)
+    with np.load(tmp_path / 'scores.npz') as arrays:
+        names, labels = arrays['names'].tolist(), arrays['labels']
+    assert [Path(name).parent.name for name in names] == [CLASSES[i] for i in labels]
+    assert len(list((tmp_path / 'strips').rglob('*.png'))) == 8
+
+
+@pytest.mark.slow
 def test_views_run(tool, videos, checkpoint, tmp_path):
     """Ten clips and crops of every video, from files, with the real Runner."""
     crop = dict(type='CenterCrop', crop_size=24)

@@ -84,6 +84,23 @@ def test_the_tool(tool, dumps, tmp_path, opened):
     )
 
 
+def test_pictures_of_images_with_relative_paths(tool, dumps, tmp_path, opened):
+    """As of several data sets, each with a folder of its own in --show-dir."""
+    shown = []
+    for old in dumps:
+        content = dict(np.load(old))
+        content['names'] = np.array([f'data/{Path(n).name}' for n in content['names']])
+        np.savez_compressed(old, **content)
+        shown.append(tmp_path / f'shown_{old.stem}' / 'data')
+        shown[-1].mkdir(parents=True)
+        for name in content['names']:
+            Image.new('RGB', (256, 48)).save(shown[-1] / Path(name).name)
+    folders = [path.parent.name for path in shown]
+    tool('compare', *dumps, '--show-dirs', *folders, cwd=tmp_path)
+    page = opened(tmp_path / 'comparison.html')
+    assert page.locator('.card img').count() == 8
+
+
 def test_without_show_dirs_the_images_are_shown(tool, dumps, tmp_path, opened):
     Path(tmp_path / 'street_1.png').unlink()
     tool('compare', *dumps, cwd=tmp_path)
