@@ -88,6 +88,7 @@ def shown_nodes(page):
     return nodes
 
 
+@pytest.mark.slow
 def test_segmentation(demo, visit, small_data, tmp_path):
     image = min(small_data['seg'].glob('leftImg8bit/val/*/*'))
     demo = demo('seg/glore_mini.py')
@@ -127,6 +128,7 @@ def test_segmentation(demo, visit, small_data, tmp_path):
     assert sum(mask for mask, _ in masks).tolist() == [[0.5] * 1280] * 640
 
 
+@pytest.mark.slow
 def test_video(demo, visit, small_data, tmp_path):
     clip = min(small_data['video'].rglob('*.mp4'))
     demo = demo('video/glore_mini.py', classes=['<a> & b', *'cde'])

@@ -96,6 +96,7 @@ def test_binary_masks_in_both_forms(squares, form, channels):
     assert model(**data).shape[1] == channels
 
 
+@pytest.mark.slow
 def test_windows_of_tiffs(squares):
     for path in [*squares.glob('fields/images/*/*')]:
         image = np.array(Image.open(path).resize((96, 80)))

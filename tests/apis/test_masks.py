@@ -47,6 +47,7 @@ def test_colours_are_counted(project, tool):
     assert not (project / 'out').exists()
 
 
+@pytest.mark.slow
 def test_colours_that_are_not_in_the_palette(project, tool):
     command = ['masks_to_indices', 'data/ann', 'out', '--palette', '0,0,0']
     done = tool(*command, cwd=project, check=False)
@@ -127,6 +128,7 @@ def test_coco_annotations_that_cannot_be_drawn(images, annotation, message, tmp_
         list(convert_coco(str(tmp_path / 'coco.json'), str(tmp_path / 'masks')))
 
 
+@pytest.mark.slow
 def test_coco_annotations(tmp_path, tool):
     box = dict(iscrowd=0, image_id=1)
     square, small = [2, 2, 8, 2, 8, 8, 2, 8], [4, 4, 6, 4, 6, 6, 4, 6]

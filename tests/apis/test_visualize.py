@@ -82,6 +82,7 @@ def video_of(pictures, path):
         file.mux(stream.encode())
 
 
+@pytest.mark.slow
 def test_the_tool(tool, network, photograph, tmp_path, opened):
     cfg, checkpoint, model = network('cls/glore_mini.py')
     options = [f'{k}={v}' for k, v in SMALL['cls/glore_mini.py'].items()]

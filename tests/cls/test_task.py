@@ -214,6 +214,7 @@ def test_tta_averages_flips(tool, photographs, checkpoint, tmp_path):
         np.testing.assert_allclose(arrays['scores'], scores['mirrored'], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_infer_classifies_files_folders_and_patterns(
     tool, photographs, checkpoint, tmp_path
 ):

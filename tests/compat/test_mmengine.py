@@ -337,6 +337,7 @@ def test_training_resumes(runner):
     assert WARNING not in log  # mmengine itself reverts SyncBN in a single process
 
 
+@pytest.mark.slow
 def test_two_processes_train_validate_save_and_resume(runner):
     torchrun = ('-m', 'torch.distributed.run', '--nproc-per-node', 2)
     port = ('--master-addr', '127.0.0.1', '--master-port', free_port())

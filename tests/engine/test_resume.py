@@ -225,6 +225,7 @@ def test_a_new_run_in_an_old_folder_deletes_none_of_its_files(run):
     assert files() == before | {'iter_6.pth'}
 
 
+@pytest.mark.slow
 def test_workers_and_validation_do_not_change_training(run):
     run()
     one = read_checkpoint('run/iter_8.pth')
@@ -258,6 +259,7 @@ class StopInValidation(Hook):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_validation_with_averaged_weights_is_interrupted(run):
     """It is repeated, and trained and averaged weights are not exchanged."""
     average = [dict(type='EMAHook', momentum=0.5)]
@@ -280,6 +282,7 @@ def test_a_validation_with_averaged_weights_is_interrupted(run):
             assert soak.same(one[key], other[key]), (name, key)
 
 
+@pytest.mark.slow
 def test_resumed_epochs_with_another_batch_size_begin_at_their_first_batch(
     tmp_path, monkeypatch
 ):
@@ -305,6 +308,7 @@ def test_resumed_epochs_with_another_batch_size_begin_at_their_first_batch(
     assert again == [('2', str(i), '10') for i in range(1, 11)]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_follows_the_schedule_of_its_checkpoint(run, capsys):
     schedule = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=False)]
     run(train_cfg__max_iters=4, param_scheduler=schedule)
@@ -332,6 +336,7 @@ def test_other_classes_than_the_trained_ones_are_an_error(run):
     assert 'sidewalk' in str(error.value)
 
 
+@pytest.mark.slow
 def test_another_seed_is_an_error(run):
     run(train_cfg__max_iters=4)
     with pytest.raises(
@@ -341,6 +346,7 @@ def test_another_seed_is_an_error(run):
     run(seed=None, resume='latest')
 
 
+@pytest.mark.slow
 def test_another_seed_in_the_config_is_reported(run, capsys):
     run(train_cfg__max_iters=4)
     run(seed=None, resume='latest', randomness__seed=9)
@@ -349,6 +355,7 @@ def test_another_seed_in_the_config_is_reported(run, capsys):
     assert read_checkpoint('run/iter_8.pth')['meta']['seed'] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'copied',
     [
@@ -403,6 +410,7 @@ def test_two_runs_in_one_folder_are_an_error(run):
     run(train_cfg__max_iters=1)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     """On a real file system with space for one checkpoint and a part of the next."""
     config = soak.prepare(tmp_path, soak.Scenario('', 'iterations', 8))

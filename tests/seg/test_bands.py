@@ -202,6 +202,7 @@ default_hooks = dict(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_tools(tmp_path, monkeypatch):
     """Training on windows, test with pictures, inference, nodes and export."""

@@ -562,6 +562,7 @@ TWO_PROCESSES = """
 """
 
 
+@pytest.mark.slow
 def test_processes_warn_once_together(damaged, tmp_path):
     root = shutil.copytree(damaged, tmp_path / 'data')
     script = tmp_path / 'run.py'

@@ -118,6 +118,7 @@ def test_errors_before_training(change, message, tool, videos, tmp_path):
     assert not (tmp_path / 'work_dirs').exists()
 
 
+@pytest.mark.slow
 def test_testing_stops_at_a_damaged_clip(tool, videos, checkpoint, tmp_path):
     root = damaged(videos, tmp_path, 'val')
     done = tool('test', CONFIG, checkpoint, *options(root), cwd=tmp_path, check=False)

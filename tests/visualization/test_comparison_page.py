@@ -162,6 +162,7 @@ def scores(path, right, names=None):
     return path
 
 
+@pytest.mark.slow
 def test_two_classifiers(tool, tmp_path, dumps):
     a = scores(tmp_path / 'plain.npz', [1] * 30 + [0] * 20)
     b = scores(tmp_path / 'glore.npz', [0] * 2 + [1] * 40 + [0] * 8)

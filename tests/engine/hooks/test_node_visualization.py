@@ -96,6 +96,7 @@ def test_tensorboard_has_images_and_scalars(recorded):
     assert [event.step for event in images] == [0, 2, 4]
 
 
+@pytest.mark.slow
 def test_a_segmentor_in_windows_shows_the_maps_of_the_whole_image(mini, tmp_path):
     sheets = []
     windows = dict(mode='slide', crop_size=(32, 32), stride=(32, 32))
