@@ -162,7 +162,7 @@ def _check_values(
     if not (
         is_list
         and all(type(value) is int and 0 <= value <= 65535 for value in values)
-        and len(set(values)) == len(values)
+        and len(set(values)) == len(values) > 0
     ):
         raise UserError(
             f'values={values!r}: expected a list of the value of each class, different '
@@ -192,6 +192,8 @@ def _find_classes(
 ) -> tuple[tuple[str, ...], Sequence[Sequence[int]] | None]:
     """Return the class names, and the given palette or that of the masks, if any."""
     suffixes = tuple(map(str.lower, suffixes))
+    folders = dict.fromkeys(masks.replace('{split}', split) for split in _SPLITS)
+    masks = masks.partition('{split}')[0].rstrip('/')
     if classes is None and binary:
         classes = ('background', 'foreground')
     for folder in (data_root, masks) if classes is None else ():
@@ -200,7 +202,6 @@ def _find_classes(
             break
     if classes is not None and palette:
         return read_class_names(classes, data_root), palette
-    folders = dict.fromkeys(masks.format(split=split) for split in _SPLITS)
     files = [file for folder in folders for file in sorted(list_files(folder))]
     files = [file for file in files if file.lower().endswith(suffixes)]
     if classes is not None:

@@ -43,9 +43,10 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
             f'{path} has {pages} pages or frames; expected one mask. Save the right '
             'one as PNG.'
         )
+    upright: Image.Image = mask
     with suppress(Exception):  # ignore damaged EXIF
-        ImageOps.exif_transpose(mask, in_place=True)
-    values = np.asarray(mask)
+        upright = ImageOps.exif_transpose(mask)
+    values = np.asarray(upright)
     if maximum:  # Pillow scales to 0 to 255, or to 65535
         full = 255 if maximum < 256 else 65535
         values = (values.astype(np.int64) * maximum + full // 2) // full

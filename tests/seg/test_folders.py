@@ -153,6 +153,14 @@ def test_palette_in_folders_of_splits(flat):
         )
         assert len(found) == 6
         assert found.metainfo['palette'] == [[10, 20, 30], [255, 0, 128]]
+    (flat / 'masks/classes.txt').write_text('a\nb\n')
+    for split in ('train', 'val'):
+        (flat / split / 'masks').rename(flat / 'masks' / split)
+    shutil.rmtree(flat / 'images')
+    for split in ('train', 'val'):
+        shutil.move(flat / split / 'images', flat / 'images' / split)
+    found = folders(flat, classes=None, masks='masks/{split}', images='images/{split}')
+    assert found.metainfo['classes'] == ('a', 'b')
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,7 @@ def test_values_of_16_bits(flat):
         (dict(values=[1, 2], reduce_zero_label=True), 'only one of them can be given'),
         (dict(binary='sigmoid', reduce_zero_label=True), 'only one of them can be'),
         (dict(values='1,2'), "values='1,2': expected a list of the value of each"),
+        (dict(values=[]), 'expected a list of the value of each class'),
         (dict(values=[3, 3]), 'different integers from 0 to 65535'),
         (dict(values=[-1, 3]), 'different integers from 0 to 65535'),
         (dict(values=[0, 1, 2]), r'values has 3 numbers, but there are 2 cl'),

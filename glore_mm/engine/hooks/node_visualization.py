@@ -70,7 +70,9 @@ class NodeVisualizationHook(Hook):
         with preserve_rng_state():
             self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
         source, _ = find_sample(dataset, 0)
-        self._rgb = getattr(find_loader(source.pipeline.transforms), 'rgb', None)
+        pipeline = getattr(source, 'pipeline', None)
+        loader = find_loader(getattr(pipeline, 'transforms', ()))
+        self._rgb = getattr(loader, 'rgb', None)
         self._show(runner, runner.iter)
 
     @master_only
