@@ -46,7 +46,7 @@ check: $(READY)  ## lint and the fast tests of the plugin, 90 seconds
 	$(PYTEST) -q -m 'not slow' tests/test_architecture.py tests/test_unit.py tests/test_fused.py \
 		tests/test_registry.py tests/compat/test_import_hook.py
 
-test: $(READY)  ## the tests, 12 minutes
+test: $(READY)  ## the tests, 11 minutes
 	$(PYTEST) -m 'not slow'
 
 test-slow: $(READY)  ## the tests that take a minute or so each
