@@ -7,6 +7,7 @@ from mmpretrain.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
+from glore_mm.engine.transforms import find_dataset_loader
 from glore_mm.visualization.drawing import (
     draw_caption,
     font_for,
@@ -58,7 +59,7 @@ class ClsPredictionHook(PredictionHook):
     ) -> Image.Image:
         """Return the image with a caption."""
         if 'img_path' in sample:
-            picture = self.loader(dataset).picture(sample.img_path)
+            picture = find_dataset_loader(dataset).picture(sample.img_path)
         else:  # the data set has arrays instead of files
             info = dataset.get_data_info(sample.sample_idx)
             picture = Image.fromarray(info['img'][..., ::-1])

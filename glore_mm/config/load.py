@@ -125,8 +125,9 @@ def _import_custom(cfg: Config, task: str) -> None:
         found = error.__context__ if isinstance(error, ImportError) else None
         cause = found if isinstance(found, Exception) else error
         *_, frame = traceback.extract_tb(cause.__traceback__)
-        place = f' ({frame.filename}, line {frame.lineno})'
-        advice = ''
+        place, advice = '', ''
+        if not frame.filename.startswith('<frozen'):  # the import itself
+            place = f' ({frame.filename}, line {frame.lineno})'
         if isinstance(cause, ModuleNotFoundError):
             extra = 'cls' if 'mmpretrain' in str(cause) else task
             advice = (
@@ -136,7 +137,7 @@ def _import_custom(cfg: Config, task: str) -> None:
             )
         raise UserError(
             f'{cfg.filename}: custom_imports failed: {type(cause).__name__}: '
-            f'{error_summary(cause)}{"" if "<frozen" in place else place}{advice}'
+            f'{error_summary(cause)}{place}{advice}'
         ) from error
 
 

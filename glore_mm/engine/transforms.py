@@ -18,6 +18,7 @@ from glore_mm.utils.bands import (
     open_bands,
     picture_of_bands,
 )
+from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import read_image
 
@@ -143,3 +144,10 @@ def find_loader(pipeline: Sequence[Any]) -> LoadImage | LoadBands:
     """
     first = pipeline[0] if pipeline else None
     return first if isinstance(first, LoadImage | LoadBands) else LoadImage()
+
+
+def find_dataset_loader(dataset: Any) -> LoadImage | LoadBands:
+    """Return the transform that loads the images of a data set, or of one it wraps."""
+    source, _ = find_sample(dataset, 0)
+    pipeline = getattr(source, 'pipeline', None)
+    return find_loader(getattr(pipeline, 'transforms', ()))

@@ -66,7 +66,7 @@ def _unscaled_maximum(image: ImageFile.ImageFile) -> int:
     codec, _, _, given = image.tile[0]
     args = given if isinstance(given, tuple) else (given,)
     if codec.startswith('ppm'):
-        return args[1]
+        return args[1] if len(args) > 1 else 0  # a bitmap has no largest value
     bits = re.match('L;([24])', str(args[0]))  # grey levels of 2 or 4 bits
     return 2 ** int(bits[1]) - 1 if bits else 0
 

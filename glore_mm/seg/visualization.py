@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS
 from PIL import Image, ImageDraw
 
 from glore_mm.engine.hooks.prediction import PredictionHook
+from glore_mm.engine.transforms import find_dataset_loader
 from glore_mm.utils.cityscapes_labels import LABEL_ID_OF_TRAIN_ID
 from glore_mm.visualization.drawing import add_title, font_for, hstack
 
@@ -116,7 +117,7 @@ class SegPredictionHook(PredictionHook):
         """Return the four panels of an image, or two if it has no labels."""
         palette = dataset.metainfo['palette']
         predicted = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        image = self.loader(dataset).picture(sample.img_path)
+        image = find_dataset_loader(dataset).picture(sample.img_path)
         drawn = dict(image=np.asarray(image.resize(predicted.shape[::-1])))
         if 'gt_sem_seg' not in sample:
             return panels(dict(drawn, prediction=colorize(predicted, palette)))

@@ -370,7 +370,7 @@ class Hostile:
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('stranger', 'has more than weights (eval)'),
+        ('unsafe', 'has more than weights (eval)'),
         ('list', 'has no weights: a dict was expected, found a list'),
         ('text', 'cannot be read as a checkpoint: Unsupported operand'),
         ('archive', 'is an archive with 0 checkpoints (.pth, .pth.tar), expected 1'),
@@ -379,7 +379,7 @@ class Hostile:
 )
 def test_wrong_files(content, message, tmp_path):
     path = tmp_path / 'file.pth'
-    if content == 'stranger':
+    if content == 'unsafe':
         torch.save(dict(state_dict=small_state(), epoch=Hostile()), path)
     elif content == 'list':
         torch.save([1, 2], path)

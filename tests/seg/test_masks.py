@@ -95,6 +95,12 @@ def test_the_values_are_those_in_the_file(name, write, tmp_path):
     assert palette == []
 
 
+def test_plain_bitmaps(tmp_path):
+    (tmp_path / 'a.pgm').write_text('P1\n3 1\n0 1 0\n')
+    values, _ = read_mask(str(tmp_path / 'a.pgm'))
+    assert len(np.unique(values)) == 2
+
+
 def test_palettes(tmp_path):
     for name in ('a.png', 'a.gif'):
         mask = Image.fromarray(VALUES % 2, 'P')

@@ -11,9 +11,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from glore_mm.engine.determinism import preserve_rng_state
-from glore_mm.engine.transforms import find_loader
+from glore_mm.engine.transforms import find_dataset_loader
 from glore_mm.unit import GloRe
-from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.errors import UserError
 from glore_mm.visualization.capture import CapturedRun, capture
 from glore_mm.visualization.projections import node_usage
@@ -69,10 +68,7 @@ class NodeVisualizationHook(Hook):
         chosen = np.linspace(0, len(dataset) - 1, min(self.samples, len(dataset)))
         with preserve_rng_state():
             self._batches = [loader.collate_fn([dataset[int(i)]]) for i in chosen]
-        source, _ = find_sample(dataset, 0)
-        pipeline = getattr(source, 'pipeline', None)
-        loader = find_loader(getattr(pipeline, 'transforms', ()))
-        self._rgb = getattr(loader, 'rgb', None)
+        self._rgb = getattr(find_dataset_loader(dataset), 'rgb', None)
         self._show(runner, runner.iter)
 
     @master_only

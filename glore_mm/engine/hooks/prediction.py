@@ -9,8 +9,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from glore_mm.engine.transforms import LoadBands, LoadImage, find_loader
-from glore_mm.utils.datasets import find_sample
 from glore_mm.utils.paths import relative_name
 from glore_mm.visualization.drawing import save_image
 
@@ -36,11 +34,6 @@ class PredictionHook(Hook):
             path = sample.get('img_path') or sample.filename
             name = self.file_name(relative_name(path, dataset))
             save_image(picture, osp.join(self.folder, name))
-
-    def loader(self, dataset: Any) -> LoadImage | LoadBands:
-        """Return the transform that loads the images of a data set."""
-        dataset, _ = find_sample(dataset, 0)
-        return find_loader(dataset.pipeline.transforms)
 
     @abstractmethod
     def draw(
