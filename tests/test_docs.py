@@ -365,6 +365,7 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
         (data / 'kinetics600' / f'{split}.csv').write_text('\n'.join(rows))
 
     write_fields(data / 'fields')
+    write_coco(data / 'plants' / 'instances.json')
     photographs = sorted(cls.glob('train/*/*'))
     for name, table in (('leaves', 'labels'), ('scenes', 'tags')):
         (data / name / 'photos').mkdir(parents=True)
@@ -402,7 +403,7 @@ def place(small_data, tmp_path, monkeypatch) -> Path:
 
 
 def write_fields(fields: Path) -> None:
-    """Images of squares with masks, with colour masks, and with COCO annotations."""
+    """Images of squares with masks and with colour masks."""
     write_squares(fields)
     for old, new in (('img', 'images'), ('ann', 'masks')):
         (fields / old).rename(fields / new)
@@ -417,12 +418,17 @@ def write_fields(fields: Path) -> None:
         Image.fromarray(mask).save(fields / 'colors' / path.name)
     (fields / 'classes.txt').write_text('soil\ncrop\nweed\n')
     (fields / 'label_colors.txt').write_text('120 80 40 soil\n40 160 60 crop\n')
+
+
+def write_coco(file: Path) -> None:
+    """COCO annotations of one square."""
     square = dict(id=1, image_id=1, category_id=1, area=36, iscrowd=0)
     square['segmentation'] = [[2, 2, 8, 2, 8, 8, 2, 8]]
     image = dict(id=1, file_name='a.jpg', height=10, width=12)
     categories = [dict(id=1, name='crop')]
     coco = dict(images=[image], annotations=[square], categories=categories)
-    (fields / 'instances.json').write_text(json.dumps(coco))
+    file.parent.mkdir()
+    file.write_text(json.dumps(coco))
 
 
 def run(words: list[str]) -> str:
