@@ -169,17 +169,23 @@ def train(
     generator = torch.Generator().manual_seed(seed)  # the same order for all modules
     optimizer = torch.optim.AdamW(head.parameters(), lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, iters, 0.9)
-    count = len(parts[0][0])
+    features, labels = (
+        torch.stack(tensors) for tensors in zip(*parts[:2], strict=True)
+    )
+    if bfloat16:
+        features = features.bfloat16()
+    features = features.movedim(2, -1).contiguous()  # channels last is fastest
+    # the resolution of the finest features saves time
+    labels = labels[..., ::4, ::4].long()
+    count = features.shape[1]
     order: list[int] = []
-    head.train()
+    head.train().to(memory_format=torch.channels_last)
     for _ in range(iters):
         while len(order) < BATCH:
             order += torch.randperm(count, generator=generator).tolist()
         chosen, order = order[:BATCH], order[BATCH:]
-        mirrored = torch.rand(BATCH, generator=generator) < 0.5
-        places = [*zip(mirrored.long().tolist(), chosen, strict=True)]
-        x, y = (torch.stack([parts[m][k][i] for m, i in places]) for k in (0, 1))
-        y = y[:, ::4, ::4].long()  # the resolution of the finest features saves time
+        mirrored = (torch.rand(BATCH, generator=generator) < 0.5).long()
+        x, y = features[mirrored, chosen].movedim(-1, 1), labels[mirrored, chosen]
         with torch.autocast('cpu', torch.bfloat16, bfloat16):
             logits = head(x).float()
         logits = interpolate(logits, y.shape[-2:], mode='bilinear')
