@@ -67,7 +67,8 @@ def main() -> None:
         parser.error('--gpus says how many runs go at a time: leave out --jobs')
 
     from glore_mm.analysis.ablation import markdown
-    from glore_mm.apis.ablate import ablate, in_processes, read_ablation, train_one
+    from glore_mm.apis.ablate import ablate, read_ablation, train_one
+    from glore_mm.apis.parallel import in_processes
 
     ablation = read_ablation(
         args.config, args.cfg_options, args.work_dir, args.out, args.baseline

@@ -1,29 +1,23 @@
 """Train the variants of a config with several seeds and compare their results."""
 
 import copy
-import hashlib
 import json
 import os
-import os.path as osp
 import re
-import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -40,23 +34,15 @@ from glore_mm.analysis.ablation import (
 from glore_mm.analysis.cost import Cost
 from glore_mm.analysis.significance import MIN_PAIRS
 from glore_mm.apis.cost import network_cost
+from glore_mm.apis.parallel import Job, Worker, run_jobs
 from glore_mm.apis.train import train_and_test
-from glore_mm.config.build import build_model, build_part
+from glore_mm.config.build import build_model
+from glore_mm.config.digest import config_digest, describe_data
 from glore_mm.config.load import check_keys, load_config, override
 from glore_mm.engine.runner import work_dir_lock
-from glore_mm.synthetic.writer import read_record
 from glore_mm.utils.atomic_write import write_csv, write_json, write_text
-from glore_mm.utils.datasets import unwrap
 from glore_mm.utils.device import device_name
 from glore_mm.utils.errors import TrainingInterrupted, UserError, error_message
-
-#: Trains one variant with one seed; raises an exception if that fails.
-Worker = Callable[[str, int], None]
-
-# of data infos: files and labels
-_PATH_KEYS = ('img_path', 'seg_map_path', 'filename', 'frame_dir')
-_SAMPLE_KEYS = (*_PATH_KEYS, 'gt_label', 'label')
-_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ class Ablation:
         found = ''
         if (run.variant, run.seed) != (variant, seed):
             found = f'{run.variant!r}, seed {run.seed}'
-        elif run.config != _digest(self.config(variant)):
+        elif run.config != config_digest(self.config(variant)):
             found = (
                 f'another config than the present {variant!r} of {self.cfg.filename}'
             )
@@ -150,7 +136,7 @@ class Ablation:
         Empty if the data sets cannot be read.
         """
         with suppress(UserError):
-            return _describe_data(self.cfg)
+            return describe_data(self.cfg)
         return {}
 
 
@@ -277,7 +263,9 @@ def ablate(
     )
     with progress:
         bar = progress.add_task('runs', total=total, completed=total - len(jobs))
-        for (variant, seed), outcome in _outcomes(ablation, jobs, workers):
+        for (variant, seed), outcome in run_jobs(
+            partial(_attempt, ablation), jobs, workers
+        ):
             progress.advance(bar)
             line = f'{variant}, seed {seed}: '
             if isinstance(outcome, Run):
@@ -345,7 +333,7 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
         cost.parameters,
         cost.macs,
         round(done.seconds, 1),
-        _digest(ablation.config(variant, seed)),
+        config_digest(ablation.config(variant, seed)),
         ablation.data,
         device_name(),
         f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
@@ -353,93 +341,7 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
     write_json(ablation.file(variant, seed), asdict(run))
 
 
-def in_processes(
-    command: Sequence[str],
-    count: int = 1,
-    gpus: Sequence[str] = (),
-    slurm: str | None = None,
-) -> list[Worker]:
-    """Return workers that start each run as a separate process.
-
-    Args:
-        command (Sequence[str]): Command that trains a single run; `--only VARIANT SEED`
-            is appended.
-        count (int): Number of parallel runs, here or as Slurm jobs. Default: 1.
-        gpus (Sequence[str]): Ids of GPUs, for one run at a time on each of them.
-        slurm (str, optional): Slurm partition, for each run as a job on one GPU.
-            CPUS_PER_TASK and SRUN_ARGS in the environment change the job, as with
-            tools/slurm_train.sh.
-
-    Returns:
-        list[Worker]: One worker for each parallel run.
-    """
-    if gpus:
-        return [
-            partial(_start, [*command], dict(CUDA_VISIBLE_DEVICES=gpu)) for gpu in gpus
-        ]
-    if slurm:
-        cpus = os.environ.get('CPUS_PER_TASK', '4')
-        srun = ['srun', '--partition', slurm, '--ntasks', '1', '--gres', 'gpu:1']
-        srun += ['--cpus-per-task', cpus, *os.environ.get('SRUN_ARGS', '').split()]
-        return [partial(_start, [*srun, *command], {})] * count
-    threads = max(1, (os.cpu_count() or 1) // count)
-    share = dict(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', str(threads)))
-    return [partial(_start, [*command], share)] * count
-
-
-def _start(
-    command: Sequence[str], environment: Mapping[str, str], variant: str, seed: int
-) -> None:
-    with subprocess.Popen(
-        [*command, '--only', variant, str(seed)],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        _running.add(process)
-        errors = process.communicate()[1]
-        _running.remove(process)
-    if process.returncode:
-        lines = errors.strip().splitlines() or ['no error message']
-        lines = [line for line in lines if not line.startswith('srun: ')] or lines
-        reason = lines[-1].removeprefix('error: ')
-        raise RuntimeError(f'exit code {process.returncode}: {reason}')
-
-
-def _outcomes(
-    ablation: Ablation, jobs: Sequence[tuple[str, int]], workers: Sequence[Worker]
-) -> Iterator[tuple[tuple[str, int], Run | str]]:
-    """Run the jobs; yield each when it ends, with its run or an error message."""
-    if len(workers) == 1:
-        for job in jobs:
-            yield job, _attempt(ablation, workers[0], job)
-        return
-    idle: SimpleQueue[Worker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
-
-    def attempt(job: tuple[str, int]) -> Run | str:
-        worker = idle.get()
-        try:
-            return _attempt(ablation, worker, job)
-        finally:
-            idle.put(worker)
-
-    pool = ThreadPoolExecutor(len(workers))
-    try:
-        futures = {pool.submit(attempt, job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:  # when interrupted: cancel waiting jobs, stop running ones
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in [*_running]:
-            process.terminate()
-        pool.shutdown()
-
-
-def _attempt(ablation: Ablation, worker: Worker, job: tuple[str, int]) -> Run | str:
+def _attempt(ablation: Ablation, worker: Worker, job: Job) -> Run | str:
     try:
         worker(*job)
         return ablation.run(*job)
@@ -478,37 +380,3 @@ def _override_keys(overrides: Mapping[str, Any], above: str = '') -> Iterator[st
             yield from _override_keys(value, f'{key}.')
         else:
             yield key
-
-
-def _describe_data(cfg: Config) -> dict[str, Any]:
-    """Return the record of generated data, or a digest of the files and labels."""
-    datasets = [
-        dataset
-        for loop in ('train', 'test')
-        for dataset in unwrap(build_part(cfg, f'{loop}_dataloader.dataset', DATASETS))
-    ]
-    roots = [osp.abspath(getattr(each, 'data_root', None) or '') for each in datasets]
-    if len(set(roots)) == 1 and (record := read_record(roots[0])):
-        return record
-    digest = hashlib.sha256()
-    for dataset, root in zip(datasets, roots, strict=True):
-        for index in range(len(dataset)):
-            info = dataset.get_data_info(index)
-            known = {key: str(info[key]) for key in _SAMPLE_KEYS if key in info}
-            for key in known.keys() & _PATH_KEYS:
-                known[key] = osp.abspath(known[key]).removeprefix(root)
-            digest.update(json.dumps(known).encode())
-    return dict(samples=digest.hexdigest()[:16])
-
-
-def _digest(cfg: Config) -> str:
-    """Hash a config without the paths of its data and its results."""
-
-    def plain(node: object) -> object:
-        if isinstance(node, Mapping):
-            paths = ('work_dir', 'data_root')
-            return {str(k): plain(v) for k, v in node.items() if k not in paths}
-        return list(map(plain, node)) if isinstance(node, list | tuple) else node
-
-    text = json.dumps(plain(cfg.to_dict()), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

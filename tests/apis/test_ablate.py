@@ -18,7 +18,8 @@ from squares import write_squares
 from torch.utils.data import DataLoader, Dataset
 
 from glore_mm.analysis.ablation import Run, as_record, as_rows, markdown, summarize
-from glore_mm.apis.ablate import ablate, in_processes, read_ablation
+from glore_mm.apis.ablate import ablate, read_ablation
+from glore_mm.apis.parallel import in_processes
 from glore_mm.synthetic.long_range_strips import write_long_range_strips
 from glore_mm.utils.atomic_write import write_csv
 from glore_mm.utils.cli import cli_entry_point
