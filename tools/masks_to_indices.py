@@ -45,6 +45,11 @@ def main() -> None:
         help='index for other colours, such as 255 (default: an error)',
     )
     args = parser.parse_args()
+    is_coco = args.masks.endswith('.json')
+    if is_coco and (args.palette or args.config or args.others is not None):
+        parser.error('a COCO file has its classes: leave out the other options')
+    if args.others is not None and not 0 <= args.others <= 255:
+        parser.error(f'--others must be from 0 to 255, got {args.others}')
 
     from glore_mm.apis.masks import (
         convert_coco,
@@ -56,7 +61,7 @@ def main() -> None:
     from glore_mm.config.load import load_config
 
     classes: list[str] = []
-    if args.masks.endswith('.json'):
+    if is_coco:
         written = convert_coco(args.masks, args.out)
         print(f'{len(list(written))} masks written to {args.out}')
         return

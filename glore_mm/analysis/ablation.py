@@ -30,8 +30,8 @@ class Run:
         macs (int): Multiply-accumulate operations for one input.
         seconds (float): Duration of the training.
         config (str): Digest of the config that was trained.
-        data (dict): Arguments that generated the data, or a digest of the user's
-            samples; empty if it is unknown.
+        data (dict): Arguments that generated the data, or a digest of the paths and
+            image labels of the user's samples; empty if it is unknown.
         hardware (str): Hardware of the training.
         software (str): Versions of the packages.
     """
@@ -290,7 +290,7 @@ def _mean_table(summary: Summary) -> list[str]:
 
 
 def decimals(limit: float) -> int:
-    """Return the decimals to show of a metric: 2 up to a limit of 100, 4 up to 1."""
+    """Return the decimals to show of a metric: 2 for a limit of 100, 4 for 1."""
     return max(1, 4 - round(math.log10(limit)))
 
 

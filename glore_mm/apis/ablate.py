@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 import re
 import sys
@@ -131,7 +132,7 @@ class Ablation:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """Arguments that generated the data set, or a digest of the user's samples.
+        """Arguments that generated the data set, or a digest of paths and image labels.
 
         Empty if the data sets cannot be read.
         """
@@ -198,7 +199,7 @@ def read_ablation(
             f"'mIoU'; got {metric!r}"
         )
     limit, solved_at = cfg.pop('metric_limit', 100), cfg.pop('solved_at', None)
-    if not isinstance(limit, int | float) or limit <= 0:
+    if not (isinstance(limit, int | float) and 0 < limit < math.inf):
         raise UserError(f'{path}: metric_limit must be a number above 0, got {limit!r}')
     if not isinstance(solved_at, int | float | None):
         raise UserError(f'{path}: solved_at must be a number, got {solved_at!r}')

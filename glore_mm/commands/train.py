@@ -15,8 +15,8 @@ def main(doc: str | None = __doc__) -> None:
         nargs='?',
         const='latest',
         choices=['latest', 'auto'],
-        help='resume from the latest complete checkpoint in the work dir; with auto, '
-        'or start from the beginning',
+        help='resume from the latest complete checkpoint in the work dir; auto: start '
+        'from the beginning if there is none',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(

@@ -32,7 +32,7 @@ def config_digest(cfg: Config) -> str:
 
 
 def describe_data(cfg: Config) -> dict[str, Any]:
-    """Return the record of generated data, or a digest of the files and labels."""
+    """Return the record of generated data, or a digest of paths and image labels."""
     datasets = [
         dataset
         for loop in ('train', 'test')

@@ -85,7 +85,7 @@ class ImageMaskFolders(ImageMaskDataset):
         _check_values(values, binary, reduce_zero_label)
         self.image_endings = (img_suffix,) if img_suffix else BAND_SUFFIXES
         suffixes = (seg_map_suffix,) if seg_map_suffix else _MASK_SUFFIXES
-        self.label_endings = dict.fromkeys(suffixes, _label_map(values))
+        self.label_endings = dict.fromkeys(suffixes, _label_map(values, binary))
         self._is_binary = bool(binary)
         mask_dir = osp.join(data_root, masks or 'masks')
         # the value of each class in the masks; there can be fewer classes
@@ -170,8 +170,12 @@ def _check_values(
         )
 
 
-def _label_map(values: Sequence[int] | None) -> dict[int, int] | None:
+def _label_map(
+    values: Sequence[int] | None, binary: str | None
+) -> dict[int, int] | None:
     """Return the class of each value of a mask, 255 if ignored, -1 if wrong."""
+    if binary:
+        return {value: int(value > 0) for value in range(256)}
     if values is None:
         return None
     return {
@@ -193,7 +197,8 @@ def _find_classes(
     """Return the class names, and the given palette or that of the masks, if any."""
     suffixes = tuple(map(str.lower, suffixes))
     folders = dict.fromkeys(masks.replace('{split}', split) for split in _SPLITS)
-    masks = masks.partition('{split}')[0].rstrip('/')
+    before, split, _ = masks.partition('{split}')
+    masks = osp.dirname(before) if split else masks.rstrip('/')
     if classes is None and binary:
         classes = ('background', 'foreground')
     for folder in (data_root, masks) if classes is None else ():

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 from mmengine import fileio
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from glore_mm.utils.errors import UserError
 from glore_mm.utils.images import count_pages, unreadable_image
@@ -50,13 +50,22 @@ def read_mask(path: str) -> tuple[np.ndarray, list[list[int]]]:
     if maximum:  # Pillow scales to 0 to 255, or to 65535
         full = 255 if maximum < 256 else 65535
         values = (values.astype(np.int64) * maximum + full // 2) // full
+    if _is_inverted(mask):
+        values = (maximum or 255) - values
     colors = mask.getpalette() if mask.mode == 'P' else None
     palette = np.array(colors or [], int).reshape(-1, 3)
-    if mask.format == 'GIF' and len(palette):
-        used = palette[np.unique(values)]
-        if (used == used[:, :1]).all():  # the palette of a grey GIF has its values
-            return palette[values, 0].astype(np.uint8), []
+    if mask.format == 'GIF' and len(palette) and (palette == palette[:, :1]).all():
+        return palette[values, 0].astype(np.uint8), []  # a grey GIF has values there
     return values, palette.tolist()
+
+
+def _is_inverted(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow has inverted the values: a TIFF in which white is 0."""
+    return (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.mode == 'L'
+        and image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    )
 
 
 def _unscaled_maximum(image: ImageFile.ImageFile) -> int:

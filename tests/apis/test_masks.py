@@ -53,6 +53,8 @@ def test_colours_that_are_not_in_the_palette(project, tool):
     done = tool(*command, cwd=project, check=False)
     assert done.returncode == 1
     assert 'p0.png has 1 colour(s) that are not in the palette: (255, ' in done.stderr
+    done = tool(*command, '--others', 256, cwd=project, check=False)
+    assert '--others must be from 0 to 255, got 256' in done.stderr
     done = tool(*command, '--others', 255, cwd=project)
     assert '255 other colours: 18.75% of the pixels' in done.stdout
     assert set(np.unique(Image.open(project / 'out/val/p0.png'))) == {0, 255}
@@ -149,6 +151,9 @@ def test_coco_annotations(tmp_path, tool):
     (tmp_path / 'coco.json').write_text(json.dumps(content))
     done = tool('masks_to_indices', 'coco.json', 'masks', cwd=tmp_path)
     assert done.stdout == '2 masks written to masks\n'
+    command = ['masks_to_indices', 'coco.json', 'masks', '--others', 255]
+    done = tool(*command, cwd=tmp_path, check=False)
+    assert 'a COCO file has its classes: leave out the other options' in done.stderr
     expected = np.zeros((10, 12), int)
     expected[2:8, 2:8] = 1
     expected[4:6, 4:6] = 2

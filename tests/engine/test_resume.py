@@ -153,6 +153,8 @@ def run(tmp_path, monkeypatch):
         options = {'train_cfg.max_iters': 8, 'train_cfg.val_interval': 8} | {
             key.replace('__', '.'): value for key, value in options.items()
         }
+        if resume is True:  # the key of the config
+            options['resume'], resume = True, None
         cfg = load_config(str(config), options, work_dir='run')
         return train(cfg, resume=resume, seed=seed)
 
@@ -218,6 +220,17 @@ def test_files_of_others_are_never_deleted(run):
 @pytest.mark.slow
 def test_a_new_run_in_an_old_folder_deletes_none_of_its_files(run):
     run()
+    Path('elsewhere').mkdir()
+    shutil.copy('run/iter_4.pth', 'elsewhere/iter_4.pth')
+    before = files()
+    run(
+        resume=True,
+        load_from='elsewhere/iter_4.pth',
+        train_cfg__max_iters=10,
+        default_hooks__checkpoint__interval=5,
+        default_hooks__checkpoint__save_best=None,
+    )
+    assert files() >= before | {'iter_10.pth'}
     before = files()
     run(
         default_hooks__checkpoint__interval=3, default_hooks__checkpoint__save_best=None

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 from squares import write_squares
 
@@ -184,6 +184,9 @@ def test_binary_masks(flat, value):
     assert dataset.metainfo['classes'] == ('background', 'foreground')
     assert set(np.unique(dataset[0]['gt_seg_map'])) == {0, 1}
     assert (dataset[0]['gt_seg_map'] == 1).sum() == 24 * 24
+    theirs = TRANSFORMS.build(dict(type='LoadAnnotations'))
+    loaded = theirs(dataset.get_data_info(0))['gt_seg_map']
+    np.testing.assert_array_equal(loaded, dataset[0]['gt_seg_map'])
 
 
 def test_values_of_16_bits(flat):

@@ -111,6 +111,22 @@ def test_palettes(tmp_path):
         assert palette[:2] == [[10, 20, 30], [255, 0, 128]]
 
 
+def test_a_gif_with_grey_and_other_colours_keeps_its_indices(tmp_path):
+    mask = Image.fromarray(VALUES % 2, 'P')
+    mask.putpalette([0, 0, 0, 255, 255, 255, 255, 0, 0])
+    mask.save(tmp_path / 'a.gif', optimize=False)
+    values, palette = read_mask(str(tmp_path / 'a.gif'))
+    np.testing.assert_array_equal(values, VALUES % 2)
+    assert palette[:3] == [[0, 0, 0], [255, 255, 255], [255, 0, 0]]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_tiff_in_which_white_is_zero(dtype, tmp_path):
+    path = str(tmp_path / 'a.tif')
+    tifffile.imwrite(path, VALUES.astype(dtype), photometric='miniswhite')
+    np.testing.assert_array_equal(read_mask(path)[0], VALUES)
+
+
 def test_errors(tmp_path):
     mask = Image.fromarray(VALUES)
     mask.save(tmp_path / 'a.jpg')

@@ -42,7 +42,12 @@ class AtomicCheckpointHook(CheckpointHook):
         if resumed:
             self.last_ckpt = state.checkpoint
         self._saved_at = state.iterations
-        self._manifest = self.file_backend = _CheckpointManifest(self.out_dir, resumed)
+        # the checkpoints in the folder are of this run only if it resumed from there
+        folder = osp.dirname(osp.abspath(state.checkpoint or ''))
+        continued = resumed and folder == osp.abspath(self.out_dir)
+        self._manifest = self.file_backend = _CheckpointManifest(
+            self.out_dir, continued
+        )
         self._before_val: list[dict[str, Any]] | None = None
         _remove_drafts(self.out_dir)
 
