@@ -9,6 +9,7 @@ from pathlib import Path
 import harness
 import torch
 from mmengine.hub import get_config
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from glore_mm.apis.tasks import get_task
@@ -64,6 +65,7 @@ def build(path: str, batch: int) -> tuple[Network, Tensor]:
     """Build the network of a config, and an input."""
     if '::' in path:
         cfg = get_config(path)
+        init_default_scope(cfg.default_scope)
         cfg.model.backbone.pretrained = None
     else:
         cfg = load_config(str(CONFIGS / path))

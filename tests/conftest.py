@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 from paths import ROOT
 
 _fuzzed = {}  # outcomes of each fuzz target
@@ -41,6 +42,13 @@ def empty_folder(tmp_path_factory):
     """Tests begin in an empty folder: data that a demo has written change none."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp('empty'))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def default_scope():
+    """A test begins in the scope of mmengine, whatever the one before has set."""
+    with DefaultScope.overwrite_default_scope('mmengine'):
         yield
 
 
