@@ -9,8 +9,8 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Ablation:
     out: Path
     limit: float = 100
     solved_at: float | None = None
+    _data: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def config(self, variant: str, seed: int = 0) -> Config:
         """Return the config of a run."""
@@ -121,8 +122,8 @@ class Ablation:
             found = (
                 f'another config than the present {variant!r} of {self.cfg.filename}'
             )
-        elif run.data and self.data and self.data != run.data:
-            found = f'other data: {run.data}, not {self.data}'
+        elif run.data and (data := self.data(variant)) and data != run.data:
+            found = f'other data: {run.data}, not {data}'
         if found:
             raise UserError(
                 f'{file} is from {found}. Remove it, or give another --work-dir or '
@@ -130,15 +131,18 @@ class Ablation:
             )
         return run
 
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """Arguments that generated the data set, or a digest of paths and image labels.
+    def data(self, variant: str) -> dict[str, Any]:
+        """Return the arguments that generated a variant's data, or a digest of them.
 
         Empty if the data sets cannot be read.
         """
-        with suppress(UserError):
-            return describe_data(self.cfg)
-        return {}
+        cfg = self.config(variant)
+        key = str([cfg[f'{loop}_dataloader'].dataset for loop in ('train', 'test')])
+        if key not in self._data:
+            self._data[key] = {}
+            with suppress(UserError):
+                self._data[key] = describe_data(cfg)
+        return self._data[key]
 
 
 def read_ablation(
@@ -335,7 +339,7 @@ def _train(ablation: Ablation, variant: str, seed: int, folder: Path) -> None:
         cost.macs,
         round(done.seconds, 1),
         config_digest(ablation.config(variant, seed)),
-        ablation.data,
+        ablation.data(variant),
         device_name(),
         f'torch {torch.__version__}, glore_mm {glore_mm.__version__}',
     )

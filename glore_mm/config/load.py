@@ -118,8 +118,6 @@ def _import_custom(cfg: Config, task: str) -> None:
         sys.path.append(folder)
     try:
         import_modules_from_strings(**cfg.custom_imports)
-    except TypeError as error:
-        raise UserError(f'{cfg.filename}: custom_imports: {error}') from error
     except Exception as error:  # the code of a module can raise any error
         # mmengine's ImportError does not say what is missing
         found = error.__context__ if isinstance(error, ImportError) else None

@@ -79,3 +79,7 @@ class VideoPredictionHook(PredictionHook):
         frames = frames.permute(0, 2, 3, 1).clamp(0, 255).byte().cpu().numpy()
         text = prediction_text(sample, dataset.metainfo['classes'])
         return draw_frame_strip(frames, text)
+
+    def file_name(self, name: str) -> str:
+        """Keep the suffix, as a.mp4 and a.avi, or a_0.5 and a_0.7, differ in it."""
+        return f'{name}.png'

@@ -379,20 +379,24 @@ def test_data_of_the_user_are_told_apart(tmp_path, monkeypatch):
         (root / 'img').rename(root / 'images')
         (root / 'ann').rename(root / 'masks')
         options = [f'data_root={root}', 'classes=field,square']
-        found.append(read_ablation(str(config), options).data)
+        found.append(read_ablation(str(config), options).data('a'))
     assert found[0] == found[1] != found[2]
     monkeypatch.chdir(tmp_path)
     for root in ('one', './one/'):
         options = [f'data_root={root}', 'classes=field,square']
-        assert read_ablation(str(config), options).data == found[0]
-    # not those of the base, if the data sets have folders of their own
+        assert read_ablation(str(config), options).data('a') == found[0]
+    # not those of the base, if the data sets or a variant have folders of their own
     write_long_range_strips(tmp_path / 'generated', 4, 4)
     own = "dict(dataset=dict(data_root='more', classes=['field', 'square']))"
-    config.write_text(
-        config.read_text() + "data_root = 'generated'\n"
-        f'train_dataloader = {own}\ntest_dataloader = {own}\n'
-    )
-    assert read_ablation(str(config)).data == found[2]
+    one = "dict(dataset=dict(data_root='one'))"
+    with config.open('a') as file:
+        file.write(
+            f"data_root = 'generated'\ntrain_dataloader = {own}\n"
+            f'test_dataloader = {own}\n'
+            f"variants['b'] = dict(train_dataloader={one}, test_dataloader={one})\n"
+        )
+    ablation = read_ablation(str(config))
+    assert [ablation.data(name) for name in 'ba'] == [found[0], found[2]]
 
 
 @pytest.mark.slow

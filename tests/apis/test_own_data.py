@@ -372,6 +372,7 @@ def test_metainfo_of_mmseg_0(load, tmp_path):
         ('from glore_mm.seg.datasets import OldName\n',
          "ImportError: cannot import name 'OldName' from .*own_module.py, line 1"),
         ('import no_such_package\n', "ModuleNotFoundError: No module named 'no_such_p"),
+        ('x = 1 + ""\n', r"TypeError: .*own_module.py, line 1\)"),
         ('x = y\n', "NameError: name 'y' is not defined .*own_module.py, line 1"),
         ('def f(:\n', r'SyntaxError: invalid syntax \(own_module.py, line 1\)'),
     ],

@@ -150,7 +150,7 @@ def test_test_writes_scores_and_strips(tool, videos, checkpoint, tmp_path):
     )
     strips = sorted((tmp_path / 'strips').rglob('*.png'))
     folder = videos / 'videos_val'
-    shown = (Path(name).relative_to(folder).with_suffix('.png') for name in names)
+    shown = (f'{Path(name).relative_to(folder)}.png' for name in names)
     assert strips == sorted(tmp_path / 'strips' / name for name in shown)
     picture = np.asarray(Image.open(strips[0]))
     assert picture.shape == (96 + 20, 8 * (96 + 3), 3)
