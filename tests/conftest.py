@@ -46,10 +46,9 @@ def empty_folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def default_scope():
-    """A test begins in the scope of mmengine, whatever the one before has set."""
-    with DefaultScope.overwrite_default_scope('mmengine'):
-        yield
+def default_scope(monkeypatch):
+    """A test begins without a default scope, whatever the one before has set."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', {})
 
 
 @pytest.fixture(scope='session')

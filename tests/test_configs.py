@@ -815,6 +815,7 @@ def test_a_transformer_starts_as_without_units(pair):
 
 def test_units_have_the_optimizer_rules_of_their_blocks(pair):
     """Those of the recipe: learning rate by depth, no weight decay of norms."""
+    init_default_scope(pair.cfg.default_scope)
     optimizer = build_optim_wrapper(pair.model, pair.cfg.optim_wrapper).optimizer
     rules = {
         parameter: (group['lr'], group['weight_decay'])
@@ -844,6 +845,7 @@ def test_units_of_a_transformer_learn(pair):
     from mmpretrain.structures import DataSample
     from mmseg.structures import SegDataSample
 
+    init_default_scope(pair.cfg.default_scope)
     shape, model = SMALL[pair.task], pair.model.train()
     inputs = [torch.randint(256, shape, dtype=torch.uint8) for _ in range(2)]
     if pair.task == 'seg':
