@@ -265,13 +265,18 @@ def read_runs(file: Path) -> list[Run]:
 def write_results(out: Path) -> None:
     """Write the table of all levels, and the plot of the gains."""
     summaries = {}
+    text = ['# Modules on frozen features of CamVid\n']
     for level in LEVELS:
         if runs := read_runs(out / 'runs' / f'{level}.json'):
             names = [name for name in MODULES if name in {run.variant for run in runs}]
-            summaries[level] = summarize(runs, names, 'mIoU')
-    text = ['# Modules on frozen features of CamVid\n']
-    for level, summary in summaries.items():
-        text += [f'## {level}\n', markdown(summary), excluded(summary)]
+            summaries[level] = summary = summarize(runs, names, 'mIoU')
+            text += [f'## {level}\n', markdown(summary), excluded(summary)]
+            if 'wider' in names:
+                names.sort(key=lambda name: name != 'wider')  # the baseline is first
+                text += [
+                    f'### {level}, minus the wider head\n',
+                    markdown(summarize(runs, names, 'mIoU')),
+                ]
     write_text(out / 'table.md', '\n'.join(text))
     write_figure(plot(summaries), str(out / 'plot.png'))
 

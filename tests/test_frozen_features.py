@@ -25,6 +25,7 @@ def test_runs_are_written_and_kept(mini, tmp_path):
     assert non_local - none == 4 * places * 64 * 32 + 2 * places * (places // 4) * 32
     table = (tmp_path / 'table.md').read_text()
     assert 'glore_16 | 2 |' in table and 'excludes a gain of 0.5 points for' in table
+    assert '### stride8, minus the wider head' in table and '| minus wider |' in table
     assert (tmp_path / 'plot.png').stat().st_size
     assert 'mIoU' not in python(*script, *options, '--seeds', 1)
     assert json.loads((tmp_path / 'runs/stride8.json').read_text()) == runs
