@@ -100,13 +100,13 @@ def why_not_run(words: list[str]) -> list[str]:
     return [pattern for pattern in NOT_RUN if fnmatch(' '.join(words), pattern)]
 
 
-def named(pages, quick=None):
-    """Pages to parametrize by; all are quick, or those of the names given."""
+def named(pages, slow=()):
+    """Pages to parametrize by; those with a name in `slow` are slow."""
     return [
         pytest.param(
             page,
             id=str(page.relative_to(ROOT).with_suffix('')),
-            marks=() if quick is None or page.stem in quick else pytest.mark.slow,
+            marks=pytest.mark.slow if page.stem in slow else (),
         )
         for page in pages
     ]
@@ -115,7 +115,10 @@ def named(pages, quick=None):
 # ----------------------------------------------------------------------- Python
 
 
-@pytest.mark.parametrize('page', named(p for p in PAGES if blocks(p, 'python')))
+PYTHON = [p for p in PAGES if blocks(p, 'python')]
+
+
+@pytest.mark.parametrize('page', named(PYTHON, slow=('export', 'huggingface')))
 def test_python(page, tmp_path, monkeypatch):
     """The scripts of a page, one after the other, as they are read."""
     monkeypatch.chdir(tmp_path)
@@ -545,7 +548,9 @@ RUN = [p for p in PAGES if any(not why_not_run(words) for words in commands(p))]
 
 
 @small
-@pytest.mark.parametrize('page', named(RUN, quick=('evidence', 'performance')))
+@pytest.mark.parametrize(
+    'page', named(RUN, slow={p.stem for p in RUN} - {'evidence', 'performance'})
+)
 def test_commands_run(page, place):
     """Those of a page, one after the other."""
     for text in blocks(page, 'python'):
@@ -557,6 +562,7 @@ def test_commands_run(page, place):
 
 
 @small
+@pytest.mark.slow
 @pytest.mark.parametrize('page', named(TUTORIALS))
 def test_tutorial(page, tmp_path, monkeypatch):
     """All of it, from an empty folder; Python blocks share their variables."""

@@ -345,7 +345,9 @@ def load_small(name: str, root: Path, work_dir: Path) -> Config:
 
 
 @few_places
-@pytest.mark.parametrize('unit', ['plain', 'glore'])
+@pytest.mark.parametrize(
+    'unit', [pytest.param('plain', marks=pytest.mark.slow), 'glore']
+)
 @pytest.mark.parametrize(
     ('kind', 'name'),
     [
