@@ -92,8 +92,9 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
     path = cfg.get('load_from') if cfg.get('resume') else None
     if resume is None and cfg.get('resume') and not path:
         resume = 'latest'
-    if resume == 'latest' or (resume == 'auto' and _checkpoints(cfg.work_dir)):
-        path, content, skipped = find_latest_checkpoint(cfg.work_dir)
+    folder = _checkpoint_folder(cfg)
+    if resume == 'latest' or (resume == 'auto' and _checkpoints(cfg.work_dir, folder)):
+        path, content, skipped = find_latest_checkpoint(cfg.work_dir, folder)
         for reason in skipped if is_main_process() else ():
             print(f'skipped: {reason}', flush=True)
     elif path:
@@ -116,11 +117,22 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
     )
 
 
-def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]:
-    """Find the latest complete checkpoint in a work dir.
+def _checkpoint_folder(cfg: Config) -> str:
+    """Return the folder that the checkpoint hook of mmengine writes to."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if not hook.get('out_dir'):
+        return cfg.work_dir
+    return osp.join(hook['out_dir'], osp.basename(cfg.work_dir.rstrip(os.sep)))
+
+
+def find_latest_checkpoint(
+    work_dir: str, folder: str
+) -> tuple[str, dict[str, Any], list[str]]:
+    """Find the latest complete checkpoint of a run.
 
     Args:
-        folder (str): The work dir of a run.
+        work_dir (str): The work dir of the run.
+        folder (str): The folder of its checkpoints.
 
     Returns:
         tuple[str, dict, list[str]]: The path and the content of the checkpoint, and the
@@ -130,7 +142,7 @@ def find_latest_checkpoint(folder: str) -> tuple[str, dict[str, Any], list[str]]
         UserError: There is none.
     """
     skipped = []
-    for path in _checkpoints(folder):
+    for path in _checkpoints(work_dir, folder):
         try:
             content = read_checkpoint(path)
             check_resumable(content, path)
@@ -153,26 +165,21 @@ def read_manifest(folder: str) -> dict[str, list[int] | None]:
     return {}
 
 
-def _checkpoints(folder: str) -> list[str]:
-    """Return the checkpoints in a work dir without best_*.pth, the latest first.
+def _checkpoints(work_dir: str, folder: str) -> list[str]:
+    """Return the checkpoints in a folder without best_*.pth, the latest first.
 
     Copies of a work dir can have other times, and a path of the original in
     `last_checkpoint`. So the names that the run noted come first.
     """
-    paths = [osp.join(folder, name) for name in list_names(folder)]
-    pointer = osp.join(folder, LAST_CHECKPOINT)
+    paths = [
+        osp.join(folder, name)
+        for name in list_names(folder)
+        if name.endswith('.pth') and not name.startswith('best_')
+    ]
+    pointer = osp.join(work_dir, LAST_CHECKPOINT)
     last, noted_at = '', float('inf')
     with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
         last, noted_at = file.read().strip(), os.stat(pointer).st_mtime_ns
-    if osp.basename(last) not in map(osp.basename, paths):
-        paths.append(last)  # the checkpoints can be in another folder
-    paths = [
-        path
-        for path in paths
-        if path.endswith('.pth')
-        and not osp.basename(path).startswith('best_')
-        and osp.lexists(path)
-    ]
     written = [*read_manifest(folder)]
 
     def age(path: str) -> tuple[bool, bool, int, int]:
