@@ -269,7 +269,7 @@ def soak(
             outcome.kills += 1
             outcome.writing += bool(list(run.glob('*.pth.*.part')))
             try:
-                _, content, passed_over = find_latest_checkpoint(str(run))
+                _, content, passed_over = find_latest_checkpoint(str(run), str(run))
                 now = content['meta']['iter']
             except UserError as error:
                 now, passed_over = 0, ['Skipped'] * ('Skipped:' in str(error))
