@@ -173,13 +173,16 @@ def _check_values(
 def _label_map(
     values: Sequence[int] | None, binary: str | None
 ) -> dict[int, int] | None:
-    """Return the class of each value of a mask, 255 if ignored, -1 if wrong."""
+    """Return the class of each value of a mask, 255 if ignored, -1 if wrong.
+
+    Values above 255 that are no classes are wrong without an entry.
+    """
     if binary:
         return {value: int(value > 0) for value in range(256)}
     if values is None:
         return None
     return {
-        **dict.fromkeys(range(max(255, *values)), -1),
+        **dict.fromkeys(range(255), -1),
         255: 255,
         **{value: index for index, value in enumerate(values)},
     }

@@ -193,7 +193,9 @@ def test_values_of_16_bits(flat):
     repaint(flat, lambda mask: mask.astype(np.uint16) * 65535)
     masks = folders(flat, binary='softmax')[0]['gt_seg_map']
     assert set(np.unique(masks)) == {0, 1} and masks.sum() == 24 * 24
-    masks = folders(flat, values=[0, 65535])[0]['gt_seg_map']
+    dataset = folders(flat, values=[0, 65535])
+    assert dataset.data_bytes.nbytes < 10_000 * len(dataset)
+    masks = dataset[0]['gt_seg_map']
     assert set(np.unique(masks)) == {0, 1} and masks.sum() == 24 * 24
     with pytest.raises(UserError, match=r'value\(s\) 65535; the classes are 0, 300'):
         folders(flat, values=[0, 300])[0]
