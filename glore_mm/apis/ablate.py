@@ -66,7 +66,9 @@ class Ablation:
     out: Path
     limit: float = 100
     solved_at: float | None = None
-    _data: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _data: dict[str, dict[str, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def config(self, variant: str, seed: int = 0) -> Config:
         """Return the config of a run."""

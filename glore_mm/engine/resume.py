@@ -120,9 +120,10 @@ def find_resume_state(cfg: Config, resume: str | None) -> ResumeState:
 def _checkpoint_folder(cfg: Config) -> str:
     """Return the folder that the checkpoint hook of mmengine writes to."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if not hook.get('out_dir'):
+    out_dir, work_dir = hook.get('out_dir'), osp.abspath(cfg.work_dir)
+    if out_dir is None or out_dir == work_dir:
         return cfg.work_dir
-    return osp.join(hook['out_dir'], osp.basename(cfg.work_dir.rstrip(os.sep)))
+    return osp.join(out_dir, osp.basename(work_dir))
 
 
 def find_latest_checkpoint(
@@ -171,15 +172,20 @@ def _checkpoints(work_dir: str, folder: str) -> list[str]:
     Copies of a work dir can have other times, and a path of the original in
     `last_checkpoint`. So the names that the run noted come first.
     """
-    paths = [
-        osp.join(folder, name)
-        for name in list_names(folder)
-        if name.endswith('.pth') and not name.startswith('best_')
-    ]
+    paths = [osp.join(folder, name) for name in list_names(folder)]
     pointer = osp.join(work_dir, LAST_CHECKPOINT)
     last, noted_at = '', float('inf')
     with suppress(OSError, UnicodeDecodeError), open(pointer) as file:
         last, noted_at = file.read().strip(), os.stat(pointer).st_mtime_ns
+    if osp.basename(last) not in map(osp.basename, paths):
+        paths.append(last)  # the checkpoints can be in another folder
+    paths = [
+        path
+        for path in paths
+        if path.endswith('.pth')
+        and not osp.basename(path).startswith('best_')
+        and osp.lexists(path)
+    ]
     written = [*read_manifest(folder)]
 
     def age(path: str) -> tuple[bool, bool, int, int]:

@@ -392,18 +392,18 @@ def test_a_copied_work_dir_resumes_from_its_latest_checkpoint(copied, run, capsy
 @pytest.mark.slow
 def test_checkpoints_in_a_folder_of_their_own_are_resumed(run, capsys):
     """Not those of the same name in the work dir."""
-    run(train_cfg__max_iters=2, default_hooks__checkpoint__interval=2)
-    options = dict(
-        default_hooks__checkpoint__out_dir='saved',
-        default_hooks__checkpoint__interval=2,
-    )
-    run(seed=1, train_cfg__max_iters=4, **options)
-    Path('saved/run/iter_4.pth').write_bytes(b'damaged')
-    run(seed=1, resume='latest', train_cfg__max_iters=4, **options)
-    said = capsys.readouterr().out
-    assert 'skipped: saved/run/iter_4.pth' in said
-    assert 'resumed epoch: 0, iter: 2' in said
-    assert read_checkpoint('saved/run/iter_4.pth')['meta']['seed'] == 1
+    options = dict(train_cfg__max_iters=4, default_hooks__checkpoint__interval=2)
+    # mmengine adds a folder with the name of the run, but not to the work dir itself
+    places = (Path('run').absolute(), 'run'), ('saved', 'saved/run')
+    for seed, (out_dir, folder) in enumerate(places):
+        options['default_hooks__checkpoint__out_dir'] = str(out_dir)
+        run(seed=seed, **options)
+        Path(folder, 'iter_4.pth').write_bytes(b'damaged')
+        run(seed=seed, resume='latest', **options)
+        said = capsys.readouterr().out
+        assert f'skipped: {folder}/iter_4.pth' in said
+        assert 'resumed epoch: 0, iter: 2' in said
+        assert read_checkpoint(f'{folder}/iter_4.pth')['meta']['seed'] == seed
 
 
 def test_early_stopping_saves_the_last_weights(run):
